@@ -1,0 +1,587 @@
+package clearing
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/tongma/tongma"
+)
+
+// Book is what the entries add up to. It is not safe for concurrent use: one
+// goroutine owns it (Ledger), or one test.
+type Book struct {
+	next      uint64 // number of the next entry
+	clock     int64  // time of the last entry
+	directory uint64
+	names     []string // participants and schemes, by the number that stands in for them
+	numbers   map[string]uint16
+	accounts  map[accountKey]*account
+	blocked   map[uint16]bool // participants whose debits are blocked
+	payments  []payment
+	byID      map[tongma.PaymentID]uint32
+	byKey     map[Digest]uint32 // digest of asker and key
+	codes     [2]map[Digest]struct{}
+	codeDay   int64
+	windows   []*window // windows[i] has id i+1; the last one is open
+	open      int       // payments that are held, pending or reversing
+}
+
+type accountKey struct {
+	participant uint16
+	currency    tongma.Currency
+}
+
+// account is one participant's standing in one currency, in minor units.
+type account struct {
+	capped   bool
+	cap      int64 // net debit cap
+	position int64 // posted debits less posted credits, not yet settled
+	reserved int64 // sum of the open holds
+}
+
+// payment is one movement of money. phase is the kind of its latest entry.
+type payment struct {
+	id, original             tongma.PaymentID
+	content, code            Digest
+	amount                   int64
+	refunded, refunding      int64
+	heldAt, changedAt        int64
+	expiry                   int64
+	entry                    uint64
+	authWindow, window       uint32
+	debtor, creditor, scheme uint16
+	asker                    uint16
+	currency                 tongma.Currency
+	reason                   tongma.Reason
+	op                       tongma.Operation
+	phase                    Kind
+	posted, late             bool
+	schemeRef, approval      string
+	codeTail                 [4]byte
+}
+
+const day = 24 * 60 * 60 * 1000
+
+// NewBook returns an empty Book, which has no window yet: KindOpen comes first.
+func NewBook() *Book {
+	return &Book{next: 1, numbers: map[string]uint16{}, accounts: map[accountKey]*account{}, blocked: map[uint16]bool{},
+		byID: map[tongma.PaymentID]uint32{}, byKey: map[Digest]uint32{}, codes: [2]map[Digest]struct{}{{}, {}}}
+}
+
+// Next returns the number that the next entry will have.
+func (b *Book) Next() uint64 { return b.next }
+
+// Clock returns the time of the last entry, in Unix milliseconds.
+func (b *Book) Clock() int64 { return b.clock }
+
+// Directory returns the directory version in force.
+func (b *Book) Directory() uint64 { return b.directory }
+
+// Unfinished returns how many payments are held, pending or being reversed.
+func (b *Book) Unfinished() int { return b.open }
+
+func (b *Book) number(name string) uint16 {
+	n, ok := b.numbers[name]
+	if !ok {
+		n = uint16(len(b.names))
+		b.names = append(b.names, name)
+		b.numbers[name] = n
+	}
+	return n
+}
+
+func (b *Book) account(participant uint16, c tongma.Currency) *account {
+	k := accountKey{participant, c}
+	a := b.accounts[k]
+	if a == nil {
+		a = &account{}
+		b.accounts[k] = a
+	}
+	return a
+}
+
+func (b *Book) openWindow() *window {
+	if len(b.windows) == 0 {
+		return nil
+	}
+	return b.windows[len(b.windows)-1]
+}
+
+func keyDigest(asker tongma.ParticipantID, key string) Digest {
+	var buf [128]byte
+	in := append(append(append(buf[:0], asker...), 0), key...)
+	sum := sha256.Sum256(in)
+	return Digest(sum[:16])
+}
+
+// Verdict is what the Book says to a proposed entry. Either it is written, as e
+// now stands; or not, because it changes nothing (Exists) or may not be (Reason).
+// A hold that is refused is written as KindRefuse, with Reason.
+type Verdict struct {
+	Write   bool
+	Exists  bool
+	Reason  tongma.Reason
+	Payment Payment // the payment concerned, as it stands after the entry
+}
+
+// Propose decides whether e may be written, and completes it: number, time,
+// windows, and for a hold that is not granted the kind and the reason. It changes
+// nothing. Where several reasons apply, the first in the order of the code below
+// is given, always the same.
+func (b *Book) Propose(e *Entry, now int64) Verdict {
+	e.Number, e.Time = b.next, max(now, b.clock)
+	switch e.Kind {
+	case KindHold, KindRefuse, KindTombstone:
+		return b.proposeNew(e)
+	case KindPend, KindPost, KindVoid, KindReversing, KindReversed:
+		return b.proposeChange(e)
+	case KindOpen, KindClose, KindInstruct, KindSettle, KindSettled:
+		return b.proposeWindow(e)
+	case KindCap, KindSuspend, KindResume, KindDirectory:
+		return b.proposeRule(e)
+	}
+	return Verdict{Reason: tongma.Internal}
+}
+
+func (b *Book) proposeNew(e *Entry) Verdict {
+	if i, ok := b.byKey[keyDigest(e.Asker, e.Key)]; ok {
+		p := &b.payments[i]
+		return Verdict{Exists: true, Reason: p.differs(e, b), Payment: b.view(p)}
+	}
+	if _, ok := b.byID[e.Payment]; ok || e.Payment.IsZero() || len(b.windows) == 0 {
+		return Verdict{Reason: tongma.Internal}
+	}
+	e.AuthWindow = b.openWindow().id
+	if e.Kind == KindHold {
+		if reason := b.holdable(e); reason != tongma.NoReason {
+			// The scheme never hears of it, so the code is not spent.
+			e.Kind, e.Reason, e.Expiry, e.Code, e.CodeTail = KindRefuse, reason, 0, Digest{}, ""
+		}
+	}
+	return Verdict{Write: true, Reason: e.Reason}
+}
+
+// differs tells whether e asks for something else than p did under the same key:
+// the first difference in a fixed order, or NoReason for a plain repeat. A
+// tombstone is the same as whatever comes late. Debtor and scheme are not
+// compared: they follow from the code and the directory of the day.
+func (p *payment) differs(e *Entry, b *Book) tongma.Reason {
+	switch {
+	case p.phase == KindTombstone || e.Kind == KindTombstone:
+		return tongma.NoReason
+	case p.op != e.Op:
+		return tongma.ExistsOtherOperation
+	case p.original != e.Original:
+		return tongma.ExistsOtherOriginal
+	case p.currency != e.Amount.Currency:
+		return tongma.ExistsOtherCurrency
+	case p.amount != e.Amount.Minor:
+		return tongma.ExistsOtherAmount
+	case p.code != (Digest{}) && e.Code != (Digest{}) && p.code != e.Code:
+		return tongma.ExistsOtherCode
+	case p.content != e.Content:
+		return tongma.ExistsOtherContent
+	}
+	return tongma.NoReason
+}
+
+// holdable says why the debtor's amount may not be held.
+func (b *Book) holdable(e *Entry) tongma.Reason {
+	if err := e.Amount.Payable(); err != nil {
+		return tongma.ReasonOf(err)
+	}
+	if e.Code != (Digest{}) && b.spent(e.Code) {
+		return tongma.CodeSpent
+	}
+	if e.Op == tongma.OpRefund {
+		if reason := b.refundable(e); reason != tongma.NoReason {
+			return reason
+		}
+	}
+	debtor, known := b.numbers[string(e.Debtor)]
+	a := b.accounts[accountKey{debtor, e.Amount.Currency}]
+	if !known || a == nil || !a.capped {
+		return tongma.NoAccount
+	}
+	if b.blocked[debtor] {
+		return tongma.ParticipantSuspended
+	}
+	use, ok := addChecked(a.position, a.reserved)
+	if ok {
+		use, ok = addChecked(use, e.Amount.Minor)
+	}
+	if !ok || b.creditorAt(e) < math.MinInt64/2 {
+		return tongma.PositionOverflow
+	}
+	if use > a.cap {
+		return tongma.OverCap
+	}
+	return tongma.NoReason
+}
+
+func (b *Book) creditorAt(e *Entry) int64 {
+	if n, ok := b.numbers[string(e.Creditor)]; ok {
+		if a := b.accounts[accountKey{n, e.Amount.Currency}]; a != nil {
+			return a.position
+		}
+	}
+	return 0
+}
+
+func addChecked(x, y int64) (int64, bool) {
+	sum := x + y
+	return sum, (sum > x) == (y > 0)
+}
+
+func (b *Book) refundable(e *Entry) tongma.Reason {
+	i, ok := b.byID[e.Original]
+	if !ok {
+		return tongma.PaymentUnknown
+	}
+	p := &b.payments[i]
+	switch {
+	case b.names[p.creditor] != string(e.Debtor) || b.names[p.debtor] != string(e.Creditor):
+		return tongma.PaymentUnknown
+	case p.phase != KindPost || p.op == tongma.OpRefund:
+		return tongma.NotRefundable
+	case p.currency != e.Amount.Currency:
+		return tongma.CurrencyMismatch
+	case p.refunded+p.refunding+e.Amount.Minor > p.amount:
+		return tongma.RefundExceeds
+	}
+	return tongma.NoReason
+}
+
+func (b *Book) spent(code Digest) bool {
+	_, now := b.codes[0][code]
+	_, before := b.codes[1][code]
+	return now || before
+}
+
+// changes lists from which phases a payment may come to which.
+var changes = map[Kind][]Kind{
+	KindPend:      {KindHold},
+	KindPost:      {KindHold, KindPend},
+	KindVoid:      {KindHold, KindPend},
+	KindReversing: {KindHold, KindPend, KindPost},
+	KindReversed:  {KindReversing},
+}
+
+func (b *Book) proposeChange(e *Entry) Verdict {
+	i, ok := b.byID[e.Payment]
+	if !ok {
+		return Verdict{Reason: tongma.PaymentUnknown}
+	}
+	p := &b.payments[i]
+	v := Verdict{Payment: b.view(p)}
+	switch {
+	case p.phase == e.Kind:
+		v.Exists = true
+	case !slices.Contains(changes[e.Kind], p.phase):
+		v.Reason = tongma.StateConflict
+	case e.Kind == KindReversing && p.refunded+p.refunding > 0:
+		v.Reason = tongma.AlreadyRefunded
+	case e.Kind == KindReversing && p.op == tongma.OpRefund:
+		v.Reason = tongma.StateConflict
+	default:
+		v.Write = true
+	}
+	if v.Write && (e.Kind == KindPost || (e.Kind == KindReversed && p.posted)) {
+		e.Window = b.openWindow().id
+	}
+	return v
+}
+
+func (b *Book) proposeRule(e *Entry) Verdict {
+	n, known := b.numbers[string(e.Debtor)]
+	switch e.Kind {
+	case KindCap:
+		a := b.accounts[accountKey{n, e.Amount.Currency}]
+		if known && a != nil && a.capped && a.cap == e.Amount.Minor {
+			return Verdict{Exists: true}
+		}
+		if e.Amount.Minor < 0 || !e.Amount.Currency.Valid() || e.Debtor == "" {
+			return Verdict{Reason: tongma.FieldInvalid}
+		}
+	case KindSuspend, KindResume:
+		if e.Debtor == "" {
+			return Verdict{Reason: tongma.FieldInvalid}
+		}
+		if (known && b.blocked[n]) == (e.Kind == KindSuspend) {
+			return Verdict{Exists: true}
+		}
+	case KindDirectory:
+		if e.Directory == b.directory {
+			return Verdict{Exists: true}
+		}
+		if e.Directory < b.directory {
+			return Verdict{Reason: tongma.StateConflict}
+		}
+	}
+	return Verdict{Write: true}
+}
+
+// Apply makes e part of the Book. It is the only place where a position changes.
+// An error means that e breaks the rules of the Book: the journal is damaged or
+// the writer is, and nothing more may be written.
+func (b *Book) Apply(e *Entry) error {
+	if e.Number != b.next {
+		return b.broken(e, fmt.Sprintf("entry %d where %d was due", e.Number, b.next))
+	}
+	if e.Time < b.clock {
+		return b.broken(e, "time went back")
+	}
+	var err error
+	switch e.Kind {
+	case KindHold, KindRefuse, KindTombstone:
+		err = b.applyNew(e)
+	case KindPend, KindPost, KindVoid, KindReversing, KindReversed:
+		err = b.applyChange(e)
+	case KindOpen, KindClose, KindInstruct, KindSettle, KindSettled:
+		err = b.applyWindow(e)
+	case KindCap:
+		a := b.account(b.number(string(e.Debtor)), e.Amount.Currency)
+		a.capped, a.cap = true, e.Amount.Minor
+	case KindSuspend, KindResume:
+		b.blocked[b.number(string(e.Debtor))] = e.Kind == KindSuspend
+	case KindDirectory:
+		b.directory = e.Directory
+	default:
+		err = b.broken(e, "kind "+e.Kind.String())
+	}
+	if err != nil {
+		return err
+	}
+	b.next, b.clock = e.Number+1, e.Time
+	return nil
+}
+
+func (b *Book) broken(e *Entry, detail string) error {
+	return &tongma.Error{Op: fmt.Sprintf("clearing.Apply: entry %d (%s)", e.Number, e.Kind), Reason: tongma.Internal, Detail: detail}
+}
+
+func (b *Book) applyNew(e *Entry) error {
+	if _, twice := b.byID[e.Payment]; twice {
+		return b.broken(e, "payment id used before")
+	}
+	kd := keyDigest(e.Asker, e.Key)
+	if _, twice := b.byKey[kd]; twice {
+		return b.broken(e, "key used before")
+	}
+	p := payment{id: e.Payment, original: e.Original, content: e.Content, code: e.Code, amount: e.Amount.Minor,
+		currency: e.Amount.Currency, heldAt: e.Time, changedAt: e.Time, expiry: e.Expiry, entry: e.Number,
+		authWindow: uint32(e.AuthWindow), debtor: b.number(string(e.Debtor)), creditor: b.number(string(e.Creditor)),
+		scheme: b.number(string(e.Scheme)), asker: b.number(string(e.Asker)), reason: e.Reason, op: e.Op, phase: e.Kind}
+	copy(p.codeTail[:], e.CodeTail)
+	if e.Kind == KindHold {
+		b.account(p.debtor, p.currency).reserved += p.amount
+		if p.op == tongma.OpRefund {
+			i, ok := b.byID[p.original]
+			if !ok {
+				return b.broken(e, "refund of nothing")
+			}
+			b.payments[i].refunding += p.amount
+		}
+		b.spend(e)
+		b.open++
+	}
+	b.byID[p.id] = uint32(len(b.payments))
+	b.byKey[kd] = uint32(len(b.payments))
+	b.payments = append(b.payments, p)
+	return nil
+}
+
+// spend remembers a payer's code for one to two days of entry time, which is far
+// longer than any wallet lets one live.
+func (b *Book) spend(e *Entry) {
+	if d := e.Time / day; d != b.codeDay {
+		if d == b.codeDay+1 {
+			b.codes[1] = b.codes[0]
+		} else {
+			b.codes[1] = map[Digest]struct{}{}
+		}
+		b.codes[0], b.codeDay = map[Digest]struct{}{}, d
+	}
+	if e.Code != (Digest{}) {
+		b.codes[0][e.Code] = struct{}{}
+	}
+}
+
+func (b *Book) applyChange(e *Entry) error {
+	i, ok := b.byID[e.Payment]
+	if !ok || !slices.Contains(changes[e.Kind], b.payments[i].phase) {
+		return b.broken(e, "payment unknown or in another phase")
+	}
+	p := &b.payments[i]
+	debtor := b.account(p.debtor, p.currency)
+	switch e.Kind {
+	case KindPost:
+		debtor.reserved -= p.amount
+		b.move(p.debtor, p.creditor, p.currency, p.amount)
+		p.posted, p.window = true, uint32(e.Window)
+		b.settleRefund(p, p.amount)
+		b.open--
+	case KindVoid:
+		debtor.reserved -= p.amount
+		b.settleRefund(p, 0)
+		if e.KeepCode {
+			delete(b.codes[0], p.code)
+			delete(b.codes[1], p.code)
+		}
+		b.open--
+	case KindReversing:
+		if p.posted {
+			b.open++
+		}
+	case KindReversed:
+		if p.posted {
+			b.move(p.creditor, p.debtor, p.currency, p.amount)
+		} else {
+			debtor.reserved -= p.amount
+		}
+		b.open--
+	}
+	if debtor.reserved < 0 {
+		return b.broken(e, "holds below zero")
+	}
+	p.phase, p.entry, p.changedAt = e.Kind, e.Number, e.Time
+	p.late = p.late || e.Late
+	if e.Reason != tongma.NoReason {
+		p.reason = e.Reason
+	}
+	if e.SchemeRef != "" {
+		p.schemeRef = e.SchemeRef
+	}
+	if e.Approval != "" {
+		p.approval = e.Approval
+	}
+	return nil
+}
+
+// settleRefund takes a refund out of what its original has under way, and adds
+// what of it was paid.
+func (b *Book) settleRefund(p *payment, paid int64) {
+	if p.op == tongma.OpRefund {
+		original := &b.payments[b.byID[p.original]]
+		original.refunding -= p.amount
+		original.refunded += paid
+	}
+}
+
+// move posts one debit and one credit, in the open window.
+func (b *Book) move(debtor, creditor uint16, c tongma.Currency, amount int64) {
+	b.account(debtor, c).position += amount
+	b.account(creditor, c).position -= amount
+	b.openWindow().add(flowKey{debtor, creditor, c}, amount)
+}
+
+// Payment is how a payment stands, for those outside of the Book.
+type Payment struct {
+	ID, Original tongma.PaymentID
+	Op           tongma.Operation
+	Phase        Kind // kind of its latest entry
+	Posted       bool // it was posted once, even if it is being turned back
+	Late         bool // its end was not known when the asker was first answered
+	Asker        tongma.ParticipantID
+	Debtor       tongma.ParticipantID
+	Creditor     tongma.ParticipantID
+	Scheme       tongma.SchemeID
+	Amount       tongma.Money
+	Refunded     int64 // minor units, posted
+	Refunding    int64 // minor units, under way
+	Reason       tongma.Reason
+	AuthWindow   tongma.WindowID
+	Window       tongma.WindowID
+	HeldAt       int64 // Unix milliseconds
+	ChangedAt    int64
+	Expiry       int64
+	Entry        uint64
+	SchemeRef    string
+	Approval     string
+	CodeTail     string
+}
+
+// Final tells whether the payment will not change unless someone asks.
+func (p *Payment) Final() bool {
+	return p.Phase != KindHold && p.Phase != KindPend && p.Phase != KindReversing
+}
+
+func (b *Book) view(p *payment) Payment {
+	tail := p.codeTail[:]
+	if tail[0] == 0 {
+		tail = nil
+	}
+	return Payment{ID: p.id, Original: p.original, Op: p.op, Phase: p.phase, Posted: p.posted, Late: p.late,
+		Asker: tongma.ParticipantID(b.names[p.asker]), Debtor: tongma.ParticipantID(b.names[p.debtor]),
+		Creditor: tongma.ParticipantID(b.names[p.creditor]), Scheme: tongma.SchemeID(b.names[p.scheme]),
+		Amount: tongma.Money{Minor: p.amount, Currency: p.currency}, Refunded: p.refunded, Refunding: p.refunding,
+		Reason: p.reason, AuthWindow: tongma.WindowID(p.authWindow), Window: tongma.WindowID(p.window), HeldAt: p.heldAt,
+		ChangedAt: p.changedAt, Expiry: p.expiry, Entry: p.entry, SchemeRef: p.schemeRef, Approval: p.approval, CodeTail: string(tail)}
+}
+
+// Payment finds a payment by its id.
+func (b *Book) Payment(id tongma.PaymentID) (Payment, bool) {
+	i, ok := b.byID[id]
+	if !ok {
+		return Payment{}, false
+	}
+	return b.view(&b.payments[i]), true
+}
+
+// PaymentByKey finds a payment by its asker's key.
+func (b *Book) PaymentByKey(asker tongma.ParticipantID, key string) (Payment, bool) {
+	i, ok := b.byKey[keyDigest(asker, key)]
+	if !ok {
+		return Payment{}, false
+	}
+	return b.view(&b.payments[i]), true
+}
+
+// Recent returns up to limit payments that keep accepts, latest first.
+func (b *Book) Recent(limit int, keep func(*Payment) bool) []Payment {
+	var out []Payment
+	for i := len(b.payments) - 1; i >= 0 && len(out) < limit; i-- {
+		if p := b.view(&b.payments[i]); keep(&p) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// OpenPayments returns every payment that is not final, in the order in which
+// they came: what a restart has to finish.
+func (b *Book) OpenPayments() []Payment {
+	out := make([]Payment, 0, b.open)
+	for i := range b.payments {
+		if p := b.view(&b.payments[i]); !p.Final() {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// Position is one participant's standing in one currency, in minor units.
+type Position struct {
+	Participant tongma.ParticipantID
+	Currency    tongma.Currency
+	Position    int64 // posted debits less posted credits, not yet settled: more than zero owes
+	Reserved    int64 // open holds
+	Cap         int64
+	Capped      bool // false: it may only receive
+	Suspended   bool
+}
+
+// Positions returns every account, ordered by participant and currency.
+func (b *Book) Positions() []Position {
+	out := make([]Position, 0, len(b.accounts))
+	for k, a := range b.accounts {
+		out = append(out, Position{tongma.ParticipantID(b.names[k.participant]), k.currency, a.position, a.reserved, a.cap, a.capped, b.blocked[k.participant]})
+	}
+	slices.SortFunc(out, func(x, y Position) int {
+		return cmp.Or(cmp.Compare(x.Participant, y.Participant), cmp.Compare(x.Currency.Code(), y.Currency.Code()))
+	})
+	return out
+}

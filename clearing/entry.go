@@ -1,0 +1,393 @@
+package clearing
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"time"
+
+	"github.com/tongma/tongma"
+)
+
+// Kind says what an entry records. Numbers are given once and never reused.
+type Kind uint8
+
+const (
+	KindNone      Kind = 0
+	KindDirectory Kind = 1  // a directory version comes into force
+	KindCap       Kind = 2  // a participant's net debit cap in one currency
+	KindSuspend   Kind = 3  // a participant's debits are blocked
+	KindResume    Kind = 4  // and allowed again
+	KindOpen      Kind = 5  // the first window opens
+	KindRefuse    Kind = 10 // asked and refused: no hold, but the key is used up
+	KindHold      Kind = 11 // the debtor's amount is held
+	KindPend      Kind = 12 // the payer is confirming; the hold stays
+	KindPost      Kind = 13 // the hold becomes a posted debit and credit
+	KindVoid      Kind = 14 // the scheme said no: the hold is released
+	KindReversing Kind = 15 // it will be undone: from here on a yes does not count
+	KindReversed  Kind = 16 // undone: the hold released, or the posting turned back
+	KindTombstone Kind = 17 // reversed before it arrived: the key is used up
+	KindClose     Kind = 20 // a window closes, and the next one opens
+	KindInstruct  Kind = 21 // the net sheet of a closed window goes to the settlement agent
+	KindSettle    Kind = 22 // one leg of the sheet was confirmed
+	KindSettled   Kind = 23 // every leg was confirmed
+)
+
+var kindNames = map[Kind]string{
+	KindDirectory: "directory", KindCap: "cap", KindSuspend: "suspend", KindResume: "resume", KindOpen: "open",
+	KindRefuse: "refuse", KindHold: "hold", KindPend: "pend", KindPost: "post", KindVoid: "void",
+	KindReversing: "reversing", KindReversed: "reversed", KindTombstone: "tombstone",
+	KindClose: "close", KindInstruct: "instruct", KindSettle: "settle", KindSettled: "settled",
+}
+
+// String returns the name that dumps and scripts use.
+func (k Kind) String() string {
+	if name, ok := kindNames[k]; ok {
+		return name
+	}
+	return "unknown"
+}
+
+// Digest is a keyed or plain digest, cut to 16 bytes.
+type Digest [16]byte
+
+// Entry is one record of the journal. Each kind uses some of the fields; the
+// others stay zero and take no room. Once written it is never changed.
+type Entry struct {
+	Number     uint64 // gapless, from 1
+	Kind       Kind
+	Late       bool  // the asker had been told "pending": tell it the end
+	KeepCode   bool  // the payer's code may be presented again
+	Time       int64 // Unix milliseconds, given by the writer, never decreasing
+	Payment    tongma.PaymentID
+	Original   tongma.PaymentID // refund: what it gives back of
+	Op         tongma.Operation // pay, transfer or refund
+	Asker      tongma.ParticipantID
+	Key        string               // idempotency key, the asker's
+	Debtor     tongma.ParticipantID // pays the creditor; subject of cap, suspend, resume and settle
+	Creditor   tongma.ParticipantID
+	Scheme     tongma.SchemeID
+	Amount     tongma.Money // the payment's; the cap's; the settled leg's
+	AuthWindow tongma.WindowID
+	Window     tongma.WindowID // post, reversed: clearing window; close, instruct, settle(d): which one
+	Expiry     int64           // hold: Unix milliseconds after which the switch gives up waiting for the payer
+	Content    Digest          // of what was asked, for telling a repeat from another request
+	Code       Digest          // keyed digest of the payer's code
+	CodeTail   string          // its last four digits
+	Reason     tongma.Reason
+	SchemeRef  string
+	Approval   string
+	Merchant   string // the acquirer's merchant number
+	Order      string
+	Directory  uint64   // version in force
+	Hash       [32]byte // directory: of its bytes; instruct, settled: of the net sheet
+	Salt       []byte   // place for the salt of a commitment; at most 32 bytes
+}
+
+// field numbers of the canonical form; the order is the order on disk.
+const (
+	fLate = iota
+	fKeepCode
+	fTime
+	fPayment
+	fOriginal
+	fOp
+	fAsker
+	fKey
+	fDebtor
+	fCreditor
+	fScheme
+	fAmount
+	fAuthWindow
+	fWindow
+	fExpiry
+	fContent
+	fCode
+	fCodeTail
+	fReason
+	fSchemeRef
+	fApproval
+	fMerchant
+	fOrder
+	fDirectory
+	fHash
+	fSalt
+	fieldCount
+)
+
+// AppendTo appends the canonical bytes: kind, number, a bit for each field that
+// is present, then those fields in order. Equal entries have equal bytes.
+func (e *Entry) AppendTo(b []byte) []byte {
+	b = append(b, byte(e.Kind))
+	b = binary.AppendUvarint(b, e.Number)
+	at := len(b)
+	b = append(b, 0, 0, 0, 0)
+	var bits uint32
+	flag := func(f int, on bool) bool {
+		if on {
+			bits |= 1 << f
+		}
+		return on
+	}
+	text := func(f int, s string) {
+		if flag(f, s != "") {
+			b = append(binary.AppendUvarint(b, uint64(len(s))), s...)
+		}
+	}
+	number := func(f int, n int64) {
+		if flag(f, n != 0) {
+			b = binary.AppendVarint(b, n)
+		}
+	}
+	flag(fLate, e.Late)
+	flag(fKeepCode, e.KeepCode)
+	number(fTime, e.Time)
+	if flag(fPayment, !e.Payment.IsZero()) {
+		b = append(b, e.Payment[:]...)
+	}
+	if flag(fOriginal, !e.Original.IsZero()) {
+		b = append(b, e.Original[:]...)
+	}
+	number(fOp, int64(e.Op))
+	text(fAsker, string(e.Asker))
+	text(fKey, e.Key)
+	text(fDebtor, string(e.Debtor))
+	text(fCreditor, string(e.Creditor))
+	text(fScheme, string(e.Scheme))
+	if flag(fAmount, e.Amount != tongma.Money{}) {
+		b = binary.AppendVarint(b, e.Amount.Minor)
+		b = binary.BigEndian.AppendUint16(b, uint16(e.Amount.Currency))
+	}
+	number(fAuthWindow, int64(e.AuthWindow))
+	number(fWindow, int64(e.Window))
+	number(fExpiry, e.Expiry)
+	if flag(fContent, e.Content != Digest{}) {
+		b = append(b, e.Content[:]...)
+	}
+	if flag(fCode, e.Code != Digest{}) {
+		b = append(b, e.Code[:]...)
+	}
+	text(fCodeTail, e.CodeTail)
+	number(fReason, int64(e.Reason))
+	text(fSchemeRef, e.SchemeRef)
+	text(fApproval, e.Approval)
+	text(fMerchant, e.Merchant)
+	text(fOrder, e.Order)
+	number(fDirectory, int64(e.Directory))
+	if flag(fHash, e.Hash != [32]byte{}) {
+		b = append(b, e.Hash[:]...)
+	}
+	text(fSalt, string(e.Salt))
+	binary.BigEndian.PutUint32(b[at:], bits)
+	return b
+}
+
+// entryReader takes fields off the front; the first fault stops it.
+type entryReader struct {
+	b    []byte
+	bad  bool
+	bits uint32
+}
+
+func (r *entryReader) has(f int) bool { return !r.bad && r.bits&(1<<f) != 0 }
+
+func (r *entryReader) take(n int) []byte {
+	if r.bad || n < 0 || n > len(r.b) {
+		r.bad = true
+		return nil
+	}
+	out := r.b[:n]
+	r.b = r.b[n:]
+	return out
+}
+
+func (r *entryReader) uvarint() uint64 {
+	v, n := binary.Uvarint(r.b)
+	if r.bad || n <= 0 || (n > 1 && r.b[n-1] == 0) { // a longer form of the same number is not canonical
+		r.bad = true
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *entryReader) varint() int64 {
+	u := r.uvarint()
+	v := int64(u >> 1)
+	if u&1 != 0 {
+		v = ^v
+	}
+	return v
+}
+
+func (r *entryReader) number(f int, low, high int64) int64 {
+	if !r.has(f) {
+		return 0
+	}
+	v := r.varint()
+	if v == 0 || v < low || v > high {
+		r.bad = true
+	}
+	return v
+}
+
+func (r *entryReader) text(f, limit int) string {
+	if !r.has(f) {
+		return ""
+	}
+	n := r.uvarint()
+	if n == 0 || n > uint64(limit) {
+		r.bad = true
+		return ""
+	}
+	return string(r.take(int(n)))
+}
+
+func (r *entryReader) fixed(f int, dst []byte) {
+	if r.has(f) {
+		zero := byte(0)
+		for i, c := range r.take(len(dst)) {
+			dst[i] = c
+			zero |= c
+		}
+		r.bad = r.bad || zero == 0
+	}
+}
+
+// ParseEntry reads canonical bytes. Anything that AppendTo would not have
+// written is refused, so that equal entries have equal bytes.
+func ParseEntry(data []byte) (Entry, error) {
+	var e Entry
+	r := entryReader{b: data}
+	if kind := r.take(1); kind != nil {
+		e.Kind = Kind(kind[0])
+	}
+	e.Number = r.uvarint()
+	if bits := r.take(4); bits != nil {
+		r.bits = binary.BigEndian.Uint32(bits)
+	}
+	if r.bits>>fieldCount != 0 {
+		r.bad = true
+	}
+	const many = 1 << 62
+	e.Late, e.KeepCode = r.has(fLate), r.has(fKeepCode)
+	e.Time = r.number(fTime, 0, many)
+	r.fixed(fPayment, e.Payment[:])
+	r.fixed(fOriginal, e.Original[:])
+	e.Op = tongma.Operation(r.number(fOp, 0, 255))
+	e.Asker = tongma.ParticipantID(r.text(fAsker, 32))
+	e.Key = r.text(fKey, tongma.MaxKey)
+	e.Debtor = tongma.ParticipantID(r.text(fDebtor, 32))
+	e.Creditor = tongma.ParticipantID(r.text(fCreditor, 32))
+	e.Scheme = tongma.SchemeID(r.text(fScheme, 32))
+	if r.has(fAmount) {
+		e.Amount.Minor = r.varint()
+		if c := r.take(2); c != nil {
+			e.Amount.Currency = tongma.Currency(binary.BigEndian.Uint16(c))
+		}
+		r.bad = r.bad || e.Amount == tongma.Money{}
+	}
+	e.AuthWindow = tongma.WindowID(r.number(fAuthWindow, 0, many))
+	e.Window = tongma.WindowID(r.number(fWindow, 0, many))
+	e.Expiry = r.number(fExpiry, 0, many)
+	r.fixed(fContent, e.Content[:])
+	r.fixed(fCode, e.Code[:])
+	e.CodeTail = r.text(fCodeTail, 4)
+	e.Reason = tongma.Reason(r.number(fReason, 0, 9999))
+	e.SchemeRef = r.text(fSchemeRef, 64)
+	e.Approval = r.text(fApproval, 6)
+	e.Merchant = r.text(fMerchant, 35)
+	e.Order = r.text(fOrder, 64)
+	e.Directory = uint64(r.number(fDirectory, 0, many))
+	r.fixed(fHash, e.Hash[:])
+	if s := r.text(fSalt, 32); s != "" {
+		e.Salt = []byte(s)
+	}
+	if r.bad || len(r.b) != 0 || kindNames[e.Kind] == "" {
+		return Entry{}, &tongma.Error{Op: "clearing.ParseEntry", Reason: tongma.Internal, Offset: len(data) - len(r.b), Detail: "not a canonical entry"}
+	}
+	return e, nil
+}
+
+// Line is an entry as `tongma journal dump` and the HTTP API show it. The names
+// are documented in docs/journal.md, and an outsider can recompute every figure
+// from them.
+type Line struct {
+	Entry      uint64 `json:"entry"`
+	Kind       string `json:"kind"`
+	Time       string `json:"time"`
+	Batch      uint64 `json:"batch"`
+	Hash       string `json:"hash"` // SHA-256 of the entry's canonical bytes behind a zero byte, as RFC 6962 hashes a leaf
+	Payment    string `json:"payment,omitempty"`
+	Original   string `json:"original,omitempty"`
+	Operation  string `json:"operation,omitempty"`
+	Asker      string `json:"asker,omitempty"`
+	Key        string `json:"key,omitempty"`
+	Debtor     string `json:"debtor,omitempty"`
+	Creditor   string `json:"creditor,omitempty"`
+	Scheme     string `json:"scheme,omitempty"`
+	AmountMin  *int64 `json:"amount_minor,omitempty"`
+	Currency   string `json:"currency,omitempty"`
+	AuthWindow uint64 `json:"auth_window,omitempty"`
+	Window     uint64 `json:"window,omitempty"`
+	Expiry     string `json:"expiry,omitempty"`
+	CodeDigest string `json:"code_digest,omitempty"`
+	CodeTail   string `json:"code_tail,omitempty"`
+	Content    string `json:"content_digest,omitempty"`
+	Reason     string `json:"reason,omitempty"`
+	ReasonName string `json:"reason_name,omitempty"`
+	SchemeRef  string `json:"scheme_ref,omitempty"`
+	Approval   string `json:"approval,omitempty"`
+	Merchant   string `json:"merchant,omitempty"`
+	Order      string `json:"order,omitempty"`
+	Directory  uint64 `json:"directory,omitempty"`
+	Sheet      string `json:"sheet_hash,omitempty"`
+	Late       bool   `json:"late,omitempty"`
+	KeepCode   bool   `json:"keep_code,omitempty"`
+}
+
+// LeafHash is the hash of an entry's canonical bytes as a Merkle leaf.
+func LeafHash(canonical []byte) [32]byte {
+	h := sha256.New()
+	h.Write([]byte{0})
+	h.Write(canonical)
+	return [32]byte(h.Sum(nil))
+}
+
+// NewLine renders the entry that stands in the given batch with the given
+// canonical bytes.
+func NewLine(e *Entry, batch uint64, canonical []byte) Line {
+	leaf := LeafHash(canonical)
+	l := Line{Entry: e.Number, Kind: e.Kind.String(), Time: stamp(e.Time), Batch: batch, Hash: hex.EncodeToString(leaf[:]),
+		Payment: e.Payment.String(), Original: e.Original.String(), Operation: e.Op.String(), Asker: string(e.Asker), Key: e.Key,
+		Debtor: string(e.Debtor), Creditor: string(e.Creditor), Scheme: string(e.Scheme), AuthWindow: uint64(e.AuthWindow),
+		Window: uint64(e.Window), Expiry: stamp(e.Expiry), CodeTail: e.CodeTail, SchemeRef: e.SchemeRef, Approval: e.Approval,
+		Merchant: e.Merchant, Order: e.Order, Directory: e.Directory, Late: e.Late, KeepCode: e.KeepCode}
+	if e.Amount.Currency != 0 {
+		l.AmountMin, l.Currency = &e.Amount.Minor, e.Amount.Currency.Code()
+	}
+	if e.Code != (Digest{}) {
+		l.CodeDigest = hex.EncodeToString(e.Code[:])
+	}
+	if e.Content != (Digest{}) {
+		l.Content = hex.EncodeToString(e.Content[:])
+	}
+	if e.Hash != ([32]byte{}) {
+		l.Sheet = hex.EncodeToString(e.Hash[:])
+	}
+	if e.Reason != tongma.NoReason {
+		l.Reason, l.ReasonName = e.Reason.Code(), e.Reason.String()
+	}
+	return l
+}
+
+// MarshalJSON shows an entry outside of its batch.
+func (e *Entry) MarshalJSON() ([]byte, error) { return json.Marshal(NewLine(e, 0, e.AppendTo(nil))) }
+
+func stamp(millis int64) string {
+	if millis == 0 {
+		return ""
+	}
+	return time.UnixMilli(millis).UTC().Format("2006-01-02T15:04:05.000Z")
+}
