@@ -1,0 +1,55 @@
+package emv
+
+// crcTable is CRC-16/CCITT-FALSE (polynomial 0x1021, not reflected), a byte at
+// a time.
+var crcTable = func() (t [256]uint16) {
+	for i := range t {
+		c := uint16(i) << 8
+		for range 8 {
+			if c&0x8000 != 0 {
+				c = c<<1 ^ 0x1021
+			} else {
+				c <<= 1
+			}
+		}
+		t[i] = c
+	}
+	return t
+}()
+
+// CRC is the check value of EMVCo MPM 4.7.3 over the bytes of s:
+// CRC-16/CCITT-FALSE with initial value 0xFFFF. CRC("123456789") is 0x29B1.
+func CRC(s string) uint16 {
+	c := uint16(0xFFFF)
+	for i := 0; i < len(s); i++ {
+		c = c<<8 ^ crcTable[byte(c>>8)^s[i]]
+	}
+	return c
+}
+
+const upperHex = "0123456789ABCDEF"
+
+func appendCRC(dst []byte, c uint16) []byte {
+	return append(dst, upperHex[c>>12], upperHex[c>>8&15], upperHex[c>>4&15], upperHex[c&15])
+}
+
+// parseCRC reads four hex digits of either case.
+func parseCRC(s string) (value uint16, lower, ok bool) {
+	if len(s) != 4 {
+		return 0, false, false
+	}
+	for i := 0; i < 4; i++ {
+		c := s[i]
+		switch {
+		case c >= '0' && c <= '9':
+			value = value<<4 | uint16(c-'0')
+		case c >= 'A' && c <= 'F':
+			value = value<<4 | uint16(c-'A'+10)
+		case c >= 'a' && c <= 'f':
+			value, lower = value<<4|uint16(c-'a'+10), true
+		default:
+			return 0, false, false
+		}
+	}
+	return value, lower, true
+}
