@@ -1,0 +1,14 @@
+package schemes
+
+import (
+	"bytes"
+	_ "embed"
+)
+
+//go:embed sandbox.yaml
+var sandbox []byte
+
+// Sandbox returns the source of the directory that the demonstration runs with:
+// two acquirers and six wallets' networks, in eight currencies of none, two and
+// three decimals.
+func Sandbox() []byte { return bytes.Clone(sandbox) }
