@@ -21,7 +21,7 @@ type Profile struct {
 
 // Check is one line of a profile. At names the field: "01" a sub-object of the
 // matched account, "01.00" one inside it, "" the whole value, "/62.05" from the
-// root. AnyOf asks for one of several sub-objects instead.
+// root. AnyOf asks for one of several fields instead.
 type Check struct {
 	IDs      string   `json:"ids,omitempty"`  // only for accounts with these IDs
 	When     string   `json:"when,omitempty"` // "dynamic" or "currency:840"
@@ -166,16 +166,22 @@ func (r *Rules) runCheck(m *emv.MPM, p *profile, k *check, first string, f []Fin
 					continue
 				}
 			}
-			f = k.account(f, p.Scheme, t)
+			f = k.account(m, f, p.Scheme, t)
 		}
 	}
 	return f
 }
 
-func (k *check) account(f []Finding, scheme string, t *emv.Template) []Finding {
+func (k *check) account(m *emv.MPM, f []Finding, scheme string, t *emv.Template) []Finding {
 	if k.AnyOf != nil {
-		for _, id := range k.AnyOf {
-			if _, ok := t.Field(id); ok {
+		for _, at := range k.AnyOf {
+			v, ok := "", false
+			if strings.HasPrefix(at, "/") {
+				v, ok = rootField(m, at[1:])
+			} else {
+				v, ok = t.Field(at)
+			}
+			if ok && v != "" {
 				return f
 			}
 		}
