@@ -9,12 +9,14 @@ import (
 	"strings"
 
 	tongma "github.com/tongma/tongma"
+	"github.com/tongma/tongma/codespec"
 )
 
-// claimant is one claim on numeric payer codes and the scheme that makes it.
+// claimant is one claim on numeric payer codes, and what a code that falls under
+// it matches.
 type claimant struct {
 	Claim
-	scheme *Scheme
+	match codespec.Match
 }
 
 // link sorts the directory, checks what its parts say of each other, and builds
@@ -165,7 +167,9 @@ func (d *Directory) linkReaders() {
 			d.readers[name] = append(d.readers[name], s)
 		}
 		for _, c := range s.Claims {
-			d.claims = append(d.claims, claimant{c, s})
+			d.claims = append(d.claims, claimant{c, codespec.Match{
+				Scheme: string(s.ID), Rule: "claim." + string(s.ID) + "." + c.Prefix, Path: "prefix", Note: "claimed in the directory",
+			}})
 		}
 	}
 	slices.SortStableFunc(d.claims, func(a, b claimant) int { return cmp.Compare(len(b.Prefix), len(a.Prefix)) })

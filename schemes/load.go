@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nkeys"
 	tongma "github.com/tongma/tongma"
 	"github.com/tongma/tongma/codespec"
+	"github.com/tongma/tongma/codespec/paycode"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -191,6 +192,12 @@ func (p *parser) claim(n *yaml.Node, path string) Claim {
 		{"prefix", true, func(n *yaml.Node, path string) { c.Prefix = p.digits(n, path, 2, 19) }},
 		{"length", true, func(n *yaml.Node, path string) { c.MinDigits, c.MaxDigits = p.lengths(n, path) }},
 	})
+	switch {
+	case strings.HasPrefix(c.Prefix, paycode.UnifiedPrefix):
+		p.invalid(path+"/prefix", "%s starts codes of the unified format", paycode.UnifiedPrefix)
+	case strings.HasPrefix(c.Prefix, "00"):
+		p.invalid(path+"/prefix", "00 starts merchants' codes")
+	}
 	return c
 }
 
@@ -203,8 +210,8 @@ func (p *parser) lengths(n *yaml.Node, path string) (low, high int) {
 	}
 	low, err1 := strconv.Atoi(from)
 	high, err2 := strconv.Atoi(to)
-	if ok && (err1 != nil || err2 != nil || low < 16 || high < low || high > 24) {
-		p.invalid(path, "must be a number of digits from 16 to 24, or two of them joined by a hyphen")
+	if ok && (err1 != nil || err2 != nil || low < paycode.MinDigits || high < low || high > paycode.MaxDigits) {
+		p.invalid(path, "must be a number of digits from %d to %d, or two of them joined by a hyphen", paycode.MinDigits, paycode.MaxDigits)
 	}
 	return low, high
 }
@@ -212,8 +219,11 @@ func (p *parser) lengths(n *yaml.Node, path string) (low, high int) {
 func (p *parser) schemeID(n *yaml.Node, path string) tongma.SchemeID {
 	s, ok := p.text(n, path, 64)
 	id := tongma.SchemeID(s)
-	if ok && !id.Valid() {
+	switch {
+	case ok && !id.Valid():
 		p.invalid(path, "must be lower-case letters, digits and hyphens, at most 32, from a letter")
+	case id == unifiedScheme:
+		p.invalid(path, "%s names the unified format, which belongs to no one scheme", unifiedScheme)
 	}
 	return id
 }
