@@ -1,0 +1,236 @@
+package clearing
+
+import (
+	"github.com/tongma/tongma"
+)
+
+// auditBalance is one account, as the audit adds it up.
+type auditBalance struct {
+	auditAccount
+	capped   bool
+	cap      int64
+	position int64
+	reserved int64
+}
+
+// auditPayment is one payment, as the audit follows it.
+type auditPayment struct {
+	debtor, creditor *auditBalance // nil if nothing was held
+	original         *auditPayment // of a refund
+	amount           int64
+	given, giving    int64 // refunds posted, and under way
+	code             Digest
+	first            tongma.Money // as it was asked for
+	phase            Kind
+	refund, posted   bool
+}
+
+func (a *Auditor) balance(who tongma.ParticipantID, c tongma.Currency) *auditBalance {
+	k := auditAccount{who, c}
+	b := a.accounts[k]
+	if b == nil {
+		b = &auditBalance{auditAccount: k}
+		a.accounts[k] = b
+	}
+	return b
+}
+
+func (a *Auditor) total(c tongma.Currency) *AuditTotal {
+	t := a.totals[c]
+	if t == nil {
+		t = &AuditTotal{Currency: c.Code()}
+		a.totals[c] = t
+	}
+	return t
+}
+
+// asked looks at the first entry of a payment.
+func (a *Auditor) asked(e *Entry) {
+	k := auditKey{e.Asker, e.Key}
+	if _, twice := a.keys[k]; twice {
+		a.find(checkKey, "the key of %s was used before", e.Asker)
+	}
+	a.keys[k] = struct{}{}
+	if _, twice := a.payments[e.Payment]; twice || e.Payment.IsZero() {
+		a.find(checkPayment, "%s was used before", e.Payment)
+		return
+	}
+	if open := a.openWindow(); open == nil || e.AuthWindow != open.id {
+		a.find(checkAuth, "names %s, %s is open", e.AuthWindow, open.name())
+	}
+	p := &auditPayment{amount: e.Amount.Minor, first: e.Amount, phase: e.Kind}
+	a.payments[e.Payment] = p
+	if e.Kind == KindHold {
+		a.held(e, p)
+	}
+}
+
+// held looks at a hold that was granted, and adds it.
+func (a *Auditor) held(e *Entry, p *auditPayment) {
+	if e.Amount.Minor <= 0 || e.Amount.Minor > tongma.MaxMinor || !e.Amount.Currency.Valid() {
+		a.find(checkAmount, "%d of currency %d", e.Amount.Minor, e.Amount.Currency)
+	}
+	if e.Debtor == "" || e.Creditor == "" {
+		a.find(checkZeroSum, "debtor %q, creditor %q: a movement has two sides", e.Debtor, e.Creditor)
+	}
+	if a.suspended[e.Debtor] {
+		a.find(checkSuspended, "%s is suspended", e.Debtor)
+	}
+	p.debtor, p.creditor, p.code = a.balance(e.Debtor, e.Amount.Currency), a.balance(e.Creditor, e.Amount.Currency), e.Code
+	a.checkCode(e)
+	a.checkCap(p)
+	if e.Op == tongma.OpRefund {
+		a.checkRefund(e, p)
+	}
+	a.add(&p.debtor.reserved, p.amount)
+}
+
+// checkCode holds that a code which was held today or yesterday, in days of UTC,
+// is not held again. Codes live for minutes; older ones may be forgotten.
+func (a *Auditor) checkCode(e *Entry) {
+	if e.Code == (Digest{}) {
+		return
+	}
+	const dayMillis = 86_400_000
+	today := e.Time / dayMillis
+	if spent, ok := a.codes[e.Code]; ok && today-spent <= 1 {
+		a.find(checkCode, "the code was spent before")
+	}
+	a.codes[e.Code] = today
+}
+
+func (a *Auditor) checkCap(p *auditPayment) {
+	d := p.debtor
+	use := d.position
+	a.add(&use, d.reserved)
+	a.add(&use, p.amount)
+	switch {
+	case !d.capped:
+		a.find(checkCap, "%s has no cap in %s", d.who, d.currency)
+	case use > d.cap:
+		a.find(checkCap, "%s: %d + %d + %d is more than %d", d.who, d.position, d.reserved, p.amount, d.cap)
+	}
+}
+
+// checkRefund holds that a refund turns a posted payment round, and that all
+// refunds of it, those under way included, do not pass it.
+func (a *Auditor) checkRefund(e *Entry, p *auditPayment) {
+	p.refund = true
+	o := a.payments[e.Original]
+	switch {
+	case o == nil || o.debtor == nil:
+		a.find(checkRefund, "%s is not a payment that was held", e.Original)
+		return
+	case o.refund || o.phase != KindPost:
+		a.find(checkRefund, "the original is at %s", o.phase)
+	case o.debtor != p.creditor || o.creditor != p.debtor:
+		a.find(checkRefund, "from %s to %s, the original went from %s to %s", p.debtor.who, p.creditor.who, o.debtor.who, o.creditor.who)
+	case o.given+o.giving+p.amount > o.amount:
+		a.find(checkRefund, "%d + %d + %d is more than the original's %d", o.given, o.giving, p.amount, o.amount)
+	}
+	p.original = o
+	a.add(&o.giving, p.amount)
+}
+
+// follows tells whether a payment may come from one phase to the next.
+func follows(from, to Kind) bool {
+	waiting := from == KindHold || from == KindPend
+	switch to {
+	case KindPend:
+		return from == KindHold
+	case KindPost, KindVoid:
+		return waiting
+	case KindReversing:
+		return waiting || from == KindPost
+	case KindReversed:
+		return from == KindReversing
+	}
+	return false
+}
+
+// changed looks at a later entry of a payment, and moves it.
+func (a *Auditor) changed(e *Entry) {
+	p := a.payments[e.Payment]
+	if p == nil {
+		a.find(checkPhase, "%s of a payment that was never asked for", e.Kind)
+		return
+	}
+	if !follows(p.phase, e.Kind) {
+		a.find(checkPhase, "%s behind %s", e.Kind, p.phase)
+		return
+	}
+	a.checkSame(e, p)
+	p.phase = e.Kind
+	switch e.Kind {
+	case KindPost:
+		p.posted = true
+		a.release(p)
+		a.post(e, p.debtor, p.creditor, p.amount)
+		a.refundEnds(p, p.amount)
+	case KindVoid:
+		a.release(p)
+		a.refundEnds(p, 0)
+		if e.KeepCode {
+			delete(a.codes, p.code)
+		}
+	case KindReversing:
+		if p.refund || p.given+p.giving > 0 {
+			a.find(checkReversal, "refund: %t; refunded: %d, under way: %d", p.refund, p.given, p.giving)
+		}
+	case KindReversed:
+		if p.posted {
+			a.post(e, p.creditor, p.debtor, p.amount)
+			a.add(&a.total(p.debtor.currency).Reversed, p.amount)
+		} else {
+			a.release(p)
+		}
+	}
+	moves := e.Kind == KindPost || (e.Kind == KindReversed && p.posted)
+	if !moves && e.Window != 0 {
+		a.find(checkWindow, "%s moves nothing, but names %s", e.Kind, e.Window)
+	}
+}
+
+func (a *Auditor) checkSame(e *Entry, p *auditPayment) {
+	switch {
+	case e.Amount != (tongma.Money{}) && e.Amount != p.first:
+		a.find(checkSame, "amount %d, held were %d", e.Amount.Minor, p.amount)
+	case e.Debtor != "" && e.Debtor != p.debtor.who:
+		a.find(checkSame, "debtor %s, the hold was of %s", e.Debtor, p.debtor.who)
+	case e.Creditor != "" && e.Creditor != p.creditor.who:
+		a.find(checkSame, "creditor %s, the hold was for %s", e.Creditor, p.creditor.who)
+	}
+}
+
+func (a *Auditor) release(p *auditPayment) {
+	a.add(&p.debtor.reserved, -p.amount)
+	if p.debtor.reserved < 0 {
+		a.find(checkHolds, "%s: reserved %d", p.debtor.who, p.debtor.reserved)
+	}
+}
+
+func (a *Auditor) refundEnds(p *auditPayment, paid int64) {
+	if o := p.original; o != nil {
+		a.add(&o.giving, -p.amount)
+		a.add(&o.given, paid)
+	}
+	if p.refund {
+		a.add(&a.total(p.debtor.currency).Refunded, paid)
+	}
+}
+
+// post books a debit and a credit: in the positions, and in the open window.
+func (a *Auditor) post(e *Entry, debtor, creditor *auditBalance, amount int64) {
+	a.add(&debtor.position, amount)
+	a.add(&creditor.position, -amount)
+	t := a.total(debtor.currency)
+	t.Postings++
+	a.add(&t.Posted, amount)
+	w := a.openWindow()
+	if w == nil || e.Window != w.id {
+		a.find(checkWindow, "posted into %s, %s is open", e.Window, w.name())
+	}
+	if w != nil {
+		w.take(a, debtor, creditor, amount)
+	}
+}
