@@ -1,0 +1,254 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// serve starts a JetStream server on dir that syncs always, in this process.
+func serve(t testing.TB, dir string) *server.Server {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true,
+		JetStream: true, StoreDir: dir, SyncAlways: true, MaxPayload: 1 << 20, NoSystemAccount: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	if !s.ReadyForConnections(10 * time.Second) {
+		t.Fatal("server does not start")
+	}
+	t.Cleanup(func() { stopServer(s) })
+	return s
+}
+
+func stopServer(s *server.Server) {
+	s.Shutdown()
+	s.WaitForShutdown()
+}
+
+func connect(t testing.TB, s *server.Server, options ...nats.Option) *nats.Conn {
+	t.Helper()
+	nc, err := nats.Connect(s.ClientURL(), append([]nats.Option{nats.InProcessServer(s), nats.ReconnectBufSize(-1)}, options...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	return nc
+}
+
+func openJetStream(t testing.TB, nc *nats.Conn) *JetStream {
+	t.Helper()
+	j, err := OpenJetStream(context.Background(), nc, JetStreamConfig{Stream: "J_0", Subject: "journal.0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return j
+}
+
+// stores are the durable ones, held to one contract.
+func stores(t *testing.T) map[string]Store {
+	return map[string]Store{"memory": NewMemory(), "file": openFile(t, t.TempDir()+"/journal"), "jetstream": openJetStream(t, connect(t, serve(t, t.TempDir())))}
+}
+
+func openFile(t testing.TB, path string) *File {
+	t.Helper()
+	f, err := OpenFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+func TestEveryStoreKeepsThePromise(t *testing.T) {
+	for name, s := range stores(t) {
+		t.Run(name, func(t *testing.T) {
+			if last, err := s.Last(t.Context()); last != 0 || err != nil {
+				t.Fatal(last, err)
+			}
+			const count = 40 // more than fewMessages
+			var want []string
+			for i := range uint64(count) {
+				message := fmt.Sprintf("message %d %s", i+1, strings.Repeat("x", int(i)))
+				if seq, err := s.Append(t.Context(), i, []byte(message)); seq != i+1 || err != nil {
+					t.Fatal(seq, err)
+				}
+				want = append(want, message)
+			}
+			for _, wrong := range []uint64{0, count - 1, count + 1} {
+				if _, err := s.Append(t.Context(), wrong, []byte("no")); !errors.Is(err, ErrMoved) {
+					t.Fatalf("behind %d: %v", wrong, err)
+				}
+			}
+			for _, from := range []uint64{1, 2, count - 3, count, count + 1} {
+				next := from
+				err := s.Read(t.Context(), from, func(seq uint64, message []byte) error {
+					if seq != next || string(message) != want[seq-1] {
+						return fmt.Errorf("sequence %d has %q", seq, message)
+					}
+					next++
+					return nil
+				})
+				if err != nil || next != count+1 {
+					t.Fatalf("from %d: read up to %d: %v", from, next, err)
+				}
+			}
+			for _, from := range []uint64{1, count} {
+				if err := s.Read(t.Context(), from, func(uint64, []byte) error { return errSeen }); err != errSeen {
+					t.Fatalf("error of the caller came back as %v", err)
+				}
+			}
+			tailKeepsThePromise(t, s, want)
+		})
+	}
+}
+
+func tailKeepsThePromise(t *testing.T, s Store, want []string) {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	got := make(chan string, 100)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- s.Tail(ctx, 3, func(seq uint64, message []byte) error {
+			got <- fmt.Sprint(seq, string(message))
+			return nil
+		})
+	}()
+	want = append(want, "one more")
+	if _, err := s.Append(ctx, uint64(len(want)-1), []byte("one more")); err != nil {
+		t.Fatal(err)
+	}
+	for i := 2; i < len(want); i++ {
+		if line := <-got; line != fmt.Sprint(i+1, want[i]) {
+			t.Fatalf("tail gave %q", line)
+		}
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if err := s.Tail(t.Context(), 1, func(uint64, []byte) error { return errSeen }); err != errSeen {
+		t.Fatal(err)
+	}
+}
+
+func TestEveryStoreCarriesTheLog(t *testing.T) {
+	for name, s := range stores(t) {
+		t.Run(name, func(t *testing.T) {
+			old, _ := writer(t, s)
+			big := string(make([]byte, MaxBytes))
+			commit(t, old, "a", "b")
+			commit(t, old, big)
+			young, _ := writer(t, s)
+			if err := tryCommit(t, old, "zombie"); !errors.Is(err, ErrFenced) {
+				t.Fatal(err)
+			}
+			commit(t, young, "c")
+			holds(t, s, "a", "b", big, "c")
+		})
+	}
+}
+
+func TestStreamWithOtherSettingsIsRefused(t *testing.T) {
+	nc := connect(t, serve(t, t.TempDir()))
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = js.CreateStream(t.Context(), jetstream.StreamConfig{
+		Name: "J_0", Subjects: []string{"journal.0"}, Storage: jetstream.MemoryStorage, MaxAge: time.Hour, MaxMsgs: 5,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = OpenJetStream(t.Context(), nc, JetStreamConfig{Stream: "J_0", Subject: "journal.0"})
+	for _, setting := range []string{"storage", "discard", "max age", "max messages", "deny delete", "deny purge"} {
+		if err == nil || !strings.Contains(err.Error(), setting) {
+			t.Errorf("%s is not named: %v", setting, err)
+		}
+	}
+}
+
+func TestStreamGrowsButIsNeverOtherwiseChanged(t *testing.T) {
+	nc := connect(t, serve(t, t.TempDir()))
+	for _, test := range []struct{ ask, want int64 }{{1 << 20, 1 << 20}, {1 << 21, 1 << 21}, {1 << 20, 1 << 21}, {0, -1}} {
+		j, err := OpenJetStream(t.Context(), nc, JetStreamConfig{Stream: "J_0", Subject: "journal.0", MaxBytes: test.ask})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := j.stream.CachedInfo().Config.MaxBytes; got != test.want {
+			t.Fatalf("asked for %d, has %d, want %d", test.ask, got, test.want)
+		}
+	}
+}
+
+func TestFullStreamStopsAndLosesNothing(t *testing.T) {
+	nc := connect(t, serve(t, t.TempDir()))
+	j, err := OpenJetStream(t.Context(), nc, JetStreamConfig{Stream: "J_0", Subject: "journal.0", MaxBytes: 10 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, _ := writer(t, j)
+	var kept []string
+	for i := 0; ; i++ {
+		entry := fmt.Sprint(i, strings.Repeat("x", 1000))
+		err := tryCommit(t, l, entry)
+		if errors.Is(err, ErrStopped) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept = append(kept, entry)
+	}
+	if len(kept) < 5 {
+		t.Fatalf("only %d fitted", len(kept))
+	}
+	holds(t, j, kept...)
+}
+
+func TestServerThatGoesAwayLeavesDoubtThatIsSettled(t *testing.T) {
+	dir := t.TempDir()
+	s := serve(t, dir)
+	port := s.Addr().String()
+	nc, err := nats.Connect("nats://"+port, nats.ReconnectBufSize(-1), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	l, _ := writer(t, openJetStream(t, nc))
+	commit(t, l, "a")
+	stopServer(s)
+	again := make(chan struct{})
+	go func() {
+		defer close(again)
+		time.Sleep(300 * time.Millisecond)
+		var host string
+		var number int
+		fmt.Sscanf(strings.Replace(port, ":", " ", 1), "%s %d", &host, &number)
+		s, err := server.NewServer(&server.Options{Host: host, Port: number, NoSigs: true, NoLog: true, JetStream: true, StoreDir: dir, SyncAlways: true, MaxPayload: 1 << 20, NoSystemAccount: true})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		s.Start()
+		t.Cleanup(func() { stopServer(s) })
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := l.Commit(ctx, [][]byte{[]byte("b")}, 1, 1); err != nil {
+		t.Fatal(err)
+	}
+	<-again
+	holds(t, openJetStream(t, nc), "a", "b")
+}
