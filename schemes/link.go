@@ -24,10 +24,10 @@ type claimant struct {
 func (p *parser) link(d *Directory) {
 	p.linkParticipants(d)
 	p.linkSchemes(d)
+	p.linkRoles(d)
 	if len(p.problems) > 0 {
 		return
 	}
-	p.linkRoles(d)
 	slices.SortFunc(d.participants, func(a, b *Participant) int { return cmp.Compare(a.ID, b.ID) })
 	slices.SortFunc(d.schemes, func(a, b *Scheme) int { return cmp.Compare(a.ID, b.ID) })
 	for i, s := range d.schemes {

@@ -139,6 +139,7 @@ func (p *parser) mapping(n *yaml.Node, path string, fields []field) {
 	for i, f := range fields {
 		names[i] = f.name
 	}
+	meant := make(map[string]bool) // named by a misspelt key: one fault is enough
 	seen := p.pairs(n, path, func(key, value *yaml.Node, at string) {
 		for _, f := range fields {
 			if f.name == key.Value {
@@ -147,13 +148,15 @@ func (p *parser) mapping(n *yaml.Node, path string, fields []field) {
 			}
 		}
 		p.at[at] = key
-		p.fail(at, tongma.FieldUnknown, nearest(key.Value, names), "no such key")
+		name := nearest(key.Value, names)
+		meant[name] = true
+		p.fail(at, tongma.FieldUnknown, name, "no such key")
 	})
 	if seen == nil {
 		return
 	}
 	for _, f := range fields {
-		if f.required && !seen[f.name] {
+		if f.required && !seen[f.name] && !meant[f.name] {
 			p.fail(path+"/"+f.name, tongma.FieldMissing, "", "is missing")
 		}
 	}
