@@ -50,8 +50,9 @@ const (
 const MaxRaw = 8192
 
 // Code is what a barcode says. Exactly one of MPM, CPM, PayCode and Link is
-// set for a payable code of that format. A Code is to be read, not changed: it
-// shares memory with the rules that made it.
+// set for a payable code of that format, except that a CPM of the unified
+// format has the pay code inside it in PayCode too. A Code is to be read, not
+// changed: it shares memory with the rules that made it.
 type Code struct {
 	Format       Format
 	Presentation Presentation

@@ -86,7 +86,11 @@ func (r *Rules) decodeCPM(text string) (Code, error) {
 	if err != nil {
 		return c, fromWire(c.Format, err)
 	}
-	c.Findings = p.Findings()
+	unified, derr := unifiedApp(p)
+	if derr != nil {
+		return c, derr
+	}
+	c.PayCode, c.Findings = unified, p.Findings()
 	return c, nil
 }
 
