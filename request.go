@@ -90,6 +90,7 @@ type Answer struct {
 	Entry     uint64        // journal entry that this answer was built from; zero if none
 	After     time.Duration // when asking again makes sense; zero if it does not
 	Detail    string        // one clause for people, safe to log
+	Replayed  bool          // the answer was given before; travels in a header, since the bytes stay the same
 }
 
 // Bounds on what the fields of a Request may carry.

@@ -289,10 +289,21 @@ func (b *Book) proposeChange(e *Entry) Verdict {
 	default:
 		v.Write = true
 	}
-	if v.Write && (e.Kind == KindPost || (e.Kind == KindReversed && p.posted)) {
-		e.Window = b.openWindow().id
+	if v.Write {
+		b.complete(e, p)
 	}
 	return v
+}
+
+// complete repeats in the entry what the payment is, so that each line of the
+// journal can be read, and added up, by itself.
+func (b *Book) complete(e *Entry, p *payment) {
+	e.Op, e.Original = p.op, p.original
+	e.Asker, e.Debtor, e.Creditor = tongma.ParticipantID(b.names[p.asker]), tongma.ParticipantID(b.names[p.debtor]), tongma.ParticipantID(b.names[p.creditor])
+	e.Scheme, e.Amount = tongma.SchemeID(b.names[p.scheme]), tongma.Money{Minor: p.amount, Currency: p.currency}
+	if e.Kind == KindPost || (e.Kind == KindReversed && p.posted) {
+		e.Window = b.openWindow().id
+	}
 }
 
 func (b *Book) proposeRule(e *Entry) Verdict {

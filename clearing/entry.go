@@ -70,7 +70,7 @@ type Entry struct {
 	Scheme     tongma.SchemeID
 	Amount     tongma.Money // the payment's; the cap's; the settled leg's
 	AuthWindow tongma.WindowID
-	Window     tongma.WindowID // post, reversed: clearing window; close, instruct, settle(d): which one
+	Window     tongma.WindowID // post, and reversed if it turns a posting back: clearing window; close, instruct, settle(d): which one
 	Expiry     int64           // hold: Unix milliseconds after which the switch gives up waiting for the payer
 	Content    Digest          // of what was asked, for telling a repeat from another request
 	Code       Digest          // keyed digest of the payer's code

@@ -1,0 +1,400 @@
+package clearing
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/clearing/journal"
+)
+
+// Ledger is the Book and its journal as one: the only writer of a shard. Callers
+// submit entries from any goroutine; one goroutine applies them to the Book in
+// the order of arrival and commits them in groups. Nobody hears of an entry, nor
+// of a refusal that rests on one, before it is durable.
+type Ledger struct {
+	log  *journal.Log
+	book *Book
+	opts LedgerOptions
+
+	// mu guards queue and err. Nothing else is taken while it is held.
+	mu    sync.Mutex
+	queue []*submission
+	spare []*submission
+	err   error // why nothing more is accepted
+
+	wake    chan struct{}
+	quit    chan struct{}
+	stopped chan struct{}
+	pool    sync.Pool
+}
+
+// LedgerOptions are the edges of a Ledger.
+type LedgerOptions struct {
+	Shard      uint16
+	Now        func() int64                   // Unix milliseconds; required
+	QueueLimit int                            // submissions waiting before Overloaded; default 65,536
+	OnCommit   func(batch uint64, es []Entry) // called in order after each durable batch that has entries; must not block for long
+	OnReplay   func(es []Entry)               // called for each batch that is read at the start
+}
+
+// submission is one caller waiting. Its owner is the caller until it is queued,
+// the writer until done is signalled, then the caller again.
+type submission struct {
+	entry   Entry
+	read    func(*Book)
+	verdict Verdict
+	err     error
+	done    chan struct{}
+}
+
+// OpenLedger reads the whole journal into a Book, becomes its writer by an epoch
+// record, and opens the first window if there is none. It fails, and says where,
+// if the journal's chain or the Book's rules are broken.
+func OpenLedger(ctx context.Context, store journal.Store, opts LedgerOptions) (*Ledger, error) {
+	if opts.QueueLimit == 0 {
+		opts.QueueLimit = 1 << 16
+	}
+	l := &Ledger{book: NewBook(), opts: opts, wake: make(chan struct{}, 1), quit: make(chan struct{}), stopped: make(chan struct{})}
+	l.pool.New = func() any { return &submission{done: make(chan struct{}, 1)} }
+	log, err := journal.Open(ctx, store, opts.Shard, func(b journal.Batch) error {
+		return l.book.Replay(b, opts.OnReplay)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := log.TakeOver(ctx, max(opts.Now(), l.book.clock)); err != nil {
+		return nil, err
+	}
+	l.log = log
+	go l.run()
+	if _, err := l.Submit(ctx, Entry{Kind: KindOpen}); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+// Replay applies the entries of a batch, and shows them to see, if given.
+func (b *Book) Replay(batch journal.Batch, see func([]Entry)) error {
+	var seen []Entry
+	for i, data := range batch.Entries {
+		e, err := ParseEntry(data)
+		if err != nil {
+			return err
+		}
+		if e.Number != batch.First+uint64(i) {
+			return b.broken(&e, "number differs from its place in the batch")
+		}
+		if err := b.Apply(&e); err != nil {
+			return err
+		}
+		if see != nil {
+			seen = append(seen, e)
+		}
+	}
+	if see != nil {
+		see(seen)
+	}
+	return nil
+}
+
+// Submit proposes e and waits until it, or what it was refused for, is durable.
+// The verdict tells whether it was written; the entry is returned as written. An
+// error means that nothing is decided: JournalStopped and Overloaded if nothing
+// was written, JournalInDoubt if that is not known.
+func (l *Ledger) Submit(ctx context.Context, e Entry) (Result, error) {
+	s := l.pool.Get().(*submission)
+	s.entry, s.read = e, nil
+	if err := l.wait(ctx, s); err != nil {
+		return Result{}, err
+	}
+	r := Result{Verdict: s.verdict, Entry: s.entry}
+	l.pool.Put(s)
+	return r, nil
+}
+
+// Result is the verdict on an entry, and the entry as it was completed.
+type Result struct {
+	Verdict
+	Entry Entry
+}
+
+// Read runs see on the Book, on the writer's goroutine, and returns when all
+// that it could see is durable. see must be quick and keep nothing of the Book.
+func (l *Ledger) Read(ctx context.Context, see func(*Book)) error {
+	s := l.pool.Get().(*submission)
+	s.entry, s.read = Entry{}, see
+	if err := l.wait(ctx, s); err != nil {
+		return err
+	}
+	l.pool.Put(s)
+	return nil
+}
+
+// wait queues s until it is done. A submission that is given up is not reused.
+func (l *Ledger) wait(ctx context.Context, s *submission) error {
+	s.err = nil
+	l.mu.Lock()
+	err := l.err
+	if err == nil && len(l.queue) >= l.opts.QueueLimit {
+		err = &tongma.Error{Op: "clearing.Submit", Reason: tongma.Overloaded}
+	}
+	if err == nil {
+		l.queue = append(l.queue, s)
+	}
+	first := len(l.queue) == 1
+	l.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if first {
+		l.signal()
+	}
+	select {
+	case <-s.done:
+		return s.err
+	case <-ctx.Done():
+		return &tongma.Error{Op: "clearing.Submit", Reason: tongma.JournalInDoubt, Err: ctx.Err()}
+	}
+}
+
+func (l *Ledger) signal() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// group is a batch in the making, and those who wait for it.
+type group struct {
+	waiting []*submission
+	entries []Entry
+	bytes   []byte
+	ends    []int
+	slices  [][]byte
+	time    int64
+}
+
+func (g *group) reset() {
+	clear(g.waiting)
+	g.waiting, g.entries, g.bytes, g.ends, g.slices = g.waiting[:0], g.entries[:0], g.bytes[:0], g.ends[:0], g.slices[:0]
+}
+
+func (g *group) full() bool {
+	return len(g.entries) >= journal.MaxEntries || len(g.bytes) >= journal.MaxBytes-4096
+}
+
+func (g *group) cut() [][]byte {
+	start := 0
+	for _, end := range g.ends {
+		g.slices = append(g.slices, g.bytes[start:end])
+		start = end
+	}
+	return g.slices
+}
+
+// run owns the Book. While one group is on its way to the disk, the next one is
+// applied and encoded; it is sent when the first is acknowledged. One batch in
+// flight, never two: only so does the expected sequence fence off another writer.
+func (l *Ledger) run() {
+	defer close(l.stopped)
+	acks := make(chan error, 1)
+	next, flying := &group{}, (*group)(nil)
+	idle := &group{}
+	for {
+		l.gather(next)
+		if flying == nil && len(next.waiting) > 0 {
+			if len(next.entries) == 0 { // only reads and repeats of what is durable already
+				l.finish(next, nil)
+				continue
+			}
+			flying, next = next, idle
+			g := flying
+			go func() { acks <- l.log.Commit(context.Background(), g.cut(), g.time, l.opts.directoryOf(g)) }()
+			continue
+		}
+		wake := l.wake
+		if next.full() {
+			wake = nil
+		}
+		select {
+		case <-wake:
+		case err := <-acks:
+			l.finish(flying, err)
+			idle, flying = flying, nil
+			if err != nil {
+				l.fail(next, err)
+				return
+			}
+		case <-l.quit:
+			if flying != nil {
+				err := <-acks
+				l.finish(flying, err)
+			}
+			l.fail(next, &tongma.Error{Op: "clearing", Reason: tongma.ShuttingDown})
+			return
+		}
+	}
+}
+
+func (o *LedgerOptions) directoryOf(g *group) uint64 {
+	return g.entries[len(g.entries)-1].Directory
+}
+
+// gather applies what has arrived to the Book. From here on the Book is ahead of
+// the disk; if the group is lost, so is the Book, and the process starts again
+// from the journal.
+func (l *Ledger) gather(g *group) {
+	for !g.full() {
+		taken := l.take(journal.MaxEntries - len(g.entries))
+		if len(taken) == 0 {
+			return
+		}
+		for _, s := range taken {
+			l.apply(g, s)
+		}
+		l.recycle(taken)
+	}
+}
+
+func (l *Ledger) take(limit int) []*submission {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.queue) <= limit {
+		taken := l.queue
+		l.queue, l.spare = l.spare[:0], nil
+		return taken
+	}
+	taken := append([]*submission(nil), l.queue[:limit]...)
+	l.queue = append(l.queue[:0], l.queue[limit:]...)
+	return taken
+}
+
+func (l *Ledger) recycle(taken []*submission) {
+	clear(taken)
+	l.mu.Lock()
+	if l.spare == nil {
+		l.spare = taken[:0]
+	}
+	l.mu.Unlock()
+}
+
+func (l *Ledger) apply(g *group, s *submission) {
+	g.waiting = append(g.waiting, s)
+	if s.read != nil {
+		s.read(l.book)
+		return
+	}
+	s.entry.Directory = max(s.entry.Directory, l.book.directory)
+	s.verdict = l.book.Propose(&s.entry, l.opts.Now())
+	if !s.verdict.Write {
+		return
+	}
+	if err := l.book.Apply(&s.entry); err != nil {
+		s.err = err // a fault of ours: the Book's two halves disagree
+		l.refuse(err)
+		return
+	}
+	if !s.entry.Payment.IsZero() {
+		s.verdict.Payment, _ = l.book.Payment(s.entry.Payment)
+	}
+	g.entries = append(g.entries, s.entry)
+	g.bytes = s.entry.AppendTo(g.bytes)
+	g.ends = append(g.ends, len(g.bytes))
+	g.time = s.entry.Time
+}
+
+// finish tells everybody in the group. Durable from here: whoever is told finds
+// it again after any crash (TestAcknowledgedSurvivesKill).
+func (l *Ledger) finish(g *group, err error) {
+	if err != nil {
+		err = asReason(err)
+		l.refuse(err)
+	}
+	for _, s := range g.waiting {
+		if s.err == nil {
+			s.err = err
+		}
+		s.done <- struct{}{}
+	}
+	if err == nil && len(g.entries) > 0 && l.opts.OnCommit != nil {
+		number, _ := l.log.Head()
+		l.opts.OnCommit(number, g.entries)
+	}
+	g.reset()
+}
+
+// asReason names what a failed commit means to those who waited for it: fenced
+// and stopped writers do not know what became of their last batch.
+func asReason(err error) error {
+	reason := tongma.JournalInDoubt
+	if errors.Is(err, journal.ErrFenced) {
+		reason = tongma.SteppedDown
+	}
+	return &tongma.Error{Op: "clearing.Commit", Reason: reason, Err: err}
+}
+
+func (l *Ledger) refuse(err error) {
+	l.mu.Lock()
+	if l.err == nil {
+		reason := tongma.ReasonOf(err)
+		if reason == tongma.JournalInDoubt {
+			reason = tongma.JournalStopped
+		}
+		l.err = &tongma.Error{Op: "clearing.Submit", Reason: reason, Err: err}
+	}
+	l.mu.Unlock()
+}
+
+// fail turns away the group in the making, which was never sent, and all that
+// wait behind it.
+func (l *Ledger) fail(g *group, cause error) {
+	l.refuse(asStopped(cause))
+	for {
+		for _, s := range g.waiting {
+			s.err = l.Err()
+			s.done <- struct{}{}
+		}
+		g.reset()
+		if g.waiting = append(g.waiting, l.take(journal.MaxEntries)...); len(g.waiting) == 0 {
+			return
+		}
+	}
+}
+
+func asStopped(cause error) error {
+	var e *tongma.Error
+	if errors.As(cause, &e) {
+		return cause
+	}
+	return &tongma.Error{Op: "clearing", Reason: tongma.JournalStopped, Err: cause}
+}
+
+// Err returns why the Ledger takes nothing more, or nil.
+func (l *Ledger) Err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
+}
+
+// Stopped is closed when the writer has ended, by Close or by a fault: then the
+// process must end, since its Book may be ahead of the journal.
+func (l *Ledger) Stopped() <-chan struct{} { return l.stopped }
+
+// Head returns the number and the hash of the last durable batch.
+func (l *Ledger) Head() (uint64, [32]byte) { return l.log.Head() }
+
+// Close lets the batch in flight finish, turns away the rest, and waits for the
+// writer to end.
+func (l *Ledger) Close() error {
+	l.refuse(&tongma.Error{Op: "clearing", Reason: tongma.ShuttingDown})
+	select {
+	case <-l.stopped:
+		return nil
+	default:
+	}
+	close(l.quit)
+	<-l.stopped
+	return nil
+}

@@ -1,0 +1,389 @@
+package switching
+
+import (
+	"context"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/clearing"
+	"github.com/tongma/tongma/schemes"
+)
+
+const (
+	askAgain   = 2 * time.Second        // hint in a pending answer
+	rereadFor  = 200 * time.Millisecond // grace for reading the books when the asker's time is over
+	replyGrace = 20 * time.Millisecond  // kept back from a leg, for writing the answer down and sending it
+)
+
+// course is one payment being driven. At any time one goroutine drives it: the
+// asker's own during the first leg, a background one after that.
+type course struct {
+	id      tongma.PaymentID
+	op      tongma.Operation
+	state   State
+	request tongma.Request // for the scheme; without the code after a restart
+	scheme  *schemes.Scheme
+	adapter Adapter
+	held    int64 // Unix milliseconds
+	expiry  int64 // of the hold
+	asked   int   // questions of the present kind so far
+	late    bool  // the asker was told "pending", or may have been
+	poked   chan struct{}
+	done    chan struct{} // closed when the course has ended
+}
+
+// run takes the hold, asks the scheme, and answers. What cannot be finished while
+// the asker waits goes on in the background.
+func (e *Engine) run(ctx context.Context, r *tongma.Request, hold clearing.Entry) (tongma.Answer, error) {
+	scheme, ok := e.Directory().Scheme(hold.Scheme)
+	adapter := e.opts.Adapters[hold.Scheme]
+	if !ok || adapter == nil {
+		return e.refuse(ctx, r, hold, tongma.AdapterDown)
+	}
+	hold.Expiry = e.opts.Now().Add(scheme.ConfirmWithin).UnixMilli()
+	ctx, span := e.opts.Tracer.Start(ctx, "payment "+r.Op.String(), trace.WithAttributes(attribute.String("tongma.scheme", string(hold.Scheme))))
+	defer span.End()
+	c := e.newCourse(&clearing.Payment{ID: hold.Payment, Op: hold.Op, HeldAt: e.opts.Now().UnixMilli(), Expiry: hold.Expiry}, scheme, adapter)
+	c.request = *r
+	c.request.Payment, c.request.From = c.id, ""
+	e.begin(c) // before the books know it, so that a reversal finds who is driving
+	// Durable before the scheme hears of it. If we stop right after this line,
+	// recover finds a hold without an answer, inquires, and reverses.
+	res, err := e.ledger.Submit(ctx, hold)
+	if err != nil || res.Exists || res.Entry.Kind != clearing.KindHold {
+		e.end(c)
+		switch {
+		case err != nil:
+			return tongma.Answer{}, err
+		case res.Exists:
+			return e.repeat(ctx, r, res)
+		}
+		return answerOf(&res.Payment), nil
+	}
+	if c.state, _, err = Step(c.op, Received, HoldGranted); err != nil {
+		return tongma.Answer{}, err
+	}
+	event, answer := e.ask(ctx, c, legTime(ctx, scheme))
+	p, next := e.take(ctx, c, event, &answer, res.Payment)
+	if c.state.Final() {
+		e.end(c)
+		return answerOf(&p), nil
+	}
+	c.late = true
+	e.jobs.Go(func() { e.drive(c, next) })
+	if c.state != Confirming {
+		e.await(ctx, c.id)
+	}
+	p = e.reread(ctx, p)
+	return answerOf(&p), nil
+}
+
+func (e *Engine) newCourse(p *clearing.Payment, scheme *schemes.Scheme, adapter Adapter) *course {
+	return &course{id: p.ID, op: p.Op, scheme: scheme, adapter: adapter, held: p.HeldAt, expiry: p.Expiry,
+		poked: make(chan struct{}, 1), done: make(chan struct{})}
+}
+
+// legTime is how long the first question may take: the scheme's own limit, or
+// what the asker's patience leaves.
+func legTime(ctx context.Context, s *schemes.Scheme) time.Duration {
+	leg := s.AuthoriseTimeout
+	if deadline, ok := ctx.Deadline(); ok {
+		leg = min(leg, time.Until(deadline)-replyGrace)
+	}
+	return leg
+}
+
+func (e *Engine) begin(c *course) {
+	e.mu.Lock()
+	e.courses[c.id] = c
+	e.mu.Unlock()
+}
+
+func (e *Engine) end(c *course) {
+	e.mu.Lock()
+	if e.courses[c.id] == c {
+		delete(e.courses, c.id)
+	}
+	e.mu.Unlock()
+	close(c.done)
+}
+
+func (e *Engine) course(id tongma.PaymentID) *course {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.courses[id]
+}
+
+// await returns when nobody drives the payment any more, or when ctx ends.
+func (e *Engine) await(ctx context.Context, id tongma.PaymentID) {
+	c := e.course(id)
+	if c == nil {
+		return
+	}
+	select {
+	case <-c.done:
+	case <-ctx.Done():
+	case <-e.ctx.Done():
+	}
+}
+
+// take lets an event act: Step says to which state and what to write; it is
+// written. If the books say that somebody else moved the payment in between, the
+// books are right, and the course goes on from there. It returns how the payment
+// stands, and what to do next.
+func (e *Engine) take(ctx context.Context, c *course, event Event, a *tongma.Answer, p clearing.Payment) (clearing.Payment, Action) {
+	from := c.state
+	state, actions, err := Step(c.op, from, event)
+	if err != nil {
+		e.opts.Logger.Error("step", "payment", c.id.String(), "err", err)
+		return p, next(c.state)
+	}
+	c.state = state
+	for _, action := range actions {
+		entry, ok := c.entry(action, from, event, a)
+		if !ok {
+			return p, action
+		}
+		// The answer is known and must not be lost to an asker that has hung up.
+		res, err := e.ledger.Submit(context.WithoutCancel(ctx), entry)
+		if err != nil { // the journal has stopped: so does everything, and the next start finds the hold
+			e.opts.Logger.Error("journal", "payment", c.id.String(), "err", err)
+			return p, next(c.state)
+		}
+		p = res.Payment
+		if !res.Write {
+			c.state, c.asked = StateOf(&p), 0
+			return p, next(c.state)
+		}
+		c.asked = 0
+	}
+	return p, next(c.state)
+}
+
+// next is what a course does in a state when nothing else was said.
+func next(s State) Action {
+	if s == Reversing {
+		return SendUndo
+	}
+	return Inquire
+}
+
+// entry is what an action writes; false if it writes nothing.
+func (c *course) entry(action Action, from State, event Event, a *tongma.Answer) (clearing.Entry, bool) {
+	entry := clearing.Entry{Payment: c.id, Late: c.late, Reason: a.Reason, SchemeRef: cut(a.SchemeRef, 64)}
+	switch action {
+	case WritePend:
+		entry.Kind, entry.Reason = clearing.KindPend, tongma.PayerConfirming
+	case WritePost:
+		entry.Kind, entry.Reason, entry.Approval = clearing.KindPost, tongma.NoReason, a.Approval
+		if len(entry.Approval) != 6 {
+			entry.Approval = approvalCode(c.id)
+		}
+	case WriteVoid:
+		entry.Kind, entry.KeepCode = clearing.KindVoid, c.scheme.CodeReusableAfterDecline || event == NotSent
+		if entry.Reason == tongma.NoReason {
+			entry.Reason = tongma.DoNotHonour
+		}
+	case WriteUndo:
+		entry.Kind, entry.Reason = clearing.KindReversing, tongma.ReversedBySwitch
+		if from == Confirming && event == TimeUp {
+			entry.Reason = tongma.HoldExpired
+		}
+	case WriteEnded:
+		entry.Kind, entry.Reason = clearing.KindReversed, tongma.NoReason
+	default:
+		return entry, false
+	}
+	return entry, true
+}
+
+// ask puts the first question to the scheme: authorise, accept or refund.
+func (e *Engine) ask(ctx context.Context, c *course, within time.Duration) (Event, tongma.Answer) {
+	if within <= 0 {
+		return NotSent, tongma.Answer{Reason: tongma.DeadlineTooShort}
+	}
+	r := c.request
+	r.Budget = within
+	r.Attempt = c.asked + 1
+	switch c.op {
+	case tongma.OpPay:
+		r.Op = tongma.OpAuthorise
+		return e.leg(ctx, c, r, c.adapter.Authorise)
+	case tongma.OpTransfer:
+		r.Op = tongma.OpAccept
+		return e.leg(ctx, c, r, c.adapter.Accept)
+	}
+	r.Op = tongma.OpRefund
+	return e.leg(ctx, c, r, c.adapter.Refund)
+}
+
+// about is a question about the payment, rather than for it. It carries no code.
+func (c *course) about(op tongma.Operation, within time.Duration) tongma.Request {
+	r := tongma.Request{Op: op, Key: c.id.String(), Payment: c.id, Original: c.id, Scheme: c.scheme.ID, Amount: c.request.Amount,
+		Acquirer: c.request.Acquirer, Issuer: c.request.Issuer, Budget: within, Attempt: c.asked}
+	if op == tongma.OpReverse {
+		r.Reason = tongma.ReversedBySwitch
+	}
+	return r
+}
+
+// leg asks one question under its own deadline, and says what came of it.
+func (e *Engine) leg(ctx context.Context, c *course, r tongma.Request, ask func(context.Context, tongma.Request) (tongma.Answer, error)) (Event, tongma.Answer) {
+	ctx, cancel := context.WithTimeout(ctx, r.Budget)
+	defer cancel()
+	ctx, span := e.opts.Tracer.Start(ctx, r.Op.String()+" "+string(c.scheme.ID))
+	start := e.opts.Now()
+	a, err := ask(ctx, r)
+	event := classify(&a, err)
+	e.opts.Metrics.leg(c.scheme.ID, r.Op, event, e.opts.Now().Sub(start))
+	if span.IsRecording() {
+		span.SetAttributes(attribute.String("tongma.event", event.String()))
+	}
+	span.End()
+	return event, a
+}
+
+// classify turns a scheme's answer into an event. Only a clear yes is a yes, and
+// only a clear no is a no; everything else is silence.
+func classify(a *tongma.Answer, err error) Event {
+	if err != nil {
+		reason := tongma.ReasonOf(err)
+		*a = tongma.Answer{Reason: reason}
+		if reason.Info().Money == tongma.NotMoved {
+			return NotSent
+		}
+		return Silence
+	}
+	switch {
+	case a.Reason == tongma.UnknownToScheme && a.Outcome != tongma.Approved:
+		return NoRecord
+	case a.Outcome == tongma.Approved:
+		return Yes
+	case a.Outcome == tongma.Declined:
+		return No
+	case a.Reason == tongma.PayerConfirming:
+		return Waiting
+	}
+	return Silence
+}
+
+// undone classifies the answer to a reversal: only an acknowledgement ends it.
+func undone(event Event, a *tongma.Answer) Event {
+	if event == Yes || a.Status == tongma.ReversedBack {
+		return UndoAcked
+	}
+	return Silence
+}
+
+// drive carries a course to its end in the background: inquire, then reverse,
+// again and again until the scheme has acknowledged. It stops only when the
+// engine does, and the next start goes on from the books.
+func (e *Engine) drive(c *course, action Action) {
+	defer e.end(c)
+	for !c.state.Final() {
+		if e.ctx.Err() != nil || e.ledger.Err() != nil {
+			return
+		}
+		if poked := e.pause(c, e.pauseBefore(c, action)); poked {
+			p := e.reread(e.ctx, clearing.Payment{ID: c.id})
+			if s := StateOf(&p); s == Reversing && c.state != Reversing {
+				c.state, c.asked, action = Reversing, 0, SendUndo
+				continue
+			}
+		}
+		event, a := e.act(c, action)
+		c.asked++
+		_, action = e.take(e.ctx, c, event, &a, clearing.Payment{ID: c.id})
+	}
+}
+
+// act does what the course is to do next, and says what came of it.
+func (e *Engine) act(c *course, action Action) (Event, tongma.Answer) {
+	within := c.scheme.AuthoriseTimeout
+	switch action {
+	case SendUndo:
+		event, a := e.leg(e.ctx, c, c.about(tongma.OpReverse, within), c.adapter.Reverse)
+		return undone(event, &a), tongma.Answer{SchemeRef: a.SchemeRef}
+	case AskScheme:
+		return e.ask(e.ctx, c, within)
+	}
+	if c.op == tongma.OpRefund {
+		return e.ask(e.ctx, c, within)
+	}
+	now := e.opts.Now().UnixMilli()
+	if c.state == Confirming && now > c.expiry {
+		return TimeUp, tongma.Answer{}
+	}
+	if c.state == InDoubt && c.asked > 0 && now > c.held+c.scheme.AuthoriseTimeout.Milliseconds()+e.opts.DoubtFor.Milliseconds() {
+		return TimeUp, tongma.Answer{}
+	}
+	event, a := e.leg(e.ctx, c, c.about(tongma.OpInquire, within), c.adapter.Inquire)
+	if event == NoRecord && c.state == InDoubt {
+		// The scheme has not seen it. Reversing now makes sure that it never acts
+		// on a copy that is still under way.
+		return TimeUp, tongma.Answer{}
+	}
+	return event, a
+}
+
+// pauseBefore is how long to wait before an action: nothing before the first
+// inquiry and the first reversal, the scheme's own pace after that, and ever
+// longer between reversals.
+func (e *Engine) pauseBefore(c *course, action Action) time.Duration {
+	switch {
+	case c.asked == 0 && (c.state != Confirming || action == SendUndo):
+		return 0
+	case action == SendUndo:
+		return min(c.scheme.ReverseEvery<<min(c.asked-1, 10), e.opts.PauseMost)
+	}
+	return c.scheme.InquireEvery
+}
+
+// pause waits, and tells whether somebody poked the course.
+func (e *Engine) pause(c *course, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-c.poked:
+		return true
+	case <-t.C:
+	case <-e.ctx.Done():
+	}
+	return false
+}
+
+// undo writes that p is being reversed, has it driven, and waits for the end as
+// long as the asker does. Whatever the scheme still says, a yes no longer counts.
+func (e *Engine) undo(ctx context.Context, p clearing.Payment) (tongma.Answer, error) {
+	// Durable before the scheme hears of it. If we stop right after this line,
+	// recover finds a payment that is being reversed, and sends the reversal.
+	res, err := e.ledger.Submit(ctx, clearing.Entry{Kind: clearing.KindReversing, Payment: p.ID, Reason: tongma.ReversedByAcquirer})
+	if err != nil {
+		return tongma.Answer{}, err
+	}
+	if !res.Write && !res.Exists && !res.Payment.Final() {
+		return tongma.Answer{}, &tongma.Error{Op: "switch.reverse", Reason: res.Reason}
+	}
+	if res.Reason == tongma.AlreadyRefunded {
+		return tongma.Answer{}, &tongma.Error{Op: "switch.reverse", Reason: res.Reason}
+	}
+	p = res.Payment
+	if p.Phase == clearing.KindReversing {
+		if c := e.course(p.ID); c != nil {
+			select {
+			case c.poked <- struct{}{}:
+			default:
+			}
+		} else {
+			e.resume(p)
+		}
+		e.await(ctx, p.ID)
+		p = e.reread(ctx, p)
+	}
+	a := answerOf(&p)
+	a.Replayed = res.Exists
+	return a, nil
+}

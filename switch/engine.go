@@ -1,0 +1,230 @@
+package switching
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/clearing"
+	"github.com/tongma/tongma/clearing/journal"
+	"github.com/tongma/tongma/schemes"
+)
+
+// Adapter speaks one scheme's protocol. Methods may be called at once from many
+// goroutines, and return when ctx ends at the latest. A scheme that is asked the
+// same question of the same payment again gives the same answer.
+//
+// An error says what is known of the question: AdapterDown and AdapterBusy that
+// it never reached the scheme, which therefore did nothing; anything else that
+// nothing is known. An answer of outcome Unknown and reason PayerConfirming says
+// that the payer is being asked.
+type Adapter interface {
+	Authorise(ctx context.Context, r tongma.Request) (tongma.Answer, error) // debit the payer
+	Accept(ctx context.Context, r tongma.Request) (tongma.Answer, error)    // take the credit for a merchant
+	Inquire(ctx context.Context, r tongma.Request) (tongma.Answer, error)   // what became of r.Original?
+	Reverse(ctx context.Context, r tongma.Request) (tongma.Answer, error)   // undo r.Original, or never do it
+	Refund(ctx context.Context, r tongma.Request) (tongma.Answer, error)    // give back r.Amount of r.Original
+	Consult(ctx context.Context, r tongma.Request) (tongma.Answer, error)   // is r.Code yours?
+}
+
+// Options are the edges of an Engine. Store, Registry, Adapters and Digest are
+// required.
+type Options struct {
+	Store    journal.Store
+	Shard    uint16
+	Registry *schemes.Registry
+	Adapters map[tongma.SchemeID]Adapter
+	Digest   func(code string) [16]byte // keyed digest that stands in for a payer's code
+	Outbox   Outbox                     // where events go; nil: nowhere
+	Metrics  *Metrics                   // nil: none
+	Tracer   trace.Tracer               // nil: none
+	Logger   *slog.Logger               // nil: discard
+	Now      func() time.Time           // nil: time.Now
+	NewID    func() tongma.PaymentID    // nil: UUID version 7
+	OnCommit func(batch uint64, entries []clearing.Entry)
+	OnReplay func(entries []clearing.Entry) // each batch that is read at the start
+
+	Budget    time.Duration // an asker's patience when it names none; default 30 s
+	LeastLeg  time.Duration // a scheme is not asked with less than this left; default 50 ms
+	DoubtFor  time.Duration // how long an unknown outcome is inquired into before it is reversed; default 10 s
+	PauseMost time.Duration // longest pause between two reversals; default 60 s
+}
+
+// Engine runs payments. Its methods may be called at once from many goroutines.
+type Engine struct {
+	opts   Options
+	ledger *clearing.Ledger
+
+	ctx    context.Context // ends when the engine stops
+	cancel context.CancelFunc
+	jobs   sync.WaitGroup // background courses
+
+	// mu guards courses. Nothing else is taken while it is held.
+	mu      sync.Mutex
+	courses map[tongma.PaymentID]*course // payments that somebody is driving
+}
+
+// Open reads the journal, becomes its writer, adopts the registry's current
+// directory, and starts to finish what an earlier run left open.
+func Open(ctx context.Context, opts Options) (*Engine, error) {
+	opts.defaults()
+	e := &Engine{opts: opts, courses: map[tongma.PaymentID]*course{}}
+	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	ledger, err := clearing.OpenLedger(ctx, opts.Store, clearing.LedgerOptions{
+		Shard:    opts.Shard,
+		Now:      func() int64 { return opts.Now().UnixMilli() },
+		OnReplay: opts.OnReplay,
+		OnCommit: func(batch uint64, es []clearing.Entry) {
+			opts.Metrics.committed(es)
+			if opts.OnCommit != nil {
+				opts.OnCommit(batch, es)
+			}
+			if opts.Outbox != nil {
+				opts.Outbox.Committed(es)
+			}
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	e.ledger = ledger
+	if err := e.Adopt(ctx, opts.Registry.Current()); err != nil {
+		return nil, err
+	}
+	if err := e.recover(ctx); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+func (o *Options) defaults() {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Tracer == nil {
+		o.Tracer = noop.NewTracerProvider().Tracer("")
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.NewID == nil {
+		o.NewID = func() tongma.PaymentID { return tongma.PaymentID(uuid.Must(uuid.NewV7())) }
+	}
+	for _, d := range []struct {
+		value    *time.Duration
+		default_ time.Duration
+	}{{&o.Budget, 30 * time.Second}, {&o.LeastLeg, 50 * time.Millisecond}, {&o.DoubtFor, 10 * time.Second}, {&o.PauseMost, time.Minute}} {
+		if *d.value == 0 {
+			*d.value = d.default_
+		}
+	}
+}
+
+// Adopt brings a directory version into force: caps and suspensions that differ
+// from the books become entries.
+func (e *Engine) Adopt(ctx context.Context, d *schemes.Directory) error {
+	entries := []clearing.Entry{{Kind: clearing.KindDirectory, Directory: d.Version(), Hash: d.Hash()}}
+	for _, p := range d.Participants() {
+		for _, c := range tongma.Currencies() {
+			if minor, ok := p.Caps[c]; ok {
+				entries = append(entries, clearing.Entry{Kind: clearing.KindCap, Debtor: p.ID, Amount: tongma.Money{Minor: minor, Currency: c}})
+			}
+		}
+		kind := clearing.KindResume
+		if p.Suspended {
+			kind = clearing.KindSuspend
+		}
+		entries = append(entries, clearing.Entry{Kind: kind, Debtor: p.ID})
+	}
+	for _, entry := range entries {
+		r, err := e.ledger.Submit(ctx, entry)
+		if err == nil && r.Reason != tongma.NoReason {
+			err = &tongma.Error{Op: "switch.Adopt", Reason: r.Reason, Detail: "directory version is older than the books"}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Ledger returns the books, for views and for closing windows.
+func (e *Engine) Ledger() *clearing.Ledger { return e.ledger }
+
+// Directory returns the directory version in force.
+func (e *Engine) Directory() *schemes.Directory { return e.opts.Registry.Current() }
+
+// Close stops driving payments, lets the batch in flight finish, and waits. What
+// is open stays open in the journal, for the next Open.
+func (e *Engine) Close() error {
+	e.cancel()
+	e.jobs.Wait()
+	return e.ledger.Close()
+}
+
+// Do carries out one request: the single door behind every front door. From and
+// Op have been set by the door, from what it authenticated. The answer carries
+// refusals; an error means that nothing was decided, and its reason says what is
+// known of the money.
+func (e *Engine) Do(ctx context.Context, r tongma.Request) (tongma.Answer, error) {
+	if r.Budget <= 0 {
+		r.Budget = e.opts.Budget
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.Budget)
+	defer cancel()
+	start := e.opts.Now()
+	a, err := e.dispatch(ctx, r)
+	e.opts.Metrics.answered(r.Op, &a, err, e.opts.Now().Sub(start))
+	return a, err
+}
+
+func (e *Engine) dispatch(ctx context.Context, r tongma.Request) (tongma.Answer, error) {
+	if err := e.admit(&r); err != nil {
+		return tongma.Answer{}, err
+	}
+	switch r.Op {
+	case tongma.OpPay:
+		return e.pay(ctx, r)
+	case tongma.OpTransfer:
+		return e.transfer(ctx, r)
+	case tongma.OpRefund:
+		return e.refund(ctx, r)
+	case tongma.OpReverse:
+		return e.reverse(ctx, r)
+	case tongma.OpInquire:
+		return e.inquire(ctx, r)
+	}
+	return tongma.Answer{}, &tongma.Error{Op: "switch", Reason: tongma.OperationUnknown}
+}
+
+// admit checks what every request must have, before anything is looked up.
+func (e *Engine) admit(r *tongma.Request) error {
+	if err := r.Check(); err != nil {
+		return err
+	}
+	if _, ok := e.Directory().Participant(r.From); !ok {
+		return &tongma.Error{Op: "switch." + r.Op.String(), Reason: tongma.ParticipantUnknown}
+	}
+	switch r.Op {
+	case tongma.OpPay, tongma.OpTransfer, tongma.OpRefund:
+		if r.Key == "" {
+			return &tongma.Error{Op: "switch." + r.Op.String(), Reason: tongma.KeyMissing, Field: "/key"}
+		}
+		if r.Amount == (tongma.Money{}) {
+			return &tongma.Error{Op: "switch." + r.Op.String(), Reason: tongma.AmountMissing, Field: "/amount"}
+		}
+		if err := r.Amount.Payable(); err != nil {
+			return err
+		}
+	}
+	if (r.Op == tongma.OpPay || r.Op == tongma.OpTransfer) && r.Code == "" {
+		return &tongma.Error{Op: "switch." + r.Op.String(), Reason: tongma.FieldMissing, Field: "/code"}
+	}
+	return nil
+}

@@ -1,0 +1,58 @@
+package switching
+
+import (
+	"context"
+
+	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/clearing"
+)
+
+// recover takes up every payment that an earlier run left open, from what the
+// books say of it:
+//
+//   - held without an answer: the scheme may or may not have been asked, so it is
+//     inquired, and reversed if that does not settle it;
+//   - the payer is confirming: inquired until the end or until the time is up;
+//   - being reversed: the reversal is sent until it is acknowledged.
+//
+// The hold is released only by an entry; until then it counts against the cap.
+func (e *Engine) recover(ctx context.Context) error {
+	var open []clearing.Payment
+	if err := e.ledger.Read(ctx, func(b *clearing.Book) { open = b.OpenPayments() }); err != nil {
+		return err
+	}
+	for _, p := range open {
+		e.resume(p)
+	}
+	if len(open) > 0 {
+		e.opts.Logger.Info("recovering", "payments", len(open))
+	}
+	return nil
+}
+
+// resume drives a payment of the books in the background, unless somebody does
+// already. A scheme that the directory no longer has keeps the payment open, and
+// it is said so: it cannot be guessed what became of the money.
+func (e *Engine) resume(p clearing.Payment) {
+	scheme, ok := e.Directory().Scheme(p.Scheme)
+	adapter := e.opts.Adapters[p.Scheme]
+	if !ok || adapter == nil {
+		e.opts.Logger.Error("no adapter for an open payment: its hold stays", "payment", p.ID.String(), "scheme", string(p.Scheme))
+		return
+	}
+	c := e.newCourse(&p, scheme, adapter)
+	c.state, c.late = StateOf(&p), true
+	c.request = tongma.Request{Key: p.ID.String(), Payment: p.ID, Original: p.Original, Scheme: p.Scheme, Amount: p.Amount, Acquirer: p.Creditor, Issuer: p.Debtor}
+	if p.Op == tongma.OpRefund {
+		c.request.Acquirer, c.request.Issuer = p.Debtor, p.Creditor
+	}
+	e.mu.Lock()
+	_, driven := e.courses[p.ID]
+	if !driven {
+		e.courses[p.ID] = c
+	}
+	e.mu.Unlock()
+	if !driven {
+		e.jobs.Go(func() { e.drive(c, next(c.state)) })
+	}
+}
