@@ -14,6 +14,8 @@ func (s *scan) why(a attempt) string {
 		switch {
 		case a.match.Scheme != unifiedScheme:
 			return version + " has no scheme that reads codes of " + a.match.Scheme
+		case a.reason == tongma.CodeMalformed:
+			return "the code's part of the unified format breaks its form"
 		case a.reason == tongma.ParticipantUnknown:
 			return version + " has no acquirer of the number in the unified template"
 		}
@@ -33,7 +35,7 @@ func (s *scan) why(a attempt) string {
 	case tongma.CurrencyNotServed:
 		return id + " clears in " + codes(a.scheme.Currencies) + ", not in " + s.currency.Code()
 	case tongma.OverSchemeLimit:
-		limit := tongma.Money{Minor: a.scheme.MaxPayment[s.q.Amount.Currency], Currency: s.q.Amount.Currency}
+		limit := tongma.Money{Minor: a.scheme.MaxPayment[s.amount.Currency], Currency: s.amount.Currency}
 		return id + " takes at most " + limit.String() + " in one payment"
 	case tongma.ParticipantSuspended:
 		return string(a.other.ID) + ", who would be debited, is suspended"

@@ -6,15 +6,13 @@ import (
 
 	tongma "github.com/tongma/tongma"
 	"github.com/tongma/tongma/codespec"
-	"github.com/tongma/tongma/codespec/emv"
-	"github.com/tongma/tongma/codespec/paycode"
 )
 
 // Query is the asker's side of the question: whose code is this?
 type Query struct {
 	Asker   tongma.ParticipantID // acquirer for OpPay, wallet for OpTransfer and OpResolve
 	Op      tongma.Operation     // OpPay, OpTransfer or OpResolve
-	Amount  tongma.Money         // zero if not known yet: then no limit is checked
+	Amount  tongma.Money         // zero if not known yet: then limits are checked against the code's own, if it has one
 	Country string               // where the merchant is, ISO 3166-1 alpha-2; a country in the code goes before it
 }
 
@@ -54,6 +52,7 @@ type Resolution struct {
 // thing in the way of the scheme that came furthest. What would still be wrong
 // tomorrow stands before what may pass.
 var refusals = [...]tongma.Reason{
+	tongma.CodeMalformed,        // what it has of the unified format names nobody
 	tongma.IssuerUnknown,        // no scheme of the directory reads it; a payer's unified code of a number that nobody has
 	tongma.ParticipantUnknown,   // a merchant's unified template names an acquirer that nobody is
 	tongma.OperationUnknown,     // the scheme's network does not have the role: no payers, or no merchants
@@ -118,6 +117,7 @@ type scan struct {
 	asker    *Participant
 	country  string          // where the merchant is, "" if not known
 	currency tongma.Currency // what is paid in, zero if not known
+	amount   tongma.Money    // what is paid, zero if not known
 	list     []Candidate
 	named    int // schemes of the directory that the code names
 	tried    []Tried
@@ -186,7 +186,7 @@ func (s *scan) precheck() (tongma.Reason, string) {
 // terms finds country and currency: the code's own, tags 58 and 53, before the
 // asker's.
 func (s *scan) terms() (tongma.Reason, string) {
-	s.country, s.currency = s.q.Country, s.q.Amount.Currency
+	s.country, s.currency, s.amount = s.q.Country, s.q.Amount.Currency, s.q.Amount
 	if s.code.MPM == nil {
 		return tongma.NoReason, ""
 	}
@@ -208,6 +208,9 @@ func (s *scan) terms() (tongma.Reason, string) {
 		return tongma.CurrencyMismatch, "the code is in " + c.Code() + ", the amount in " + s.currency.Code()
 	}
 	s.currency = c
+	if s.amount.IsZero() {
+		s.amount, _, _ = s.code.Amount() // one that cannot be read is for the engine to refuse, before money is asked for
+	}
 	return tongma.NoReason, ""
 }
 
@@ -229,13 +232,17 @@ func (s *scan) match(m *codespec.Match) {
 
 // unified tries the one participant that a code of the unified format names.
 func (s *scan) unified(m *codespec.Match) {
-	missing := tongma.IssuerUnknown
-	if s.code.Presentation == codespec.Merchant {
-		missing = tongma.ParticipantUnknown
-	}
-	p := s.addressee(m)
-	if p == nil || p.Scheme == "" {
-		s.refuse(attempt{match: m, reason: missing})
+	number, ok := s.addressee()
+	p := s.d.byIssuerCode[number]
+	switch {
+	case !ok:
+		s.refuse(attempt{match: m, reason: tongma.CodeMalformed})
+		return
+	case p == nil && s.code.Presentation == codespec.Merchant:
+		s.refuse(attempt{match: m, reason: tongma.ParticipantUnknown})
+		return
+	case p == nil:
+		s.refuse(attempt{match: m, reason: tongma.IssuerUnknown})
 		return
 	}
 	scheme := s.d.byScheme[p.Scheme]
@@ -275,7 +282,7 @@ func (s *scan) check(a attempt) tongma.Reason {
 	case s.currency != 0 && !a.scheme.Serves(s.currency):
 		return tongma.CurrencyNotServed
 	}
-	if limit, ok := a.scheme.MaxPayment[s.q.Amount.Currency]; ok && s.q.Amount.Minor > limit {
+	if limit, ok := a.scheme.MaxPayment[s.amount.Currency]; ok && s.amount.Minor > limit {
 		return tongma.OverSchemeLimit
 	}
 	if pays && a.other.Suspended {
@@ -301,7 +308,7 @@ func (s *scan) refuse(a attempt) {
 // rank orders the candidates. Digits that several schemes claim are ambiguous,
 // even when only one of the schemes could be used.
 func (s *scan) rank() {
-	if s.code.PayCode != nil && s.named > 1 {
+	if s.code.Format == codespec.FormatPayCode && s.named > 1 {
 		for i := range s.list {
 			s.list[i].Consult = true
 		}
@@ -318,40 +325,17 @@ func (s *scan) rank() {
 	})
 }
 
-// addressee is the participant that a code of the unified format names by its
-// four digits, or nil.
-func (s *scan) addressee(m *codespec.Match) *Participant {
-	switch {
-	case s.code.PayCode != nil:
-		return s.d.byIssuerCode[s.code.PayCode.Issuer]
-	case s.code.MPM != nil:
-		return s.d.byIssuerCode[unifiedAcquirer(s.code.MPM, m.Path)]
-	case s.code.CPM != nil:
-		return s.d.byIssuerCode[unifiedIssuer(s.code.CPM)]
+// addressee returns the four digits by which a code of the unified format names a
+// participant (codespec/SPEC.md 2 to 4), or false if they are not in their place.
+func (s *scan) addressee() (number string, ok bool) {
+	if s.code.MPM != nil {
+		account, ok := s.code.UnifiedAccount()
+		return account.Acquirer, ok
 	}
-	return nil
-}
-
-// unifiedAcquirer returns the acquirer's four digits: field 01 of the unified
-// template (codespec/SPEC.md).
-func unifiedAcquirer(m *emv.MPM, path string) string {
-	account, ok := m.Account(path)
-	if !ok {
-		return ""
+	if s.code.PayCode == nil {
+		return "", false
 	}
-	number, _ := account.Field("01")
-	return number
-}
-
-// unifiedIssuer returns the issuer's four digits of a rich payer code: its 5A is
-// the payer code in digits (codespec/SPEC.md).
-func unifiedIssuer(c *emv.CPM) string {
-	digits, _ := c.PAN()
-	code, err := paycode.ParseUnified(digits)
-	if err != nil {
-		return ""
-	}
-	return code.Issuer
+	return s.code.PayCode.Issuer, s.code.PayCode.Unified()
 }
 
 // class is where a candidate of a merchant's code stands whatever its rank.

@@ -35,6 +35,15 @@ func tongbaoCode(t testing.TB, issuer string) string {
 	return c.Digits
 }
 
+func richCode(t testing.TB, issuer string) string {
+	t.Helper()
+	c, err := codespec.UnifiedCPM(issuer, "123456789012", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.Encode()
+}
+
 // merchantCode writes an EMVCo merchant code of the given accounts and terms.
 func merchantCode(accounts, currency, country string) string {
 	s := "000201010211" + accounts + object("52", "5999")
@@ -123,6 +132,8 @@ func TestRefusals(t *testing.T) {
 		why  string
 	}{
 		{"operation", wechatCode, Query{Asker: "acq-north", Op: tongma.OpRefund}, nil, tongma.OperationUnknown, "pay, transfer or resolve"},
+		{"unified template without a shop", merchantCode(object("26", object("00", "tongma")+object("01", "2001")), "156", "CN"), transfer("tongbao", 100, tongma.CNY), nil, tongma.CodeMalformed, "breaks its form"},
+		{"amount in the code over the limit", merchantCode(object("54", "10000.01")+object("29", object("00", "test@dev")), "840", "KH"), Query{Asker: "tongbao", Op: tongma.OpResolve}, nil, tongma.OverSchemeLimit, "at most 10000.00 USD"},
 		{"stranger", wechatCode, pay("nobody", 100, tongma.CNY), nil, tongma.ParticipantUnknown, "asker"},
 		{"wallet takes a payer's code", wechatCode, pay("w", 100, tongma.CNY), []string{"id: tongbao\n    name: Tongbao Wallet\n    country: CN\n    roles: [acquirer, issuer]", "id: w\n    name: W\n    country: CN\n    roles: [issuer]", "participant: tongbao", "participant: w"}, tongma.NotPermittedHere, "acquirer"},
 		{"acquirer reads a merchant's code", khqrCode, transfer("acq-north", 100, khr), nil, tongma.NotPermittedHere, "issuer"},
@@ -186,10 +197,13 @@ func TestCandidates(t *testing.T) {
 		{"at the limit", wechatCode, pay("acq-north", 50_000_00, tongma.CNY), nil, "wechat/wechatpay"},
 		{"alipay, prefix decides", alipayCode, pay("acq-north", 100, tongma.CNY), nil, "alipay/antnet"},
 		{"alipay or its sister", alipayEither, pay("acq-north", 100, tongma.CNY), nil, "alipay/antnet? alipayhk/antnet?"},
-		{"the sister first by rank", alipayEither, pay("acq-north", 100, tongma.CNY), []string{"rank: 60", "rank: 40"}, "alipayhk/antnet? alipay/antnet?"},
+		{"the sister first by rank", alipayEither, pay("acq-north", 100, tongma.CNY), []string{"rank: 110", "rank: 40"}, "alipayhk/antnet? alipay/antnet?"},
 		{"one left is still asked", alipayEither, pay("acq-north", 100, tongma.KWD), nil, "alipay/antnet?"},
 		{"unionpay", unionpayCode, pay("acq-harbour", 100, tongma.VND), nil, "unionpay/unionnet"},
 		{"unified payer code", tongbaoCode(t, "1001"), pay("acq-north", 100, tongma.KWD), nil, "tongbao/tongbao!"},
+		{"unified payer code, rich", richCode(t, "1001"), pay("acq-north", 100, tongma.KWD), nil, "tongbao/tongbao!"},
+		{"merchant's order of preference", merchantCode(object("31", object("00", "COM.QQ.WEIXIN.PAY"))+object("32", object("00", "com.alipay")), "156", "CN"), transfer("tongbao", 100, tongma.CNY), nil, "wechat/wechatpay alipay/antnet"},
+		{"rank goes before it", merchantCode(object("31", object("00", "COM.QQ.WEIXIN.PAY"))+object("32", object("00", "com.alipay")), "156", "CN"), transfer("tongbao", 100, tongma.CNY), []string{"name: Alipay\n", "name: Alipay\n    rank: 9\n"}, "alipay/antnet wechat/wechatpay"},
 		{"payer of the asker's own", tongbaoCode(t, "2002"), pay("acq-harbour", 100, tongma.HKD), nil, "harbour/acq-harbour!="},
 		{"khqr", khqrCode, transfer("tongbao", 0, 0), nil, "khqr/bakongnet"},
 		{"bill read as promptpay", merchantCode(object("30", object("00", "A000000677010112")+object("01", "099999999999990")), "764", "TH"), transfer("tongbao", 100, tongma.THB), nil, "promptpay/thainet"},
