@@ -1,0 +1,172 @@
+package bus
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// Config says how the embedded server runs.
+type Config struct {
+	Dir            string        // all that must last; one process at a time
+	Listen         string        // host:port, port 0 for a free one; empty: connections from within only
+	TLS            TLS           // required unless Listen is loopback
+	AllowPlaintext bool          // no TLS outside loopback, as behind a tunnel
+	Participants   []Participant // who may connect
+	MaxPayload     int           // of a message; 1 MiB if zero, which the journal needs most of
+	MaxStore       int64         // bytes that all streams together may take; zero: what the disk has
+	MaxConnections int           // 1,024 if zero
+	Logger         *slog.Logger  // nil: silent
+}
+
+// TLS names PEM files. With a ClientCA, clients must show a certificate too.
+type TLS struct {
+	Cert, Key, ClientCA string
+}
+
+// Bounds on clients of the server.
+const (
+	defaultPayload     = 1 << 20
+	defaultConnections = 1024
+	participantPayload = 64 << 10 // of a message in the TONGMA account
+	maxSubscriptions   = 4096     // of one connection
+	maxPending         = 32 << 20 // bytes that a slow client may leave unread
+	writeDeadline      = 5 * time.Second
+	pingInterval       = 15 * time.Second
+	pingsOut           = 2
+	authTimeoutSeconds = 3
+	controlLine        = 4096
+	answerOnce         = 1
+	answerWithin       = time.Minute
+)
+
+// check reports what in the configuration would not work, or not be safe.
+func (c *Config) check() error {
+	if c.Dir == "" {
+		return errors.New("bus: no data directory")
+	}
+	if c.MaxPayload < 0 || c.MaxPayload > 8<<20 {
+		return fmt.Errorf("bus: max payload %d: 0 to 8 MiB", c.MaxPayload)
+	}
+	if (c.TLS.Cert == "") != (c.TLS.Key == "") || (c.TLS.ClientCA != "" && c.TLS.Cert == "") {
+		return errors.New("bus: TLS needs a certificate and its key")
+	}
+	if err := checkParticipants(c.Participants); err != nil {
+		return err
+	}
+	if c.Listen == "" {
+		return nil
+	}
+	host, _, err := c.address()
+	if err != nil {
+		return err
+	}
+	if !loopback(host) && c.TLS.Cert == "" && !c.AllowPlaintext {
+		return fmt.Errorf("bus: %s is not loopback: give a certificate, or allow plaintext", c.Listen)
+	}
+	return nil
+}
+
+func (c *Config) address() (host string, port int, err error) {
+	host, digits, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return "", 0, fmt.Errorf("bus: listen address: %w", err)
+	}
+	if port, err = strconv.Atoi(digits); err != nil || port < 0 || port > 65535 {
+		return "", 0, fmt.Errorf("bus: listen address %s: not a port", c.Listen)
+	}
+	if host == "" {
+		host = "0.0.0.0"
+	}
+	return host, port, nil
+}
+
+func loopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// options returns what the server is started or reloaded with. Accounts and TLS
+// go through the server's own configuration language, since only those that do
+// are compared rightly on a reload.
+func (c *Config) options(journalKey, switchKey string) (*server.Options, error) {
+	o := &server.Options{}
+	if err := o.ProcessConfigString(c.text(journalKey, switchKey)); err != nil {
+		return nil, fmt.Errorf("bus: server configuration: %w", err)
+	}
+	o.ServerName = "tongma"
+	o.NoSigs, o.DisableJetStreamBanner = true, true
+	o.JetStream, o.StoreDir, o.SyncAlways = true, filepath.Join(c.Dir, "nats"), true
+	o.JetStreamMaxStore = c.MaxStore
+	o.JetStreamMaxMemory = 256 << 20
+	o.MaxPayload = int32(orDefault(c.MaxPayload, defaultPayload))
+	o.MaxConn = orDefault(c.MaxConnections, defaultConnections)
+	o.MaxSubs, o.MaxPending, o.MaxControlLine = maxSubscriptions, maxPending, controlLine
+	o.WriteDeadline, o.PingInterval, o.MaxPingsOut = writeDeadline, pingInterval, pingsOut
+	o.AuthTimeout = authTimeoutSeconds
+	if c.Listen == "" {
+		o.DontListen = true
+		return o, nil
+	}
+	host, port, err := c.address()
+	if err != nil {
+		return nil, err
+	}
+	o.Host, o.Port = host, port
+	if port == 0 {
+		o.Port = server.RANDOM_PORT
+	}
+	return o, nil
+}
+
+func orDefault(n, otherwise int) int {
+	if n == 0 {
+		return otherwise
+	}
+	return n
+}
+
+// text writes accounts, users and TLS in the server's configuration language.
+func (c *Config) text(journalKey, switchKey string) string {
+	var b strings.Builder
+	if c.TLS.Cert != "" {
+		fmt.Fprintf(&b, "tls { cert_file: %q, key_file: %q, min_version: \"1.3\", timeout: %d", c.TLS.Cert, c.TLS.Key, authTimeoutSeconds)
+		if c.TLS.ClientCA != "" {
+			fmt.Fprintf(&b, ", ca_file: %q, verify: true", c.TLS.ClientCA)
+		}
+		b.WriteString(" }\n")
+	}
+	fmt.Fprintf(&b, "accounts {\n%s { jetstream: enabled, users: [\n", journalAccount)
+	fmt.Fprintf(&b, "{ nkey: %s, allowed_connection_types: [IN_PROCESS], permissions: { publish: { allow: \">\", deny: %s }, subscribe: \">\" } }\n",
+		journalKey, list([]string{"$JS.API.STREAM.DELETE.>", "$JS.API.STREAM.PURGE.>", "$JS.API.STREAM.MSG.DELETE.>"}))
+	fmt.Fprintf(&b, "] }\n%s { jetstream: enabled, limits: { max_payload: %d }, users: [\n", switchAccount, participantPayload)
+	fmt.Fprintf(&b, "{ nkey: %s, allowed_connection_types: [IN_PROCESS] }\n", switchKey)
+	for _, p := range c.Participants {
+		r := p.rights()
+		fmt.Fprintf(&b, "{ nkey: %s, permissions: { publish: { allow: %s }, subscribe: { allow: %s }", p.PublicKey, list(r.publish), list(r.subscribe))
+		if r.answers {
+			fmt.Fprintf(&b, ", allow_responses: { max: %d, expires: %q }", answerOnce, answerWithin)
+		}
+		b.WriteString(" } }\n")
+	}
+	b.WriteString("] }\n}\n")
+	return b.String()
+}
+
+func list(subjects []string) string {
+	quoted := make([]string, len(subjects))
+	for i, s := range subjects {
+		quoted[i] = strconv.Quote(s)
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
+}

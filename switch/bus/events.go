@@ -1,0 +1,56 @@
+package bus
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/tongma/tongma"
+)
+
+// EventConfig bounds what is kept for one participant. When full the oldest
+// events go: they are a view of the journal, and can be made again.
+type EventConfig struct {
+	MaxAge   time.Duration // 30 days if zero
+	MaxBytes int64         // 256 MiB if zero
+	Replicas int           // 1 if zero
+}
+
+// EnsureEvents creates the event stream of a participant and the consumer that
+// it reads it with, or brings them to cfg. A Nats-Msg-Id keeps an event from
+// being stored twice when it is published again within ten minutes.
+func EnsureEvents(ctx context.Context, nc *nats.Conn, p tongma.ParticipantID, cfg EventConfig) error {
+	if !p.Valid() {
+		return fmt.Errorf("bus: events: %q is not a participant's id", p)
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return fmt.Errorf("bus: events of %s: %w", p, err)
+	}
+	if cfg.MaxAge == 0 {
+		cfg.MaxAge = 30 * 24 * time.Hour
+	}
+	if cfg.MaxBytes == 0 {
+		cfg.MaxBytes = 256 << 20
+	}
+	stream, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+		Name: tongma.EventStream(p), Description: "Events for " + string(p), Subjects: []string{tongma.EventSubject(p, ">")},
+		Storage: jetstream.FileStorage, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,
+		MaxAge: cfg.MaxAge, MaxBytes: cfg.MaxBytes, Replicas: max(cfg.Replicas, 1), Duplicates: 10 * time.Minute,
+		AllowDirect: true, DenyDelete: true, DenyPurge: true,
+	})
+	if err != nil {
+		return fmt.Errorf("bus: events of %s: %w", p, err)
+	}
+	_, err = stream.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
+		Durable: EventConsumer, AckPolicy: jetstream.AckExplicitPolicy, DeliverPolicy: jetstream.DeliverAllPolicy,
+		AckWait: 30 * time.Second, MaxAckPending: 1000,
+	})
+	if err != nil {
+		return fmt.Errorf("bus: events of %s: %w", p, err)
+	}
+	return nil
+}
