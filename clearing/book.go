@@ -133,6 +133,9 @@ type Verdict struct {
 // is given, always the same.
 func (b *Book) Propose(e *Entry, now int64) Verdict {
 	e.Number, e.Time = b.next, max(now, b.clock)
+	if !e.fits() {
+		return Verdict{Reason: tongma.FieldInvalid}
+	}
 	switch e.Kind {
 	case KindHold, KindRefuse, KindTombstone:
 		return b.proposeNew(e)
@@ -165,7 +168,7 @@ func (b *Book) proposeNew(e *Entry) Verdict {
 }
 
 // differs tells whether e asks for something else than p did under the same key:
-// the first difference in a fixed order, or NoReason for a plain repeat. A
+// the first difference in the order of the catalogue, or NoReason for a plain repeat. A
 // tombstone is the same as whatever comes late. Debtor and scheme are not
 // compared: they follow from the code and the directory of the day.
 func (p *payment) differs(e *Entry, b *Book) tongma.Reason {
@@ -174,14 +177,14 @@ func (p *payment) differs(e *Entry, b *Book) tongma.Reason {
 		return tongma.NoReason
 	case p.op != e.Op:
 		return tongma.ExistsOtherOperation
-	case p.original != e.Original:
-		return tongma.ExistsOtherOriginal
-	case p.currency != e.Amount.Currency:
-		return tongma.ExistsOtherCurrency
 	case p.amount != e.Amount.Minor:
 		return tongma.ExistsOtherAmount
+	case p.currency != e.Amount.Currency:
+		return tongma.ExistsOtherCurrency
 	case p.code != (Digest{}) && e.Code != (Digest{}) && p.code != e.Code:
 		return tongma.ExistsOtherCode
+	case p.original != e.Original:
+		return tongma.ExistsOtherOriginal
 	case p.content != e.Content:
 		return tongma.ExistsOtherContent
 	}
@@ -203,7 +206,7 @@ func (b *Book) holdable(e *Entry) tongma.Reason {
 	}
 	debtor, known := b.numbers[string(e.Debtor)]
 	a := b.accounts[accountKey{debtor, e.Amount.Currency}]
-	if !known || a == nil || !a.capped {
+	if !known || a == nil || !a.capped || e.Creditor == "" {
 		return tongma.NoAccount
 	}
 	if b.blocked[debtor] {
@@ -375,6 +378,9 @@ func (b *Book) broken(e *Entry, detail string) error {
 }
 
 func (b *Book) applyNew(e *Entry) error {
+	if w := b.openWindow(); w == nil || w.id != e.AuthWindow {
+		return b.broken(e, "names a window that is not the open one")
+	}
 	if _, twice := b.byID[e.Payment]; twice {
 		return b.broken(e, "payment id used before")
 	}
@@ -427,6 +433,9 @@ func (b *Book) applyChange(e *Entry) error {
 		return b.broken(e, "payment unknown or in another phase")
 	}
 	p := &b.payments[i]
+	if moves := e.Kind == KindPost || (e.Kind == KindReversed && p.posted); moves && e.Window != b.openWindow().id {
+		return b.broken(e, "posted into a window that is not the open one")
+	}
 	debtor := b.account(p.debtor, p.currency)
 	switch e.Kind {
 	case KindPost:

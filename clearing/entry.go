@@ -255,6 +255,32 @@ func (r *entryReader) fixed(f int, dst []byte) {
 	}
 }
 
+// Bounds of a field, in bytes or as a number.
+const (
+	maxName     = 32
+	maxRef      = 64
+	maxApproval = 6
+	maxMerchant = 35
+	maxTail     = 4
+	maxSalt     = 32
+	maxReason   = 9999
+	maxNumber   = 1 << 62
+)
+
+// fits tells whether ParseEntry will read back what AppendTo writes. What does
+// not fit may not be written: it would be durable, and the end of every replay.
+func (e *Entry) fits() bool {
+	for _, f := range [...]struct{ length, limit int }{{len(e.Asker), maxName}, {len(e.Debtor), maxName}, {len(e.Creditor), maxName},
+		{len(e.Scheme), maxName}, {len(e.Key), tongma.MaxKey}, {len(e.SchemeRef), maxRef}, {len(e.Order), maxRef}, {len(e.Approval), maxApproval},
+		{len(e.Merchant), maxMerchant}, {len(e.CodeTail), maxTail}, {len(e.Salt), maxSalt}, {int(e.Reason), maxReason}} {
+		if f.length > f.limit {
+			return false
+		}
+	}
+	return kindNames[e.Kind] != "" && e.Time >= 0 && e.Time <= maxNumber && e.Expiry >= 0 && e.Expiry <= maxNumber &&
+		e.AuthWindow <= maxNumber && e.Window <= maxNumber && e.Directory <= maxNumber
+}
+
 // ParseEntry reads canonical bytes. Anything that AppendTo would not have
 // written is refused, so that equal entries have equal bytes.
 func ParseEntry(data []byte) (Entry, error) {
@@ -270,17 +296,16 @@ func ParseEntry(data []byte) (Entry, error) {
 	if r.bits>>fieldCount != 0 {
 		r.bad = true
 	}
-	const many = 1 << 62
 	e.Late, e.KeepCode = r.has(fLate), r.has(fKeepCode)
-	e.Time = r.number(fTime, 0, many)
+	e.Time = r.number(fTime, 0, maxNumber)
 	r.fixed(fPayment, e.Payment[:])
 	r.fixed(fOriginal, e.Original[:])
 	e.Op = tongma.Operation(r.number(fOp, 0, 255))
-	e.Asker = tongma.ParticipantID(r.text(fAsker, 32))
+	e.Asker = tongma.ParticipantID(r.text(fAsker, maxName))
 	e.Key = r.text(fKey, tongma.MaxKey)
-	e.Debtor = tongma.ParticipantID(r.text(fDebtor, 32))
-	e.Creditor = tongma.ParticipantID(r.text(fCreditor, 32))
-	e.Scheme = tongma.SchemeID(r.text(fScheme, 32))
+	e.Debtor = tongma.ParticipantID(r.text(fDebtor, maxName))
+	e.Creditor = tongma.ParticipantID(r.text(fCreditor, maxName))
+	e.Scheme = tongma.SchemeID(r.text(fScheme, maxName))
 	if r.has(fAmount) {
 		e.Amount.Minor = r.varint()
 		if c := r.take(2); c != nil {
@@ -288,20 +313,20 @@ func ParseEntry(data []byte) (Entry, error) {
 		}
 		r.bad = r.bad || e.Amount == tongma.Money{}
 	}
-	e.AuthWindow = tongma.WindowID(r.number(fAuthWindow, 0, many))
-	e.Window = tongma.WindowID(r.number(fWindow, 0, many))
-	e.Expiry = r.number(fExpiry, 0, many)
+	e.AuthWindow = tongma.WindowID(r.number(fAuthWindow, 0, maxNumber))
+	e.Window = tongma.WindowID(r.number(fWindow, 0, maxNumber))
+	e.Expiry = r.number(fExpiry, 0, maxNumber)
 	r.fixed(fContent, e.Content[:])
 	r.fixed(fCode, e.Code[:])
-	e.CodeTail = r.text(fCodeTail, 4)
-	e.Reason = tongma.Reason(r.number(fReason, 0, 9999))
-	e.SchemeRef = r.text(fSchemeRef, 64)
-	e.Approval = r.text(fApproval, 6)
-	e.Merchant = r.text(fMerchant, 35)
-	e.Order = r.text(fOrder, 64)
-	e.Directory = uint64(r.number(fDirectory, 0, many))
+	e.CodeTail = r.text(fCodeTail, maxTail)
+	e.Reason = tongma.Reason(r.number(fReason, 0, maxReason))
+	e.SchemeRef = r.text(fSchemeRef, maxRef)
+	e.Approval = r.text(fApproval, maxApproval)
+	e.Merchant = r.text(fMerchant, maxMerchant)
+	e.Order = r.text(fOrder, maxRef)
+	e.Directory = uint64(r.number(fDirectory, 0, maxNumber))
 	r.fixed(fHash, e.Hash[:])
-	if s := r.text(fSalt, 32); s != "" {
+	if s := r.text(fSalt, maxSalt); s != "" {
 		e.Salt = []byte(s)
 	}
 	if r.bad || len(r.b) != 0 || kindNames[e.Kind] == "" {

@@ -116,27 +116,32 @@ func (b *Book) proposeInstruct(e *Entry, w *window) Verdict {
 }
 
 // leg tells which account a settle entry is about, and the figure it confirms:
-// more than zero was paid in by a debtor, less than zero was paid out.
-func (e *Entry) leg(b *Book) (accountKey, int64) {
-	if e.Debtor != "" {
-		return accountKey{b.number(string(e.Debtor)), e.Amount.Currency}, e.Amount.Minor
+// more than zero was paid in by a debtor, less than zero was paid out. It is not
+// known if the Book has never heard of the participant.
+func (e *Entry) leg(b *Book) (k accountKey, figure int64, known bool) {
+	who, figure := e.Debtor, e.Amount.Minor
+	if who == "" {
+		who, figure = e.Creditor, -e.Amount.Minor
 	}
-	return accountKey{b.number(string(e.Creditor)), e.Amount.Currency}, -e.Amount.Minor
+	n, known := b.numbers[string(who)]
+	return accountKey{n, e.Amount.Currency}, figure, known
 }
 
 func (b *Book) proposeSettle(e *Entry, w *window) Verdict {
-	switch w.state {
-	case WindowOpen, WindowClosed:
+	if w.state == WindowOpen || w.state == WindowClosed {
 		return Verdict{Reason: tongma.StateConflict}
-	case WindowSettled:
-		return Verdict{Exists: true}
 	}
 	if (e.Debtor == "") == (e.Creditor == "") || e.Amount.Minor <= 0 {
 		return Verdict{Reason: tongma.FieldInvalid}
 	}
-	k, figure := e.leg(b)
+	if e.Hash != ([32]byte{}) && e.Hash != w.sheet {
+		return Verdict{Reason: tongma.SheetMismatch}
+	}
+	k, figure, known := e.leg(b)
 	due, ok := w.legs[k]
 	switch {
+	case !known:
+		return Verdict{Reason: tongma.SheetMismatch}
 	case !ok && b.hadLeg(w, k, figure):
 		return Verdict{Exists: true}
 	case !ok || due != figure:
@@ -198,8 +203,8 @@ func (b *Book) applyInstruct(e *Entry, w *window) {
 }
 
 func (b *Book) applySettle(e *Entry, w *window) error {
-	k, figure := e.leg(b)
-	if due, ok := w.legs[k]; !ok || due != figure || (figure < 0 && w.debitLegs > 0) {
+	k, figure, known := e.leg(b)
+	if due, ok := w.legs[k]; !known || !ok || due != figure || (figure < 0 && w.debitLegs > 0) {
 		return b.broken(e, "leg is not due")
 	}
 	if figure > 0 {

@@ -1,0 +1,397 @@
+package clearing
+
+import (
+	"crypto/sha256"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tongma/tongma"
+)
+
+var update = flag.Bool("update", false, "write what the scripts gave into the scripts")
+
+// TestScripts runs testdata/*.script, one money rule each. A line is a command,
+// an arrow, and what the Book has to say to it; indented lines belong to the line
+// above. The script is rendered anew from what the Book said, and must come out
+// as it stands, byte for byte. Behind its last line the journal of every script
+// is replayed and audited.
+//
+//	cap      WHO AMOUNT CUR               net debit cap
+//	reserve  NAME WHO -> WHO AMOUNT CUR   hold; then "code C", "content X", "op transfer", "key K"
+//	refund   NAME of NAME AMOUNT CUR      hold of a refund; "from WHO to WHO" if not simply back
+//	pend, post, void, reversing, reversed NAME    then "keep-code"
+//	tombstone NAME by WHO                 a reversal that came before its payment
+//	collect, pay  WINDOW WHO AMOUNT CUR   a leg that the agent has confirmed
+//
+// A NAME stands for an idempotency key: the second reserve with one is a repeat.
+func TestScripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.script")
+	if err != nil || len(files) < 20 {
+		t.Fatalf("%d scripts, %v", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".script"), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := &script{t: t, keeper: newKeeper(), ids: map[string]tongma.PaymentID{}, asker: map[string]tongma.ParticipantID{}}
+			got := s.render(string(text))
+			if *update {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			sameText(t, file, got, string(text))
+			sameBooks(t, replayed(t, s.written), s.book)
+			sameAsAudit(t, audited(s.written), s.book)
+			if r, err := Audit(t.Context(), batches(t, s.written, 3), AuditOptions{}); err != nil || !r.OK {
+				t.Fatalf("audit of the stream: %v %+v", err, r.Findings)
+			}
+		})
+	}
+}
+
+func sameText(t *testing.T, file, got, want string) {
+	t.Helper()
+	g, w := strings.Split(got, "\n"), strings.Split(want, "\n")
+	for i := range max(len(g), len(w)) {
+		var left, right string
+		if i < len(g) {
+			left = g[i]
+		}
+		if i < len(w) {
+			right = w[i]
+		}
+		if left != right {
+			t.Errorf("%s:%d:\n got %s\nwant %s", file, i+1, left, right)
+			return
+		}
+	}
+}
+
+type script struct {
+	*keeper
+	t     *testing.T
+	ids   map[string]tongma.PaymentID
+	asker map[string]tongma.ParticipantID
+	count uint64
+}
+
+// render runs text, and returns it with what the Book said in place of what was
+// expected. Comments and blank lines stay.
+func (s *script) render(text string) string {
+	var out strings.Builder
+	for _, line := range strings.SplitAfter(text, "\n") {
+		body, comment, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "#")
+		switch {
+		case strings.HasPrefix(line, " "):
+			continue // came out of the line above
+		case strings.TrimSpace(body) == "":
+			out.WriteString(line)
+			continue
+		}
+		cmd, _ := splitLast(body, " -> ")
+		said, detail := s.do(strings.Fields(cmd))
+		result := strings.TrimRight(cmd, " ")
+		if said != "" {
+			result = strings.TrimRight(body[:len(cmd)], "") + " -> " + said
+		}
+		if comment != "" {
+			result = pad(result, strings.Index(line, "#")) + "#" + comment
+		}
+		out.WriteString(result + "\n")
+		for _, d := range detail {
+			out.WriteString("    " + d + "\n")
+		}
+	}
+	return out.String()
+}
+
+func pad(s string, width int) string {
+	return s + strings.Repeat(" ", max(1, width-len(s)))
+}
+
+// splitLast cuts off what is expected: the last arrow, but not the one between
+// debtor and creditor.
+func splitLast(s, sep string) (before, after string) {
+	i := strings.LastIndex(s, sep)
+	if i < 0 || (strings.HasPrefix(s, "reserve") && strings.Count(s, sep) < 2) {
+		return s, ""
+	}
+	return s[:i], strings.TrimSpace(s[i+len(sep):])
+}
+
+// words are the tokens of a command that are not taken yet.
+type words struct {
+	t    *testing.T
+	left []string
+}
+
+func (w *words) next() string {
+	if len(w.left) == 0 {
+		w.t.Fatal("a word is missing")
+	}
+	word := w.left[0]
+	w.left = w.left[1:]
+	return word
+}
+
+func (w *words) who() tongma.ParticipantID { return tongma.ParticipantID(w.next()) }
+
+func (w *words) currency() tongma.Currency {
+	c, ok := tongma.CurrencyByCode(w.next())
+	if !ok {
+		w.t.Fatal("no such currency")
+	}
+	return c
+}
+
+func (w *words) money() tongma.Money {
+	amount := w.next()
+	m, err := tongma.ParseMoney(amount, w.currency())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return m
+}
+
+func (w *words) window() tongma.WindowID {
+	id, err := tongma.ParseWindowID(w.next())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return id
+}
+
+// option takes "name value" from anywhere in what is left.
+func (w *words) option(name string) string {
+	for i := 0; i+1 < len(w.left); i++ {
+		if w.left[i] == name {
+			value := w.left[i+1]
+			w.left = append(w.left[:i:i], w.left[i+2:]...)
+			return value
+		}
+	}
+	return ""
+}
+
+func (w *words) flag(name string) bool {
+	for i := range w.left {
+		if w.left[i] == name {
+			w.left = append(w.left[:i:i], w.left[i+1:]...)
+			return true
+		}
+	}
+	return false
+}
+
+func digestOf(text string) (d Digest) {
+	if text != "" {
+		sum := sha256.Sum256([]byte(text))
+		copy(d[:], sum[:])
+	}
+	return d
+}
+
+// do runs one command, and returns what the Book said to it.
+func (s *script) do(fields []string) (said string, detail []string) {
+	s.t.Helper()
+	w := &words{t: s.t, left: fields}
+	switch cmd := w.next(); cmd {
+	case "cap":
+		said = s.say(Entry{Kind: KindCap, Debtor: w.who(), Amount: w.money()})
+	case "suspend":
+		said = s.say(Entry{Kind: KindSuspend, Debtor: w.who()})
+	case "resume":
+		said = s.say(Entry{Kind: KindResume, Debtor: w.who()})
+	case "wait":
+		d, err := time.ParseDuration(w.next())
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.now += d.Milliseconds()
+	case "reserve", "refund", "tombstone":
+		said = s.ask(cmd, w)
+	case "pend", "post", "void", "reversing", "reversed":
+		kind := map[string]Kind{"pend": KindPend, "post": KindPost, "void": KindVoid, "reversing": KindReversing, "reversed": KindReversed}[cmd]
+		said = s.say(Entry{Kind: kind, Payment: s.ids[w.next()], KeepCode: w.flag("keep-code")})
+	case "open", "close", "instruct", "settled", "collect", "pay":
+		said = s.window(cmd, w)
+	case "position":
+		said = s.position(w.who(), w.currency())
+	case "payment":
+		said = s.payment(w.next())
+	case "sheet", "matrix", "instructions":
+		said, detail = s.sheet(cmd, w.window())
+	default:
+		s.t.Fatalf("no command %q", cmd)
+	}
+	if len(w.left) > 0 {
+		s.t.Fatalf("%v is left over of %v", w.left, fields)
+	}
+	return said, detail
+}
+
+// ask proposes the first entry of a payment, with a fresh id as the switch gives.
+func (s *script) ask(cmd string, w *words) string {
+	name := w.next()
+	s.count++
+	e := Entry{Kind: KindHold, Op: tongma.OpPay, Payment: testID(s.count), Key: name, Code: digestOf(w.option("code")), Content: digestOf(w.option("content"))}
+	if key := w.option("key"); key != "" {
+		e.Key = key
+	}
+	if op, ok := tongma.ParseOperation(w.option("op")); ok {
+		e.Op = op
+	}
+	switch cmd {
+	case "reserve":
+		e.Debtor = w.who()
+		w.next() // the arrow
+		e.Creditor = w.who()
+		e.Amount = w.money()
+	case "refund":
+		e.Op = tongma.OpRefund
+		w.next() // "of"
+		e.Original = s.ids[w.next()]
+		if p, ok := s.book.Payment(e.Original); ok {
+			e.Debtor, e.Creditor = p.Creditor, p.Debtor
+		}
+		if from := w.option("from"); from != "" {
+			e.Debtor, e.Creditor = tongma.ParticipantID(from), tongma.ParticipantID(w.option("to"))
+		}
+		e.Amount = w.money()
+	case "tombstone":
+		e.Kind = KindTombstone
+		e.Creditor = tongma.ParticipantID(w.option("by"))
+	}
+	e.Asker = e.Creditor
+	if e.Op == tongma.OpRefund {
+		e.Asker = e.Debtor
+	}
+	if who, ok := s.asker[e.Key]; ok {
+		e.Asker = who
+	}
+	v, out := s.submit(s.t, e)
+	if v.Write {
+		s.ids[name], s.asker[e.Key] = out.Payment, out.Asker
+	}
+	return s.verdict(v, out)
+}
+
+func (s *script) say(e Entry) string {
+	v, out := s.submit(s.t, e)
+	return s.verdict(v, out)
+}
+
+// verdict puts what the Book said in one or two words.
+func (s *script) verdict(v Verdict, e Entry) string {
+	past := map[Kind]string{KindHold: "held", KindPend: "pending", KindPost: "posted", KindVoid: "voided", KindRefuse: "refused",
+		KindClose: "closed", KindInstruct: "instructed", KindSettle: "confirmed", KindOpen: "opened"}
+	name, ok := past[e.Kind]
+	if !ok {
+		name = e.Kind.String()
+	}
+	switch {
+	case v.Write && v.Reason != tongma.NoReason:
+		return name + " " + v.Reason.String()
+	case v.Write && (e.Kind == KindPost || e.Kind == KindReversed) && e.Window != 0:
+		return name + " in " + e.Window.String()
+	case v.Write && (e.Kind == KindCap || e.Kind == KindSuspend || e.Kind == KindResume):
+		return "done"
+	case v.Write:
+		return name
+	case v.Exists && v.Reason == tongma.NoReason:
+		return "exists"
+	}
+	return v.Reason.String()
+}
+
+func (s *script) window(cmd string, w *words) string {
+	e := Entry{Kind: map[string]Kind{"open": KindOpen, "close": KindClose, "instruct": KindInstruct, "settled": KindSettled,
+		"collect": KindSettle, "pay": KindSettle}[cmd]}
+	if cmd == "open" || (cmd == "close" && len(w.left) == 0) {
+		return s.say(e)
+	}
+	e.Window = w.window()
+	if of := w.option("sheet"); of != "" { // the hash of something else
+		e.Hash = sha256.Sum256([]byte(of))
+	}
+	switch cmd {
+	case "collect":
+		e.Debtor, e.Amount = w.who(), w.money()
+	case "pay":
+		e.Creditor, e.Amount = w.who(), w.money()
+	}
+	return s.say(e)
+}
+
+func (s *script) position(who tongma.ParticipantID, c tongma.Currency) string {
+	for _, p := range s.book.Positions() {
+		if p.Participant != who || p.Currency != c {
+			continue
+		}
+		said := tongma.Money{Minor: p.Position, Currency: c}.Decimal() + " held " + tongma.Money{Minor: p.Reserved, Currency: c}.Decimal()
+		if p.Suspended {
+			said += " suspended"
+		}
+		return said
+	}
+	return "none"
+}
+
+func (s *script) payment(name string) string {
+	p, ok := s.book.Payment(s.ids[name])
+	if !ok {
+		return "none"
+	}
+	said := fmt.Sprintf("%s, asked in %s", p.Phase, p.AuthWindow)
+	if p.Posted {
+		said += ", posted in " + p.Window.String()
+	}
+	if p.Refunded+p.Refunding > 0 {
+		said += fmt.Sprintf(", refunded %s, under way %s", tongma.Money{Minor: p.Refunded, Currency: p.Amount.Currency}.Decimal(),
+			tongma.Money{Minor: p.Refunding, Currency: p.Amount.Currency}.Decimal())
+	}
+	if p.Reason != tongma.NoReason {
+		said += ", " + p.Reason.String()
+	}
+	return said
+}
+
+func (s *script) sheet(cmd string, id tongma.WindowID) (said string, detail []string) {
+	sheet, ok := s.book.Sheet(id)
+	if !ok {
+		return "none", nil
+	}
+	decimal := func(minor int64, c tongma.Currency) string { return tongma.Money{Minor: minor, Currency: c}.Decimal() }
+	said = sheet.State.String()
+	switch cmd {
+	case "sheet":
+		for _, n := range sheet.Nets {
+			detail = append(detail, fmt.Sprintf("%s %s owes %s, is owed %s, net %s", n.Currency, n.Participant,
+				decimal(n.Debits, n.Currency), decimal(n.Credits, n.Currency), decimal(n.Net, n.Currency)))
+		}
+	case "matrix":
+		for _, o := range sheet.Matrix {
+			detail = append(detail, fmt.Sprintf("%s %s owes %s %s in %d", o.Currency, o.Debtor, o.Creditor, decimal(o.Gross, o.Currency), o.Count))
+		}
+	case "instructions":
+		for _, in := range Instruct(sheet) {
+			verb := "pay"
+			if in.Debit {
+				verb = "collect"
+			}
+			detail = append(detail, fmt.Sprintf("%s %s %s", verb, in.Participant, in.Amount))
+		}
+	}
+	if len(detail) == 0 {
+		detail = []string{"nothing"}
+	}
+	return said, detail
+}
