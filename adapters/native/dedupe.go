@@ -1,0 +1,275 @@
+package native
+
+import (
+	"context"
+	"sync"
+
+	"github.com/tongma/tongma"
+)
+
+// Store keeps what Dedupe must remember. Methods are called at once from many
+// goroutines, but never two at once for one payment.
+type Store interface {
+	// Get returns what is kept under a key, and whether anything is.
+	Get(Key) (Record, bool)
+	// Put keeps a record in place of an earlier one. When it returns nil, the record
+	// survives a crash, as far as this store promises.
+	Put(Key, Record) error
+	// Delete forgets a record. It need not survive a crash.
+	Delete(Key) error
+}
+
+// Key names one thing that is done at most once.
+type Key struct {
+	Op      tongma.Operation // OpAuthorise, OpAccept, OpRefund or OpReverse
+	Payment tongma.PaymentID
+}
+
+// Record is what is known of it.
+type Record struct {
+	Done     bool             // answered for good; otherwise only begun, and perhaps never ended
+	Amount   tongma.Money     // what was asked
+	Original tongma.PaymentID // of a refund
+	Answer   tongma.Answer    // if Done
+}
+
+// Dedupe makes a wallet idempotent: a repeat of an authorisation, an acceptance,
+// a refund or a reversal with the same payment id gets the first answer again,
+// byte for byte, and the wallet's code is not called. What it promises:
+//
+//   - That something is begun is stored before the wallet is called. If the process
+//     dies in between, the repeat asks the wallet's Inquire, and does not do the
+//     thing twice.
+//   - Only approved and declined answers are kept. While the answer is unknown, a
+//     repeat asks Inquire.
+//   - Repeats that come at the same time wait for the first.
+//   - A reversal that comes before its payment is acknowledged and remembered: the
+//     payment, when it comes, is declined with ReversedBeforeOriginal.
+//   - A reversal that comes while its payment is being worked on ends the context of
+//     that work, waits until it returns, and then undoes what it did.
+//   - The same id with another amount is answered as unknown, and nothing is done.
+//   - If the store fails before the wallet is called, the answer is AdapterBusy: not
+//     executed.
+//
+// The store must be shared by all instances of an adapter that share its work: a
+// repeat may reach another one. NewMemoryStore and OpenFileStore serve one instance.
+//
+// Inquire and Consult are passed on, except that Inquire tells of a payment that
+// was reversed before it came.
+func Dedupe(w Wallet, s Store) Wallet {
+	return &dedupe{wallet: w, store: s, busy: make(map[tongma.PaymentID]*turn)}
+}
+
+type dedupe struct {
+	wallet Wallet
+	store  Store
+
+	mu   sync.Mutex // guards busy; nothing is called while it is held
+	busy map[tongma.PaymentID]*turn
+}
+
+// turn is a lock that a context can stop waiting for.
+type turn struct {
+	token   chan struct{} // holds one value while the payment is free
+	waiting int
+	cancel  context.CancelFunc // ends the call that holds the token, if it may be ended
+}
+
+// enter waits until no other call is about the payment. leave must be called if
+// it returns nil.
+func (d *dedupe) enter(ctx context.Context, id tongma.PaymentID) error {
+	d.mu.Lock()
+	t := d.busy[id]
+	if t == nil {
+		t = &turn{token: make(chan struct{}, 1)}
+		t.token <- struct{}{}
+		d.busy[id] = t
+	}
+	t.waiting++
+	d.mu.Unlock()
+	select {
+	case <-t.token:
+		return nil
+	default:
+	}
+	select {
+	case <-t.token:
+		return nil
+	case <-ctx.Done():
+		d.unlist(id, t)
+		return ctx.Err()
+	}
+}
+
+func (d *dedupe) leave(id tongma.PaymentID) {
+	d.mu.Lock()
+	t := d.busy[id]
+	d.mu.Unlock()
+	t.token <- struct{}{}
+	d.unlist(id, t)
+}
+
+// interruptible notes how the call that is about the payment can be ended.
+func (d *dedupe) interruptible(id tongma.PaymentID, cancel context.CancelFunc) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.busy[id].cancel = cancel
+}
+
+// interrupt ends the context of a call that is about the payment.
+func (d *dedupe) interrupt(id tongma.PaymentID) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if t := d.busy[id]; t != nil && t.cancel != nil {
+		t.cancel()
+	}
+}
+
+func (d *dedupe) unlist(id tongma.PaymentID, t *turn) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if t.waiting--; t.waiting == 0 {
+		delete(d.busy, id)
+	}
+}
+
+func (d *dedupe) Authorise(ctx context.Context, r tongma.Request) (tongma.Answer, error) {
+	return d.once(ctx, tongma.OpAuthorise, r, d.wallet.Authorise)
+}
+
+func (d *dedupe) Accept(ctx context.Context, r tongma.Request) (tongma.Answer, error) {
+	return d.once(ctx, tongma.OpAccept, r, d.wallet.Accept)
+}
+
+func (d *dedupe) Refund(ctx context.Context, r tongma.Request) (tongma.Answer, error) {
+	return d.once(ctx, tongma.OpRefund, r, d.wallet.Refund)
+}
+
+func (d *dedupe) Consult(ctx context.Context, r tongma.Request) (tongma.Answer, error) {
+	return d.wallet.Consult(ctx, r)
+}
+
+// once does something that moves money at most once.
+func (d *dedupe) once(ctx context.Context, op tongma.Operation, r tongma.Request, do func(context.Context, tongma.Request) (tongma.Answer, error)) (tongma.Answer, error) {
+	r.Op = op
+	if r.Payment.IsZero() {
+		return tongma.Answer{}, &tongma.Error{Op: "native.Dedupe", Reason: tongma.FieldMissing, Field: "/payment"}
+	}
+	if err := d.enter(ctx, r.Payment); err != nil {
+		return tongma.Answer{}, err
+	}
+	defer d.leave(r.Payment)
+	key := Key{op, r.Payment}
+	kept, found := d.store.Get(key)
+	switch {
+	case found && (kept.Amount != r.Amount || kept.Original != r.Original):
+		// Declining would say that the payer is not debited, and the first may have been.
+		return tongma.Answer{Reason: tongma.Internal, Detail: "the payment id was used with another amount or original"}, nil
+	case found && kept.Done:
+		return kept.Answer, nil
+	case found:
+		return d.findOut(ctx, key, r, kept)
+	}
+	return d.first(ctx, key, r, do)
+}
+
+// first calls the wallet for a payment that is new.
+func (d *dedupe) first(ctx context.Context, key Key, r tongma.Request, do func(context.Context, tongma.Request) (tongma.Answer, error)) (tongma.Answer, error) {
+	record := Record{Amount: r.Amount, Original: r.Original}
+	if _, reversed := d.store.Get(Key{tongma.OpReverse, r.Payment}); reversed {
+		a := tongma.Answer{Outcome: tongma.Declined, Reason: tongma.ReversedBeforeOriginal}
+		return d.keep(key, r, record, a)
+	}
+	if err := d.store.Put(key, record); err != nil {
+		return tongma.Answer{}, &tongma.Error{Op: "native.Dedupe", Reason: tongma.AdapterBusy, Detail: "cannot be stored", Err: err}
+	}
+	// Begun from here on. If we stop now, the repeat finds it begun and inquires
+	// (TestDedupeInquiresAfterACrash).
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	d.interruptible(r.Payment, cancel)
+	defer d.interruptible(r.Payment, nil)
+	a, err := do(ctx, r)
+	if _, refused := refusal(err); refused {
+		_ = d.store.Delete(key) // nothing was done: if this fails, a repeat inquires needlessly
+		return a, err
+	}
+	if err != nil || a.Outcome == tongma.Unknown {
+		return a, err
+	}
+	return d.keep(key, r, record, a)
+}
+
+// findOut asks the wallet what became of something begun.
+func (d *dedupe) findOut(ctx context.Context, key Key, r tongma.Request, kept Record) (tongma.Answer, error) {
+	q := r
+	q.Op, q.Original = tongma.OpInquire, r.Payment
+	a, err := d.wallet.Inquire(ctx, q)
+	if err != nil || a.Outcome == tongma.Unknown {
+		return tongma.Answer{Reason: a.Reason, After: a.After, Detail: a.Detail}, err
+	}
+	a.Payment, a.Original = r.Payment, r.Original
+	return d.keep(key, r, kept, a)
+}
+
+// keep stores an answer for good and returns it. If it cannot be stored it is true
+// all the same: a repeat will find it begun, and inquire.
+func (d *dedupe) keep(key Key, r tongma.Request, record Record, a tongma.Answer) (tongma.Answer, error) {
+	complete(r.Scheme, &r, &a)
+	record.Done, record.Answer = true, a
+	_ = d.store.Put(key, record)
+	return a, nil
+}
+
+// Reverse remembers the reversal before it passes it on.
+func (d *dedupe) Reverse(ctx context.Context, r tongma.Request) (tongma.Answer, error) {
+	r.Op = tongma.OpReverse
+	id := subjectOf(r.Op, &r)
+	if id.IsZero() {
+		return tongma.Answer{}, &tongma.Error{Op: "native.Dedupe", Reason: tongma.FieldMissing, Field: "/original"}
+	}
+	d.interrupt(id)
+	if err := d.enter(ctx, id); err != nil {
+		return tongma.Answer{Reason: tongma.ReversalPending}, nil // the payment is being worked on: unknown, ask again
+	}
+	defer d.leave(id)
+	key := Key{tongma.OpReverse, id}
+	kept, found := d.store.Get(key)
+	if found && kept.Done {
+		return kept.Answer, nil
+	}
+	if !found {
+		if err := d.store.Put(key, Record{Original: r.Original}); err != nil {
+			return tongma.Answer{}, &tongma.Error{Op: "native.Dedupe", Reason: tongma.AdapterBusy, Detail: "cannot be stored", Err: err}
+		}
+	}
+	a, err := d.wallet.Reverse(ctx, r)
+	if err == nil && a.Reason == tongma.UnknownToScheme && !d.begun(id) {
+		a = tongma.Answer{Outcome: tongma.Approved, Status: tongma.ReversedBack, Detail: "never seen: it will be declined if it comes"}
+	}
+	if err != nil || a.Outcome != tongma.Approved {
+		return a, err
+	}
+	return d.keep(key, r, Record{Original: r.Original}, a)
+}
+
+func (d *dedupe) begun(id tongma.PaymentID) bool {
+	for _, op := range [...]tongma.Operation{tongma.OpAuthorise, tongma.OpAccept, tongma.OpRefund} {
+		if _, found := d.store.Get(Key{op, id}); found {
+			return true
+		}
+	}
+	return false
+}
+
+// Inquire asks the wallet, and knows of payments that were reversed unseen.
+func (d *dedupe) Inquire(ctx context.Context, r tongma.Request) (tongma.Answer, error) {
+	a, err := d.wallet.Inquire(ctx, r)
+	if err == nil && a.Outcome == tongma.Unknown && a.Reason == tongma.UnknownToScheme {
+		id := subjectOf(tongma.OpInquire, &r)
+		if kept, found := d.store.Get(Key{tongma.OpReverse, id}); found && kept.Done && !d.begun(id) {
+			return tongma.Answer{Outcome: tongma.Declined, Status: tongma.ReversedBack, Reason: tongma.ReversedBeforeOriginal}, nil
+		}
+	}
+	return a, err
+}
