@@ -1,13 +1,10 @@
 package schemes
 
 import (
-	"slices"
-	"strings"
 	"time"
 
 	tongma "github.com/tongma/tongma"
 	"github.com/tongma/tongma/codespec"
-	"github.com/tongma/tongma/codespec/paycode"
 )
 
 // Directory is one numbered, immutable version of who takes part, under what
@@ -17,7 +14,8 @@ type Directory struct {
 	hash    [32]byte
 	source  []byte
 	name    string
-	rules   *codespec.Rules
+	rules   *codespec.Rules // what Decode starts from
+	extra   *codespec.Rules // what the directory adds, claims among it; nil if nothing
 
 	participants  []*Participant // by id
 	schemes       []*Scheme      // by id
@@ -26,7 +24,6 @@ type Directory struct {
 	byAcquirerID  map[string]*Participant
 	byIssuerCode  map[string]*Participant
 	readers       map[string][]*Scheme // codespec's scheme name → who reads its codes, by rank
-	claims        []claimant           // longest prefix first
 }
 
 // Participant is a network that takes part: it accepts payments (acquirer),
@@ -99,7 +96,7 @@ type Scheme struct {
 
 // Claim is a set of numeric payer codes: those with a prefix and a length.
 type Claim struct {
-	Prefix               string // digits
+	Prefix               string // 2 to 16 digits
 	MinDigits, MaxDigits int
 }
 
@@ -115,45 +112,10 @@ func (d *Directory) Source() []byte { return append([]byte(nil), d.source...) }
 // Name returns what the directory calls itself, or "".
 func (d *Directory) Name() string { return d.name }
 
-// Rules returns the rules by which this version reads codes. They do not know the
-// claims of schemes: Decode does.
+// Rules returns the rules that this version starts from: codespec's, or the
+// directory's own in their place. What the directory adds to them is known to
+// Decode alone.
 func (d *Directory) Rules() *codespec.Rules { return d.rules }
-
-// Decode says what a barcode is by this version's rules, and by what its schemes
-// claim of numeric payer codes beside them. Of the claims on a code the longest
-// prefix counts; a claim does not put the rules aside, so a code that both name is
-// ambiguous, and Resolve has its schemes consulted. The error is a
-// *codespec.DecodeError.
-func (d *Directory) Decode(raw string) (codespec.Code, error) {
-	code, err := d.rules.Decode(raw)
-	if code.Format != codespec.FormatPayCode || len(d.claims) == 0 {
-		return code, err
-	}
-	claimed := d.claimed(code.Raw)
-	if len(claimed) == 0 {
-		return code, err
-	}
-	code.PayCode = &paycode.Code{Digits: code.Raw}
-	code.Matches = append(slices.Clip(code.Matches), claimed...)
-	return code, nil
-}
-
-// claimed returns the matches of the longest claimed prefix that digits fall
-// under.
-func (d *Directory) claimed(digits string) []codespec.Match {
-	var matches []codespec.Match
-	longest := 0
-	for i := range d.claims { // longest prefix first
-		c := &d.claims[i]
-		if len(c.Prefix) < longest {
-			break
-		}
-		if len(digits) >= c.MinDigits && len(digits) <= c.MaxDigits && strings.HasPrefix(digits, c.Prefix) {
-			matches, longest = append(matches, c.match), len(c.Prefix)
-		}
-	}
-	return matches
-}
 
 // Participant finds a participant by its id.
 func (d *Directory) Participant(id tongma.ParticipantID) (*Participant, bool) {

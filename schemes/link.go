@@ -9,15 +9,7 @@ import (
 	"strings"
 
 	tongma "github.com/tongma/tongma"
-	"github.com/tongma/tongma/codespec"
 )
-
-// claimant is one claim on numeric payer codes, and what a code that falls under
-// it matches.
-type claimant struct {
-	Claim
-	match codespec.Match
-}
 
 // link sorts the directory, checks what its parts say of each other, and builds
 // the tables that Resolve looks things up in.
@@ -42,6 +34,7 @@ func (p *parser) link(d *Directory) {
 		slices.Sort(v.AcquirerIDs)
 	}
 	d.linkReaders()
+	p.linkRules(d)
 }
 
 // once fails if a name was given before, and remembers it.
@@ -92,6 +85,11 @@ func (p *parser) linkSchemes(d *Directory) {
 		}
 		p.distinct(path+"/countries", s.Countries)
 		p.distinct(path+"/reads", s.Reads)
+		for j, c := range s.Claims {
+			if c.meets(s.Claims[:j]) {
+				p.invalid(item(path[1:]+"/claims", j), "claims codes that this scheme claims before")
+			}
+		}
 		if twice(s.Currencies) >= 0 {
 			p.invalid(item(path[1:]+"/currencies", twice(s.Currencies)), "stands twice")
 		}
@@ -166,13 +164,7 @@ func (d *Directory) linkReaders() {
 		for _, name := range s.Reads {
 			d.readers[name] = append(d.readers[name], s)
 		}
-		for _, c := range s.Claims {
-			d.claims = append(d.claims, claimant{c, codespec.Match{
-				Scheme: string(s.ID), Rule: "claim." + string(s.ID) + "." + c.Prefix, Path: "prefix", Note: "claimed in the directory",
-			}})
-		}
 	}
-	slices.SortStableFunc(d.claims, func(a, b claimant) int { return cmp.Compare(len(b.Prefix), len(a.Prefix)) })
 }
 
 func byRank(a, b *Scheme) int {

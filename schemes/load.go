@@ -39,7 +39,7 @@ const (
 // currencies that do not fit, and any key material: keys are named, never held.
 // The error is a *ParseError that lists what is wrong, line by line.
 func Parse(version uint64, source []byte) (*Directory, error) {
-	p := &parser{at: make(map[string]*yaml.Node)}
+	p := &parser{at: make(map[string]*yaml.Node), added: codespec.RulesData{Version: "directory"}}
 	d := &Directory{version: version, rules: codespec.DefaultRules(), hash: sha256.Sum256(source), source: append([]byte(nil), source...)}
 	if version == 0 {
 		p.invalid("", "versions count from 1")
@@ -68,7 +68,7 @@ func Parse(version uint64, source []byte) (*Directory, error) {
 func (p *parser) directory(d *Directory, root *yaml.Node) {
 	p.mapping(root, "", []field{
 		{"name", false, func(n *yaml.Node, path string) { d.name, _ = p.text(n, path, 64) }},
-		{"rules", false, func(n *yaml.Node, path string) { d.rules = p.rules(n, path) }},
+		{"rules", false, func(n *yaml.Node, path string) { p.rules(d, n, path) }},
 		{"participants", true, func(n *yaml.Node, path string) {
 			p.list(n, path, MaxParticipants, func(item *yaml.Node, at string) {
 				d.participants = append(d.participants, p.participant(item, at))
@@ -189,7 +189,7 @@ func (p *parser) scheme(n *yaml.Node, path string) *Scheme {
 func (p *parser) claim(n *yaml.Node, path string) Claim {
 	var c Claim
 	p.mapping(n, path, []field{
-		{"prefix", true, func(n *yaml.Node, path string) { c.Prefix = p.digits(n, path, 2, 19) }},
+		{"prefix", true, func(n *yaml.Node, path string) { c.Prefix = p.digits(n, path, 2, paycode.MinDigits) }},
 		{"length", true, func(n *yaml.Node, path string) { c.MinDigits, c.MaxDigits = p.lengths(n, path) }},
 	})
 	switch {

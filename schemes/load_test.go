@@ -141,6 +141,8 @@ func TestFaultsAreNamedWithLineAndSuggestion(t *testing.T) {
 		{"anchor", "rules: default", "rules: &r default", "&r", tongma.MessageMalformed, "anchors"},
 		{"second document", "\nschemes:", "\n---\nschemes:", "schemes:", tongma.MessageMalformed, "second document"},
 		{"rule of a directory", "rules: default", "rules: {version: x, numeric: [{id: a, scheme: wechat, prefixs: [\"10\"], min: 18, max: 18}]}", "prefixs", tongma.FieldUnknown, "/rules/numeric/0/prefixs: no such key; did you mean prefixes?"},
+		{"base of rules", "rules: default", "rules: {base: defualt, version: x}", "defualt", tongma.FieldInvalid, "did you mean default?"},
+		{"one claim twice", "name: AlipayHK", "name: AlipayHK\n    claims: [{prefix: 281, length: 16-18}, {prefix: 281, length: 18-20}]", "claims: [", tongma.FieldInvalid, "/claims/1: claims codes that this scheme claims before"},
 		{"rules that do not fit", "rules: default", "rules: {version: x, numeric: [{id: a, scheme: wechat, prefixes: [\"10\"], min: 18, max: 1}]}", "rules: {", tongma.FieldInvalid, "impossible lengths"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -164,8 +166,8 @@ func TestFaultsAreNamedWithLineAndSuggestion(t *testing.T) {
 	}
 }
 
-func TestRulesOfTheDirectorysOwnReplaceTheDefaults(t *testing.T) {
-	d := sandboxed(t, "rules: default", "rules: {version: own, numeric: [{id: mine, scheme: wechat, prefixes: [\"99\"], min: 18, max: 18}]}")
+func TestRulesOfTheDirectorysOwnStandAlone(t *testing.T) {
+	d := sandboxed(t, "rules: default", "rules: {base: nothing, version: own, numeric: [{id: mine, scheme: wechat, prefixes: [\"99\"], min: 18, max: 18}]}")
 	if d.Rules().Version() != "own" {
 		t.Fatal(d.Rules().Version())
 	}
@@ -175,6 +177,49 @@ func TestRulesOfTheDirectorysOwnReplaceTheDefaults(t *testing.T) {
 	r := d.Resolve(decoded(t, d, "991234567890123456"), pay("acq-north", 100, tongma.CNY))
 	if short(r) != "wechat/wechatpay" || r.Candidates[0].Rule != "mine" {
 		t.Errorf("%+v", r)
+	}
+}
+
+func TestRulesAreAddedToTheDefaults(t *testing.T) {
+	d := sandboxed(t, "rules: default", `rules:
+  mpm:
+    - {id: new.guid, scheme: tongbao, ids: 26-51, exact: [org.example.tongbao]}
+    - {id: new.wechat, scheme: north, ids: 26-51, exact: [com.qq.weixin.pay]}
+  links:
+    - {id: new.host, scheme: tongbao, url_scheme: https, host: pay.example.org, path: "^/[0-9]+$", kind: order}
+  numeric:
+    - {id: new.digits, scheme: tongbao, prefixes: ["134"], min: 18, max: 18}
+  not_payable:
+    - {id: new.refusal, scheme: loyalty, prefixes: ["LOYAL:"]}`)
+	for raw, want := range map[string]string{
+		merchantCode(object("26", object("00", "org.example.tongbao")), "156", "CN"):                                          "tongbao/tongbao",
+		merchantCode(object("26", object("00", "COM.QQ.WEIXIN.PAY"))+object("27", object("00", "com.alipay")), "156", "CN"):   "north/acq-north alipay/antnet",
+		merchantCode(object("26", object("00", "com.alipay"))+object("27", object("00", "org.example.tongbao")), "156", "CN"): "tongbao/tongbao alipay/antnet",
+		merchantCode(unifiedAccount("26", "2001")+object("27", object("00", "org.example.tongbao")), "156", "CN"):             "north/acq-north! tongbao/tongbao",
+		"https://pay.example.org/12345": "tongbao/tongbao",
+		wechatLink:                      "wechat/wechatpay",
+	} {
+		if got := short(d.Resolve(decoded(t, d, raw), transfer("thainet", 100, tongma.CNY))); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+	for raw, want := range map[string]string{
+		wechatCode:             "wechat/wechatpay? tongbao/tongbao?",
+		"124621141753364349":   "wechat/wechatpay",
+		tongbaoCode(t, "1001"): "tongbao/tongbao!",
+		richCode(t, "1001"):    "tongbao/tongbao!",
+	} {
+		if got := short(d.Resolve(decoded(t, d, raw), pay("acq-north", 100, tongma.CNY))); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+	if r := d.Resolve(decoded(t, d, "LOYAL:1"), pay("acq-north", 1, tongma.CNY)); r.Refusal != tongma.CodeNotPayable {
+		t.Errorf("%+v", r)
+	}
+	for _, bad := range []string{wechatCode + "1", "https://pay.example.org/x", khqrCode[:len(khqrCode)-1] + "0"} {
+		if _, err := d.Decode(bad); err == nil {
+			t.Error("a code that nobody's rules read was decoded")
+		}
 	}
 }
 

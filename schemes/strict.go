@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	tongma "github.com/tongma/tongma"
+	"github.com/tongma/tongma/codespec"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -64,6 +65,7 @@ const maxProblems = 20
 type parser struct {
 	problems []Problem
 	at       map[string]*yaml.Node
+	added    codespec.RulesData // rules beside the default ones
 }
 
 // field is one key that a mapping may have.
