@@ -63,13 +63,14 @@ func (r *Rules) decodeMPM(text string) (Code, error) {
 	c := Code{Format: FormatMPM, Presentation: Merchant, Raw: text}
 	m, err := emv.ParseMPM(text)
 	c.MPM = m
+	var taken []int16
 	if m != nil {
-		c.Matches = r.matchMPM(m)
+		c.Matches, taken = r.matchMPM(m)
 	}
 	if err != nil {
 		return c, fromWire(FormatMPM, err)
 	}
-	c.Findings = r.profileFindings(m, c.Matches, m.Findings())
+	c.Findings = r.profileFindings(m, c.Matches, taken, m.Findings())
 	return c, nil
 }
 

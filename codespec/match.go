@@ -22,13 +22,16 @@ const (
 )
 
 // matchMPM walks the accounts, then the unreserved templates, in carried order.
-// Each object takes the first rule that fits; each scheme is listed once.
-func (r *Rules) matchMPM(m *emv.MPM) []Match {
-	matches := make([]Match, 0, len(m.Accounts))
+// Each object takes the first rule that fits; each scheme is listed once. taken
+// holds the index of the rule that each object took, or -1.
+func (r *Rules) matchMPM(m *emv.MPM) (matches []Match, taken []int16) {
+	matches = make([]Match, 0, len(m.Accounts))
+	taken = make([]int16, 0, len(m.Accounts)+len(m.Unreserved))
 	country := m.Country()
 	for _, list := range [2][]emv.Template{m.Accounts, m.Unreserved} {
 		for i := range list {
 			k := r.ruleFor(&list[i], country)
+			taken = append(taken, int16(k))
 			if k < 0 || listed(matches, r.mpm[k].Scheme) {
 				continue
 			}
@@ -36,7 +39,7 @@ func (r *Rules) matchMPM(m *emv.MPM) []Match {
 			matches = append(matches, Match{Scheme: rule.Scheme, Rule: rule.ID, Path: list[i].ID, Consult: rule.Consult, Note: rule.Note})
 		}
 	}
-	return matches
+	return matches, taken
 }
 
 func listed(matches []Match, scheme string) bool {
@@ -57,9 +60,9 @@ func (r *Rules) ruleFor(t *emv.Template, country string) int {
 	}
 	var buf [maxFold * utf8.UTFMax]byte
 	folded := fold(buf[:0], value)
-	best := len(r.mpm)
+	id, best := idNumber(t.ID), len(r.mpm)
 	for _, i := range r.exact[string(folded)] {
-		if r.mpm[i].applies(t.ID, country) {
+		if r.mpm[i].applies(id, country) {
 			best = i
 			break
 		}
@@ -68,7 +71,7 @@ func (r *Rules) ruleFor(t *emv.Template, country string) int {
 		if i >= best {
 			break
 		}
-		if rule := &r.mpm[i]; rule.applies(t.ID, country) && rule.takes(folded) {
+		if rule := &r.mpm[i]; rule.applies(id, country) && rule.takes(folded) {
 			best = i
 			break
 		}
@@ -77,7 +80,7 @@ func (r *Rules) ruleFor(t *emv.Template, country string) int {
 		if i >= best {
 			break
 		}
-		if r.mpm[i].applies(t.ID, country) {
+		if r.mpm[i].applies(id, country) {
 			best = i
 			break
 		}
@@ -88,7 +91,7 @@ func (r *Rules) ruleFor(t *emv.Template, country string) int {
 	return best
 }
 
-func (m *mpmRule) applies(id, country string) bool {
+func (m *mpmRule) applies(id uint8, country string) bool {
 	return id >= m.lo && id <= m.hi && (m.RequiresCountry == "" || strings.EqualFold(country, m.RequiresCountry))
 }
 

@@ -43,7 +43,7 @@ type profile struct {
 
 type check struct {
 	Check
-	lo, hi string
+	lo, hi uint8
 	re     *regexp.Regexp
 	form   form
 }
@@ -98,7 +98,7 @@ func (r *Rules) compileProfiles(c *compiler, profiles []Profile) {
 		}
 		compiled := &profile{Profile: p}
 		for _, k := range p.Checks {
-			lo, hi := "02", "99"
+			lo, hi := uint8(2), uint8(99)
 			if k.IDs != "" {
 				lo, hi = idRange(c, name, k.IDs)
 			}
@@ -111,8 +111,9 @@ func (r *Rules) compileProfiles(c *compiler, profiles []Profile) {
 	}
 }
 
-// profileFindings appends what the profiles of the matched schemes find.
-func (r *Rules) profileFindings(m *emv.MPM, matches []Match, f []Finding) []Finding {
+// profileFindings appends what the profiles of the matched schemes find. taken
+// is what matchMPM returned beside the matches.
+func (r *Rules) profileFindings(m *emv.MPM, matches []Match, taken []int16, f []Finding) []Finding {
 	for i := range matches {
 		p := r.profiles[matches[i].Scheme]
 		if p == nil {
@@ -121,7 +122,7 @@ func (r *Rules) profileFindings(m *emv.MPM, matches []Match, f []Finding) []Find
 		f = p.head(m, f)
 		for k := range p.checks {
 			if k := &p.checks[k]; k.applies(m) {
-				f = r.runCheck(m, p, k, matches[i].Path, f)
+				f = r.runCheck(m, p, k, taken, f)
 			}
 		}
 	}
@@ -149,27 +150,30 @@ func (k *check) applies(m *emv.MPM) bool {
 }
 
 // runCheck applies one check: from the root once, else to every account that
-// the scheme's rules match.
-func (r *Rules) runCheck(m *emv.MPM, p *profile, k *check, first string, f []Finding) []Finding {
+// took one of the scheme's rules.
+func (r *Rules) runCheck(m *emv.MPM, p *profile, k *check, taken []int16, f []Finding) []Finding {
 	if strings.HasPrefix(k.At, "/") {
 		v, ok := rootField(m, k.At[1:])
 		return k.judge(f, p.Scheme, k.At[1:], v, ok)
 	}
-	for _, list := range [2][]emv.Template{m.Accounts, m.Unreserved} {
-		for i := range list {
-			t := &list[i]
-			if t.ID < k.lo || t.ID > k.hi {
-				continue
-			}
-			if t.ID != first {
-				if n := r.ruleFor(t, m.Country()); n < 0 || r.mpm[n].Scheme != p.Scheme {
-					continue
-				}
-			}
+	for i, rule := range taken {
+		if rule < 0 || r.mpm[rule].Scheme != p.Scheme {
+			continue
+		}
+		t := template(m, i)
+		if id := idNumber(t.ID); id >= k.lo && id <= k.hi {
 			f = k.account(m, f, p.Scheme, t)
 		}
 	}
 	return f
+}
+
+// template returns object i of the accounts and then the unreserved templates.
+func template(m *emv.MPM, i int) *emv.Template {
+	if i < len(m.Accounts) {
+		return &m.Accounts[i]
+	}
+	return &m.Unreserved[i-len(m.Accounts)]
 }
 
 func (k *check) account(m *emv.MPM, f []Finding, scheme string, t *emv.Template) []Finding {

@@ -120,7 +120,7 @@ type Rules struct {
 
 type mpmRule struct {
 	MPMRule
-	lo, hi string
+	lo, hi uint8
 	re     *regexp.Regexp
 	form   form
 }
@@ -245,16 +245,20 @@ func (r *Rules) compileMPM(c *compiler, rules []MPMRule) {
 }
 
 // idRange reads "26-51" or "50".
-func idRange(c *compiler, rule, s string) (lo, hi string) {
+func idRange(c *compiler, rule, s string) (from, to uint8) {
 	lo, hi, ok := strings.Cut(s, "-")
 	if !ok {
 		hi = lo
 	}
 	if len(lo) != 2 || len(hi) != 2 || !paycode.AllDigits(lo) || !paycode.AllDigits(hi) || lo > hi {
 		c.fail(rule, "ids %q is not a range of two-digit ids", s)
+		return 0, 0
 	}
-	return lo, hi
+	return idNumber(lo), idNumber(hi)
 }
+
+// idNumber is a two-digit ID as a number.
+func idNumber(id string) uint8 { return (id[0]-'0')*10 + id[1] - '0' }
 
 func (r *Rules) compileNumeric(c *compiler, rules []NumericRule) {
 	type key struct {

@@ -1,9 +1,9 @@
 package emv
 
-// crcTable is CRC-16/CCITT-FALSE (polynomial 0x1021, not reflected), a byte at
-// a time.
-var crcTable = func() (t [256]uint16) {
-	for i := range t {
+// crcTables[k] is CRC-16/CCITT-FALSE (polynomial 0x1021, not reflected) of one
+// byte followed by k zero bytes, so that four bytes are taken at a time.
+var crcTables = func() (t [4][256]uint16) {
+	for i := range t[0] {
 		c := uint16(i) << 8
 		for range 8 {
 			if c&0x8000 != 0 {
@@ -12,7 +12,13 @@ var crcTable = func() (t [256]uint16) {
 				c <<= 1
 			}
 		}
-		t[i] = c
+		t[0][i] = c
+	}
+	for k := 1; k < len(t); k++ {
+		for i := range t[k] {
+			c := t[k-1][i]
+			t[k][i] = c<<8 ^ t[0][c>>8]
+		}
 	}
 	return t
 }()
@@ -21,8 +27,11 @@ var crcTable = func() (t [256]uint16) {
 // CRC-16/CCITT-FALSE with initial value 0xFFFF. CRC("123456789") is 0x29B1.
 func CRC(s string) uint16 {
 	c := uint16(0xFFFF)
+	for ; len(s) >= 4; s = s[4:] {
+		c = crcTables[3][byte(c>>8)^s[0]] ^ crcTables[2][byte(c)^s[1]] ^ crcTables[1][s[2]] ^ crcTables[0][s[3]]
+	}
 	for i := 0; i < len(s); i++ {
-		c = c<<8 ^ crcTable[byte(c>>8)^s[i]]
+		c = c<<8 ^ crcTables[0][byte(c>>8)^s[i]]
 	}
 	return c
 }

@@ -116,16 +116,18 @@ func (r *fieldRule) check(f *findings, parent, v string) {
 	if n > r.max { // bytes: an upper bound of characters
 		n = utf8.RuneCountInString(v)
 	}
-	switch path := parent + r.id; {
-	case n > r.max:
+	if n > r.max {
+		path := parent + r.id
 		f.add(path, "too-long-"+path, "value is longer than the field allows")
-	case r.exact && n < r.max:
+	} else if r.exact && n < r.max {
+		path := parent + r.id
 		f.add(path, "too-short-"+path, "value is shorter than the field demands")
 	}
-	switch path := parent + r.id; {
-	case r.alpha == digits && !allDigits(v):
+	if r.alpha == digits && !allDigits(v) {
+		path := parent + r.id
 		f.add(path, "not-numeric-"+path, "value is not all digits")
-	case r.alpha == ans && !isANS(v):
+	} else if r.alpha == ans && !isANS(v) {
+		path := parent + r.id
 		f.add(path, "not-ans-"+path, "value has characters outside the common set; 64 is the place for them")
 	}
 }
@@ -177,15 +179,15 @@ func (m *MPM) checkTemplates(f *findings) {
 }
 
 func checkTemplate(f *findings, t *Template, prefix string) {
-	switch name := prefix + t.ID; {
+	switch {
 	case !t.IsTLV && prefix == "template-":
-		f.add(t.ID, name+"-not-tlv", "value is not TLV; kept as an opaque token")
+		f.add(t.ID, prefix+t.ID+"-not-tlv", "value is not TLV; kept as an opaque token")
 	case !t.HasGUID:
-		f.add(t.ID, name+"-no-guid", "template has no GUID; kept as an opaque token")
+		f.add(t.ID, prefix+t.ID+"-no-guid", "template has no GUID; kept as an opaque token")
 	case t.GUID == "":
-		f.add(t.ID, name+"-empty-guid", "GUID is empty")
+		f.add(t.ID, prefix+t.ID+"-empty-guid", "GUID is empty")
 	case len(t.GUID) > 32:
-		f.add(t.ID, name+"-guid-too-long", "GUID is longer than 32 characters")
+		f.add(t.ID, prefix+t.ID+"-guid-too-long", "GUID is longer than 32 characters")
 	}
 	checkTwice(f, t.ID, t.Sub)
 }

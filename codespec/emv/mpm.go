@@ -104,7 +104,7 @@ type MPM struct {
 	utf8  bool           // the text is valid UTF-8
 	lower bool           // the CRC has lower-case letters
 	at    [100]uint8     // root index + 1 by ID
-	arena [28]tlv.Object // first home of all objects, to spare allocations
+	first [20]tlv.Object // first home of the root objects, to spare an allocation
 }
 
 // Root returns the value of a root object.
@@ -177,8 +177,8 @@ func (m *MPM) Account(id string) (*Template, bool) {
 // returned with the error, to be shown and never to be paid.
 func ParseMPM(text string) (*MPM, error) {
 	m := &MPM{}
-	all, err := tlv.AppendAll(m.arena[:0], text, 0)
-	m.Objects = all[:len(all):len(all)]
+	all, err := tlv.AppendAll(m.first[:0], text, 0)
+	m.Objects = all
 	if len(all) > 0 && all[0].ID != "00" {
 		return nil, wire(ReasonFirstObject, all[0].ID, 0, "first object is not 00")
 	}
@@ -189,7 +189,7 @@ func ParseMPM(text string) (*MPM, error) {
 		return nil, wire(ReasonFirstObject, "", 0, "code is empty")
 	}
 	dup := m.index()
-	if err := m.templates(all); err != nil {
+	if err := m.templates(); err != nil {
 		return nil, err
 	}
 	if dup != nil {
@@ -215,18 +215,28 @@ func (m *MPM) index() error {
 	return dup
 }
 
-// templates opens the accounts, 62, 64 and the unreserved templates. Objects
-// are appended to the arena behind the root.
-func (m *MPM) templates(arena []tlv.Object) error {
-	accounts, unreserved := 0, 0
+// templates opens the accounts, 62, 64 and the unreserved templates. Their
+// objects are counted first, so that all of them find room in one allocation.
+func (m *MPM) templates() error {
+	accounts, unreserved, inner := 0, 0, 0
 	for i := range m.Objects {
-		switch class(m.Objects[i].ID) {
-		case classPrimitive, classAccount:
+		o := &m.Objects[i]
+		switch class(o.ID) {
+		case classPrimitive:
+			accounts++
+			continue
+		case classAccount:
 			accounts++
 		case classUnreserved:
 			unreserved++
+		default:
+			if o.ID != "62" && o.ID != "64" {
+				continue
+			}
 		}
+		inner += tlv.Count(o.Value)
 	}
+	arena := make([]tlv.Object, 0, inner)
 	views := make([]Template, 0, accounts+unreserved)
 	for _, want := range [2]int{classAccount, classUnreserved} {
 		for i := range m.Objects {
@@ -255,7 +265,7 @@ func open(arena []tlv.Object, o *tlv.Object, c int) (Template, []tlv.Object) {
 	start := len(arena)
 	all, err := tlv.AppendAll(arena, o.Value, o.ValueOffset())
 	if err != nil {
-		return t, arena
+		return t, arena // what was read of it is written over
 	}
 	t.IsTLV = true
 	t.Sub = all[start:len(all):len(all)]

@@ -122,6 +122,20 @@ func AppendAll(dst []Object, text string, offset int) ([]Object, error) {
 	return dst, nil
 }
 
+// Count returns how many objects text starts with.
+func Count(text string) int {
+	n := 0
+	for len(text) >= 4 && digit(text[2]) && digit(text[3]) {
+		size := prefixSize(text[4:], int(text[2]-'0')*10+int(text[3]-'0'))
+		if size < 0 {
+			break
+		}
+		text = text[4+size:]
+		n++
+	}
+	return n
+}
+
 // Parse walks all of text.
 func Parse(text string) ([]Object, error) { return AppendAll(nil, text, 0) }
 
