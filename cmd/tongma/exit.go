@@ -1,0 +1,307 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/tongma/tongma"
+)
+
+// Exit codes. They are part of the interface: scripts act on them.
+const (
+	exitDone         = 0
+	exitFault        = 1
+	exitUsage        = 2
+	exitConfig       = 3
+	exitUnreachable  = 4
+	exitNotAllowed   = 5
+	exitNotFound     = 6
+	exitConflict     = 7
+	exitChecks       = 8
+	exitInconclusive = 9
+	exitBooks        = 10
+	exitInterrupted  = 130
+)
+
+var exitKinds = []struct {
+	code  int
+	slug  string
+	title string
+}{
+	{exitDone, "done", "Done"},
+	{exitFault, "fault", "Unexpected fault in tongma"},
+	{exitUsage, "usage", "Wrong usage"},
+	{exitConfig, "config-invalid", "The configuration is invalid"},
+	{exitUnreachable, "unreachable", "Cannot be reached, or timed out"},
+	{exitNotAllowed, "not-allowed", "Not allowed"},
+	{exitNotFound, "not-found", "Not found"},
+	{exitConflict, "conflict", "Declined, or in conflict with how things stand"},
+	{exitChecks, "checks-failed", "Checks ran and failed, or a code is invalid"},
+	{exitInconclusive, "inconclusive", "Not known yet"},
+	{exitBooks, "books-broken", "The books do not balance, or the journal was altered"},
+	{exitInterrupted, "interrupted", "Interrupted"},
+}
+
+var exitCodesHelp = func() string {
+	var b strings.Builder
+	b.WriteString("Exit codes:\n")
+	for _, k := range exitKinds {
+		fmt.Fprintf(&b, "  %3d  %s\n", k.code, k.title)
+	}
+	return b.String()
+}()
+
+// exitError ends the command with a code of its own. Without err nothing more is
+// said: what is on stdout says it.
+type exitError struct {
+	code  int
+	err   error
+	money string   // outcome: "not_executed", "executed" or "unknown"; "" if no money is in play
+	next  []string // what to do or type next
+}
+
+// Error returns the text of the cause.
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.err.Error()
+}
+
+// Unwrap returns the cause.
+func (e *exitError) Unwrap() error { return e.err }
+
+func failf(code int, format string, args ...any) *exitError {
+	return &exitError{code: code, err: fmt.Errorf(format, args...)}
+}
+
+// then adds what to do next.
+func (e *exitError) then(next ...string) *exitError {
+	e.next = append(e.next, next...)
+	return e
+}
+
+// problemError is a problem that a node answered with; it is passed on as it is.
+type problemError struct {
+	problem tongma.Problem
+	err     *tongma.Error
+}
+
+// Error returns the text of the problem.
+func (e *problemError) Error() string { return e.err.Error() }
+
+// Unwrap returns the project's own error of the same reason.
+func (e *problemError) Unwrap() error { return e.err }
+
+func usageError(err error) error {
+	var e *exitError
+	if errors.As(err, &e) {
+		return err
+	}
+	text, rest, _ := strings.Cut(err.Error(), "\n")
+	e = &exitError{code: exitUsage, err: errors.New(text)}
+	for _, line := range strings.Split(rest, "\n") { // cobra's suggestions, one a line behind a tab
+		if s, ok := strings.CutPrefix(line, "\t"); ok {
+			e.next = append(e.next, "tongma "+s)
+		}
+	}
+	if len(e.next) == 0 {
+		e.next = []string{"tongma --help"}
+	}
+	return e
+}
+
+// flagError says what is wrong with a flag, and which one was probably meant.
+func flagError(cmd *cobra.Command, err error) error {
+	e := &exitError{code: exitUsage, err: err}
+	if name, ok := strings.CutPrefix(err.Error(), "unknown flag: --"); ok {
+		var names []string
+		add := func(f *pflag.Flag) { names = append(names, f.Name) }
+		cmd.Flags().VisitAll(add)
+		cmd.InheritedFlags().VisitAll(add)
+		if s := nearest(name, names); s != "" {
+			e.next = append(e.next, cmd.CommandPath()+" --"+s)
+		}
+	}
+	return e.then(cmd.CommandPath() + " --help")
+}
+
+// exitCodeOf returns the exit code of an error: its own if it has one, else by
+// the reason that it carries.
+func exitCodeOf(err error) int {
+	var own *exitError
+	var e *tongma.Error
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &own):
+		return own.code
+	case errors.As(err, &e):
+		return exitOfReason(e.Reason)
+	case errors.Is(err, context.Canceled):
+		return exitInterrupted
+	case errors.Is(err, context.DeadlineExceeded):
+		return exitUnreachable
+	case errors.Is(err, os.ErrNotExist):
+		return exitNotFound
+	case errors.Is(err, os.ErrPermission):
+		return exitNotAllowed
+	}
+	return exitFault
+}
+
+// exitOfReason sorts the catalogue into exit codes.
+func exitOfReason(r tongma.Reason) int {
+	info := r.Info()
+	switch {
+	case r == tongma.SheetMismatch:
+		return exitBooks
+	case r == tongma.Internal || r == tongma.JournalStopped:
+		return exitFault
+	case info.HTTP == 202:
+		return exitInconclusive
+	case info.HTTP == 401 || info.HTTP == 403:
+		return exitNotAllowed
+	case info.HTTP == 404:
+		return exitNotFound
+	case info.HTTP == 503 || info.HTTP == 504:
+		return exitUnreachable
+	case r <= tongma.CodeWrongSide:
+		return exitChecks
+	case info.HTTP == 400 || info.HTTP == 413 || (r >= tongma.AmountMissing && r <= tongma.CurrencyUnknown):
+		return exitUsage
+	}
+	return exitConflict
+}
+
+// problemDoc is the one document on stderr of a command that failed with --json:
+// a problem as nodes answer with, and the exit code.
+type problemDoc struct {
+	tongma.Problem
+	Exit int `json:"exit"`
+}
+
+// problemOf describes any error. Faults of the command itself, which are not in
+// the catalogue, carry the name of their exit code.
+func problemOf(err error) problemDoc {
+	code := exitCodeOf(err)
+	var remote *problemError
+	var own *exitError
+	var e *tongma.Error
+	errors.As(err, &own)
+	doc := problemDoc{Exit: code}
+	switch {
+	case errors.As(err, &remote):
+		doc.Problem = remote.problem
+	case errors.As(err, &e):
+		doc.Problem = tongma.ProblemOf(err)
+	default:
+		kind := exitKinds[slices.IndexFunc(exitKinds, func(k struct {
+			code  int
+			slug  string
+			title string
+		}) bool {
+			return k.code == code
+		})]
+		doc.Problem = tongma.Problem{Type: "urn:tongma:exit:" + kind.slug, Title: kind.title, Code: kind.slug, Reason: kind.slug,
+			Outcome: tongma.NotMoved.String(), Act: tongma.ActOperator, Retry: tongma.RetryNever, Detail: err.Error()}
+	}
+	if own != nil {
+		doc.Next = append(append([]string(nil), own.next...), doc.Next...)
+		if own.money != "" {
+			doc.Outcome = own.money
+		}
+	}
+	return doc
+}
+
+// fail tells people or programs what went wrong, on stderr. An error that says
+// nothing but its exit code leaves the word to stdout.
+func (a *app) fail(err error) {
+	var own *exitError
+	if errors.As(err, &own) && own.err == nil {
+		return
+	}
+	doc := problemOf(err)
+	if a.json {
+		enc := json.NewEncoder(a.err)
+		enc.SetEscapeHTML(false)
+		_ = enc.Encode(doc)
+		return
+	}
+	p := a.paint(a.err)
+	head, reason := doc.Detail, ""
+	if strings.HasPrefix(doc.Type, tongma.ProblemType) {
+		head, reason = doc.Code+"  "+doc.Title, why(&doc, err)
+	}
+	head, rest, _ := strings.Cut(head, "\n")
+	fmt.Fprintln(a.err, strings.TrimRight(p.red("✗")+" "+p.bold(clean(head))+"   "+doc.Payment.String(), " "))
+	if reason != "" || rest == "" {
+		rest = reason
+	}
+	if strings.HasPrefix(doc.Type, tongma.ProblemType) || (own != nil && own.money != "") {
+		field(a.err, "Money", moneyText(doc.Outcome))
+	}
+	field(a.err, "Why", rest)
+	for i, s := range doc.Next {
+		name := "Do"
+		if i > 0 {
+			name = ""
+		}
+		field(a.err, name, s)
+	}
+}
+
+// why is the detail of a problem and where it was found.
+func why(doc *problemDoc, err error) string {
+	var parts []string
+	if doc.Field != "" {
+		parts = append(parts, doc.Field)
+	}
+	if doc.Detail != "" {
+		parts = append(parts, doc.Detail)
+	}
+	if len(parts) == 0 {
+		var remote *problemError
+		if errors.As(err, &remote) || doc.Code != tongma.Internal.Code() {
+			return ""
+		}
+		parts = append(parts, err.Error())
+	}
+	return strings.Join(parts, ": ")
+}
+
+func field(w io.Writer, name, value string) {
+	if value == "" {
+		return
+	}
+	if name != "" {
+		name += ":"
+	}
+	for i, line := range strings.Split(value, "\n") {
+		if i > 0 {
+			name = ""
+		}
+		fmt.Fprintf(w, "  %-7s %s\n", name, clean(line))
+	}
+}
+
+// moneyText says in words what an outcome means for the money.
+func moneyText(outcome string) string {
+	switch outcome {
+	case tongma.NotMoved.String():
+		return "no money moved"
+	case tongma.Moved.String():
+		return "the money moved"
+	}
+	return "not known yet"
+}
