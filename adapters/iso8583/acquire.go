@@ -136,7 +136,7 @@ func (c *Client) message(mti string, repeat bool, t Trace) *Message {
 	if t == (Trace{}) {
 		t = c.NextTrace()
 	}
-	m := new(Message)
+	m := messages.Get().(*Message)
 	m.Reset(mti)
 	if repeat {
 		m.mti[3] = '1'

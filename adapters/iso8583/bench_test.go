@@ -1,12 +1,16 @@
 package iso8583
 
 import (
+	"context"
+	"runtime"
 	"testing"
 
 	moov "github.com/moov-io/iso8583"
 	"github.com/moov-io/iso8583/encoding"
 	"github.com/moov-io/iso8583/field"
 	"github.com/moov-io/iso8583/prefix"
+
+	"github.com/tongma/tongma"
 )
 
 // The benchmarks compare, in one run and over one message, the codec (ours),
@@ -167,6 +171,48 @@ func BenchmarkBCD(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
+		})
+	}
+}
+
+// noOp approves at once.
+type noOp struct{}
+
+func (noOp) Do(context.Context, tongma.Request) (tongma.Answer, error) {
+	return tongma.Answer{Status: tongma.Paid, Outcome: tongma.Approved, Approval: "A1B2C3", Payment: tongma.PaymentID{1}}, nil
+}
+
+// BenchmarkLink is purchases over one loopback link, both ends in this process,
+// by so many callers at once.
+func BenchmarkLink(b *testing.B) {
+	key, err := NewMAC(make([]byte, 16))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, bench := range []struct {
+		name    string
+		callers int
+		key     *MAC
+	}{{"callers-1", 1, nil}, {"callers-16", 16, nil}, {"callers-256", 256, nil}, {"callers-256-mac", 256, key}} {
+		b.Run(bench.name, func(b *testing.B) {
+			s := newStand(b, func(cfg *Config) {
+				cfg.Switch, cfg.Logger = noOp{}, nil
+				cfg.Key = func(string) *MAC { return bench.key }
+			})
+			c := s.client(b, func(cfg *ClientConfig) { cfg.Now, cfg.MAC = nil, bench.key })
+			p := purchase("6259960012345678901")
+			b.ReportAllocs()
+			b.SetParallelism((bench.callers + runtime.GOMAXPROCS(0) - 1) / runtime.GOMAXPROCS(0))
+			b.ResetTimer()
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if r, err := c.Purchase(b.Context(), p); err != nil || !r.Approved() {
+						b.Errorf("%+v, %v", r, err)
+						return
+					}
+				}
+			})
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "trips/s")
 		})
 	}
 }

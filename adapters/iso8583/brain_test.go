@@ -105,6 +105,16 @@ func (b *brain) requests() []tongma.Request {
 	return append([]tongma.Request(nil), b.asked...)
 }
 
+// await waits until the switch has been asked so many times.
+func (b *brain) await(t testing.TB, count int) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); len(b.requests()) < count; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the switch was asked %d times, not %d", len(b.requests()), count)
+		}
+	}
+}
+
 // acquirers is a directory of two participants.
 type acquirers struct{}
 

@@ -169,19 +169,20 @@ func (c *Client) deliver(r Reply, de32 string) {
 	}
 }
 
-// exchange sends a request and waits for its reply. The error says whether the
-// request may have been carried out: AdapterDown if it was not sent, SchemeSilent
-// if nobody knows, so that it must be repeated or reversed.
+// exchange sends a request, which is the pool's from here, and waits for its
+// reply. The error says whether the request may have been carried out:
+// AdapterDown or AdapterBusy if it was not sent, SchemeSilent if nobody knows, so
+// that it must be repeated or reversed.
 func (c *Client) exchange(ctx context.Context, m *Message) (Reply, error) {
+	op, want := "iso8583: "+m.MTI(), responseType(m.mti)
+	at := match{string(want[:]), m.Text(11), m.Text(7)}
 	f := newFrame()
-	if err := f.pack(m, c.cfg.MAC); err != nil {
+	err := f.pack(m, c.cfg.MAC)
+	messages.Put(m)
+	if err != nil {
 		f.free()
 		return Reply{}, err
 	}
-	op := "iso8583: " + m.MTI()
-	var reply Message
-	reply.replyTo(m)
-	at := match{reply.MTI(), m.Text(11), m.Text(7)}
 	w := make(chan Reply, 1)
 	if err := c.wait(at, w); err != nil {
 		f.free()

@@ -42,6 +42,8 @@ type link struct {
 // digestSeed makes the digests of contents, which stay inside one process.
 var digestSeed = maphash.MakeSeed()
 
+// messages are used again, since one is some 3 KB. They keep parts of frames only
+// until they are unpacked into or reset.
 var messages = sync.Pool{New: func() any { return new(Message) }}
 
 func newLink(ctx context.Context, s *Server, conn net.Conn) *link {

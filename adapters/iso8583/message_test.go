@@ -310,3 +310,40 @@ func FuzzMessage(f *testing.F) {
 		crossCheck(t, msg)
 	})
 }
+
+// FuzzRequest reads what a stranger may send as far as the question to the
+// switch: no panic, and a question that is within bounds.
+func FuzzRequest(f *testing.F) {
+	for _, s := range samples(f) {
+		f.Add(s.frame[2:])
+	}
+	f.Add([]byte("0200\x30\x20\x00\x01\x00\x01\x80\x00" + "000000" + "000000012345" + "000123" + "0800010344" + "898100012340001" + "156"))
+	if full, err := purchase0200().Append(nil); err == nil {
+		f.Add(full)
+	}
+	f.Fuzz(func(t *testing.T, msg []byte) {
+		var m, reply Message
+		if err := m.Unpack(msg); err != nil {
+			return
+		}
+		k := kindOf(m.mti)
+		if k == kindResponse {
+			return
+		}
+		r, err := requestOf(&m, k, Decimals{360: 0})
+		if err != nil && tongma.ReasonOf(err) == tongma.Internal {
+			t.Fatalf("a fault without a name: %v", err)
+		}
+		if err == nil && r.Check() != nil {
+			t.Fatalf("%+v: %v", r, r.Check())
+		}
+		reply.refuse(&m, tongma.ReasonOf(err), whereOf(err))
+		if _, err := reply.Append(nil); err != nil {
+			t.Fatalf("the refusal cannot be packed: %v", err)
+		}
+		reply.answer(&m, k, &tongma.Answer{Status: tongma.Paid, At: 1, SchemeRef: strings.Repeat("r", 64)}, "1122")
+		if _, err := reply.Append(nil); err != nil {
+			t.Fatalf("the answer cannot be packed: %v", err)
+		}
+	})
+}

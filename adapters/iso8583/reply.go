@@ -18,16 +18,23 @@ const approvedCode = "00"
 // replyTo makes m the empty reply to a request: the response type, and what is
 // echoed. The values are those of the request, not copies.
 func (m *Message) replyTo(request *Message) {
-	m.Reset(request.MTI())
-	m.mti[2]++
-	if m.mti[3] == '1' || m.mti[3] == '3' { // the bit of a repeat
-		m.mti[3]--
-	}
+	m.Reset("")
+	m.mti = responseType(request.mti)
 	for _, id := range echoed {
 		if request.Has(id) {
 			m.Set(id, request.Get(id))
 		}
 	}
+}
+
+// responseType is the message type of the reply to a request, which is the same
+// for a repeat.
+func responseType(mti [4]byte) [4]byte {
+	mti[2]++
+	if mti[3] == '1' || mti[3] == '3' { // the bit of a repeat
+		mti[3]--
+	}
+	return mti
 }
 
 // refuse makes m the reply to a request that was not carried out, or of which it

@@ -181,34 +181,29 @@ func TestSameKeyWithAnotherAmountIsRefusedBySwitchNotByLink(t *testing.T) {
 }
 
 func TestCopyInFlightIsForwardedOnceAndOneReplyAnswersBoth(t *testing.T) {
-	s := newStand(t, nil)
+	dropped := make(chan tongma.Reason, 1)
+	s := newStand(t, func(cfg *Config) { cfg.Metrics.Dropped = func(r tongma.Reason) { dropped <- r } })
 	release := s.hold("held")
 	c := s.client(t, nil)
 	p := purchase("held")
 	p.Trace = c.NextTrace()
-	var replies [2]Reply
+	var first, second Reply
 	var both sync.WaitGroup
-	for i := range replies {
-		both.Go(func() {
-			copied := p
-			copied.Repeat = i == 1
-			replies[i] = mustReply(t, "00")(c.Purchase(t.Context(), copied))
-		})
-		for deadline := time.Now().Add(5 * time.Second); len(s.requests()) == 0 && time.Now().Before(deadline); {
-			time.Sleep(time.Millisecond)
-		}
+	both.Go(func() { first = mustReply(t, "00")(c.Purchase(t.Context(), p)) })
+	s.await(t, 1)
+	copied := p
+	copied.Repeat = true
+	both.Go(func() { second = mustReply(t, "00")(c.Purchase(t.Context(), copied)) })
+	if why := <-dropped; why != tongma.NoReason {
+		t.Errorf("dropped: %v", why)
 	}
-	if err := c.Echo(t.Context()); err != nil { // sent behind the copy or not: try until the copy is in
-		t.Fatal(err)
-	}
-	time.Sleep(50 * time.Millisecond)
 	release()
 	both.Wait()
 	if n := len(s.requests()); n != 1 {
 		t.Errorf("the switch was asked %d times", n)
 	}
-	if !bytes.Equal(replies[0].Raw, replies[1].Raw) {
-		t.Errorf("%x\n%x", replies[0].Raw, replies[1].Raw)
+	if !bytes.Equal(first.Raw, second.Raw) {
+		t.Errorf("%x\n%x", first.Raw, second.Raw)
 	}
 }
 
@@ -484,7 +479,6 @@ func TestIdleLinkIsClosed(t *testing.T) {
 func TestReaderWhoDoesNotReadIsCutOff(t *testing.T) {
 	s := newStand(t, func(cfg *Config) { cfg.WriteTimeout = 100 * time.Millisecond })
 	conn := signedOnRaw(t, s)
-	_ = conn.(*net.TCPConn).SetReadBuffer(4 << 10)
 	echo := packed(t, "0800", map[int]string{7: "1122080910", 11: "000777", 70: "301"})
 	chunk := bytes.Repeat(append([]byte{0, byte(len(echo))}, echo...), 500)
 	_ = conn.SetWriteDeadline(time.Now().Add(10 * time.Second))
@@ -527,9 +521,7 @@ func TestLinkLossFailsAllWaitersAtOnceAndTheRepeatFindsTheAnswer(t *testing.T) {
 			failed <- err
 		}()
 	}
-	for len(s.requests()) < count {
-		time.Sleep(time.Millisecond)
-	}
+	s.await(t, count)
 	drop()
 	for range count {
 		select {
@@ -585,9 +577,7 @@ func TestMoreThanMaxInFlightIsRefusedAtOnce(t *testing.T) {
 	for range 2 {
 		held.Go(func() { mustReply(t, "00")(c.Purchase(t.Context(), purchase("held"))) })
 	}
-	for len(s.requests()) < 2 {
-		time.Sleep(time.Millisecond)
-	}
+	s.await(t, 2)
 	if r := mustReply(t, "91")(c.Purchase(t.Context(), purchase("good"))); r.Reason != tongma.Overloaded {
 		t.Errorf("%+v", r)
 	}
@@ -610,9 +600,7 @@ func TestShutdownAnswersWhatIsInFlight(t *testing.T) {
 	c := s.client(t, nil)
 	answered := make(chan Reply, 1)
 	go func() { answered <- mustReply(t, "00")(c.Purchase(t.Context(), purchase("held"))) }()
-	for len(s.requests()) < 1 {
-		time.Sleep(time.Millisecond)
-	}
+	s.await(t, 1)
 	down := make(chan error, 1)
 	go func() { down <- s.server.Shutdown(t.Context()) }()
 	time.Sleep(20 * time.Millisecond)
