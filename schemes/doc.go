@@ -5,5 +5,45 @@
 // All of it stands in one YAML file, the directory. A directory has a number and
 // never changes: a new file is a new version, and old ones are kept, so that the
 // answer to "why did this code go there?" can be worked out again for any past
-// payment. Parse and Resolve are pure. Registry keeps the versions on disk.
+// payment. Parse, Decode and Resolve are pure. Registry keeps the versions on disk.
+//
+// # The file
+//
+// Sandbox is a whole one. Keys marked * must be there; any other key is refused.
+//
+//	name: text
+//	rules: default                  # or rules in the form of codespec.RulesData, added to the default ones;
+//	                                # base: nothing among them lets them stand alone
+//	participants:                 * # networks
+//	  - id: acq-north             *
+//	    name: North Acquiring     * # no two alike
+//	    country: CN               *
+//	    roles: [acquirer, issuer] * # one or both
+//	    suspended: false            # true refuses its debits; credits go on
+//	    acquirer_ids: ["00010344"]  # ISO 8583 DE32; acquirers only
+//	    issuer_code: "2001"         # its number in the unified format
+//	    scheme: north               # which of its schemes clears the unified format, if it runs several
+//	    caps: {CNY: "500000.00"}    # net debit caps; an issuer needs one for each currency of its schemes
+//	    accepts: all                # or a list of schemes; none if left out. Its own are always accepted
+//	    key: creds                  # or the public NKey of its NATS user; never a seed
+//	schemes:                      *
+//	  - id: wechat                * # the name that codespec's rules give, if they know its codes
+//	    name: WeChat Pay          * # no two alike
+//	    participant: wechatpay    * # debtor of its payers, creditor for its merchants
+//	    countries: [CN, TH]       * # where its codes pay, or the word all
+//	    currencies: [CNY]         *
+//	    rank: 100                   # lower goes first when a code names several schemes
+//	    max_payment: {CNY: "50000.00"}
+//	    reads: [other-name]         # further names in codespec's rules whose codes are its own
+//	    claims: [{prefix: "281", length: 16-24}]  # payers' digits that it claims beside the rules
+//	    authorise_timeout: 8s       # one question to the scheme
+//	    inquire_every: 3s
+//	    reverse_every: 5s
+//	    confirm_within: 45s         # how long the payer may think
+//	    code_lifetime: 60s
+//	    code_reusable_after_decline: false  # a payer's code is spent, even if its payment fails
+//	    consult: false              # true: always ask the scheme whether a code is its own
+//
+// Two schemes that read one name, or claim one prefix, share codes that their form
+// does not tell apart: both become candidates with Consult.
 package schemes

@@ -208,9 +208,8 @@ func (p *parser) list(n *yaml.Node, path string, max int, each func(item *yaml.N
 	}
 }
 
-// text reads a scalar of 1 to max bytes as it is written. A number or a boolean
-// is taken by its letters, so an id of digits needs no quotes to survive, except
-// a leading zero that YAML would still keep as text.
+// text reads a scalar of 1 to max bytes as it is written: 0010344 without quotes
+// keeps its zeros, and no amount is ever a float.
 func (p *parser) text(n *yaml.Node, path string, max int) (string, bool) {
 	switch {
 	case n.Kind != yaml.ScalarNode || n.Tag == "!!null":

@@ -4,8 +4,8 @@
 //	DIR/creds/<participant>.nk     NKey user seed of a participant
 //	DIR/creds/code-digest.key      32 bytes, hex: the secret of Digest
 //
-// Every file has mode 0600 and every folder 0700; a file that others can read is
-// refused. Nothing here prints a secret.
+// Every file has mode 0600 and the folder 0700; a file that others can read is
+// refused, and so is a folder that they can write to. Nothing here prints a secret.
 package keyring
 
 import (
@@ -44,6 +44,13 @@ func Open(dir string) (*Keyring, error) {
 	creds := filepath.Join(dir, credsFolder)
 	if err := os.MkdirAll(creds, 0o700); err != nil {
 		return nil, failed("open", err)
+	}
+	info, err := os.Stat(creds)
+	if err != nil {
+		return nil, failed("open", err)
+	}
+	if info.Mode().Perm()&0o022 != 0 {
+		return nil, failed("open", fmt.Errorf("mode %04o of folder %s lets others replace secrets; set it to 0700", info.Mode().Perm(), credsFolder))
 	}
 	k := &Keyring{creds: creds}
 	secret, err := k.digestSecret()

@@ -106,6 +106,17 @@ func TestReadableByOthersIsRefused(t *testing.T) {
 	}
 }
 
+func TestFolderWritableByOthersIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	opened(t, dir)
+	if err := os.Chmod(filepath.Join(dir, "creds"), 0o770); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(dir); err == nil || !strings.Contains(err.Error(), "0700") {
+		t.Error(err)
+	}
+}
+
 func TestDamagedFilesAreRefusedAndNotReplaced(t *testing.T) {
 	dir := t.TempDir()
 	k := opened(t, dir)
