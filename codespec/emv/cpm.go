@@ -271,8 +271,11 @@ func fromBER(err error, parent string) error {
 		return err
 	}
 	path := t.ID
+	if len(path) > 4 {
+		path = "long-tag" // no tag of the specification has three bytes; these are the value's
+	}
 	if parent != "" {
-		path = strings.TrimSuffix(parent+"."+t.ID, ".")
+		path = strings.TrimSuffix(parent+"."+path, ".")
 	}
 	return wireCPM(t.Reason, path, t.Offset, t.Error())
 }

@@ -58,7 +58,10 @@ func ParseUnified(s string) (Code, error) {
 	if !IsUnified(s) {
 		return Code{}, ErrNotUnified
 	}
-	if mod97(s) != 1 {
+	// Not "remainder 1": 00, 01 and 99 leave the same remainders as 97, 98 and 02,
+	// and a code must have one spelling.
+	body := s[:UnifiedDigits-2]
+	if n := check(body); s[18] != byte('0'+n/10) || s[19] != byte('0'+n%10) {
 		return Code{}, ErrCheckDigits
 	}
 	return Code{Digits: s, Issuer: s[2:6], Token: s[6:18]}, nil
@@ -84,9 +87,12 @@ func CheckDigits(s string) string {
 	if !AllDigits(s) {
 		return ""
 	}
-	n := 98 - mod97(s+"00")
+	n := check(s)
 	return string([]byte{byte('0' + n/10), byte('0' + n%10)})
 }
+
+// check is the number that the check digits of s stand for: 2 to 98.
+func check(s string) int { return 98 - mod97(s)*100%97 }
 
 // mod97 is the remainder of a decimal string. s holds digits only.
 func mod97(s string) int {

@@ -28,15 +28,17 @@ type Error struct {
 
 // Error gives the reason in words.
 func (e *Error) Error() string {
-	switch e.Reason {
-	case ReasonBadID:
+	switch {
+	case e.Reason == ReasonBadID:
 		return "ID is not two digits"
-	case ReasonBadLength:
+	case e.Reason == ReasonBadLength:
 		return "length is malformed"
-	case ReasonBadTag:
+	case e.Reason == ReasonBadTag:
 		return "tag is malformed"
-	case ReasonTooLong:
+	case e.Reason == ReasonTooLong:
 		return fmt.Sprintf("length %d cannot be written", e.Length)
+	case e.Length > 999:
+		return "length passes the end" // a long one is made of the value's bytes
 	default:
 		return fmt.Sprintf("length %d passes the end", e.Length)
 	}
