@@ -123,7 +123,7 @@ func (p *parser) linkRoles(d *Directory) {
 	for i, v := range d.participants {
 		path := item("participants", i)
 		for j, id := range v.Accepts {
-			if d.byScheme[id] == nil {
+			if d.byScheme[id] == nil && len(p.problems) < maxProblems { // looking for what was meant takes time
 				p.fail(item(path[1:]+"/accepts", j), tongma.FieldInvalid, nearest(string(id), keysOf(d.byScheme)), "there is no such scheme")
 			}
 		}
