@@ -260,7 +260,7 @@ func apiSubjects(stream string) []string {
 		"$JS.API.STREAM.DELETE." + stream, "$JS.API.STREAM.PURGE." + stream, "$JS.API.STREAM.MSG.DELETE." + stream, "$JS.API.STREAM.SNAPSHOT." + stream,
 		"$JS.API.CONSUMER.CREATE." + stream, "$JS.API.CONSUMER.CREATE." + stream + ".c", "$JS.API.CONSUMER.CREATE." + stream + ".c.tm.v1.event.shop.>",
 		"$JS.API.CONSUMER.DURABLE.CREATE." + stream + ".c", "$JS.API.CONSUMER.DELETE." + stream + "." + EventConsumer,
-		"$JS.API.CONSUMER.NAMES." + stream, "$JS.API.CONSUMER.LIST." + stream,
+		"$JS.API.DIRECT.GET." + stream, "$JS.API.DIRECT.GET." + stream + ".tm.v1.event.shop.x", "$JS.API.CONSUMER.NAMES." + stream, "$JS.API.CONSUMER.LIST." + stream,
 	}
 }
 
@@ -284,8 +284,8 @@ func TestParticipantHasNoOtherPartOfJetStream(t *testing.T) {
 	theirs := tongma.EventStream("wallet")
 	subjects := append(apiSubjects("J_0"), apiSubjects(theirs)...)
 	subjects = append(subjects, apiSubjects(tongma.EventStream("shop"))...)
-	subjects = append(subjects, "journal.0", "$JS.API.STREAM.INFO.J_0", "$JS.API.STREAM.MSG.GET.J_0", "$JS.API.DIRECT.GET.J_0",
-		"$JS.API.STREAM.INFO."+theirs, "$JS.API.STREAM.MSG.GET."+theirs, "$JS.API.DIRECT.GET."+theirs, "$JS.API.DIRECT.GET."+theirs+".tm.v1.event.wallet.x",
+	subjects = append(subjects, "journal.0", "$JS.API.STREAM.INFO.J_0", "$JS.API.STREAM.MSG.GET.J_0",
+		"$JS.API.STREAM.INFO."+theirs, "$JS.API.STREAM.MSG.GET."+theirs,
 		"$JS.API.CONSUMER.MSG.NEXT."+theirs+"."+EventConsumer, "$JS.API.CONSUMER.INFO."+theirs+"."+EventConsumer,
 		"$JS.ACK."+theirs+"."+EventConsumer+".1.1.1.1.1", "$JS.FC.x")
 	for _, subject := range subjects {

@@ -13,11 +13,16 @@
 //	replay  its own stream EVT_<participant>: the durable pull consumer
 //	        EventConsumer, and single messages by sequence
 //
-// and nothing else. A participant may not create consumers: a push consumer
-// delivers to any subject of the account, with the server's rights.
+// and nothing else.
 //
-// What the permissions of a server cannot hold: whoever may send a request may
-// name any reply subject in it, and the answer goes there with the rights of
-// whoever answers. The switch therefore answers only where AnswersTo allows, and
-// takes an answer of an adapter only for the payment that it asked about.
+// What permissions cannot hold: whoever may send a request may name any reply
+// subject in it, and the answer goes there with the rights of whoever answers. So
+// a participant must find nobody who answers for it with words of its choosing:
+//
+//   - It may not create consumers (a push consumer delivers to any subject), and
+//     has no direct get (which hands out a stored body as it is). The rest of the
+//     JetStream API answers in JSON of its own, which is no Request.
+//   - The switch answers only where AnswersTo allows.
+//   - The switch takes an adapter's answer only for the payment that it asked
+//     about, and gives no event the shape of an Answer.
 package bus

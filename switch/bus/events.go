@@ -40,7 +40,7 @@ func EnsureEvents(ctx context.Context, nc *nats.Conn, p tongma.ParticipantID, cf
 		Name: tongma.EventStream(p), Description: "Events for " + string(p), Subjects: []string{tongma.EventSubject(p, ">")},
 		Storage: jetstream.FileStorage, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,
 		MaxAge: cfg.MaxAge, MaxBytes: cfg.MaxBytes, Replicas: max(cfg.Replicas, 1), Duplicates: 10 * time.Minute,
-		AllowDirect: true, DenyDelete: true, DenyPurge: true,
+		DenyDelete: true, DenyPurge: true,
 	})
 	if err != nil {
 		return fmt.Errorf("bus: events of %s: %w", p, err)

@@ -59,8 +59,6 @@ func (p *Participant) rights() rights {
 	r.publish = append(r.publish,
 		"$JS.API.STREAM.INFO."+stream,
 		"$JS.API.STREAM.MSG.GET."+stream,
-		"$JS.API.DIRECT.GET."+stream,
-		"$JS.API.DIRECT.GET."+stream+".>",
 		"$JS.API.CONSUMER.INFO."+stream+"."+EventConsumer,
 		"$JS.API.CONSUMER.MSG.NEXT."+stream+"."+EventConsumer,
 		"$JS.ACK."+stream+"."+EventConsumer+".>",
