@@ -27,6 +27,7 @@ type Ledger struct {
 	wake    chan struct{}
 	quit    chan struct{}
 	stopped chan struct{}
+	once    sync.Once // closes quit
 	pool    sync.Pool
 }
 
@@ -37,6 +38,7 @@ type LedgerOptions struct {
 	QueueLimit int                            // submissions waiting before Overloaded; default 65,536
 	OnCommit   func(batch uint64, es []Entry) // called in order after each durable batch that has entries; must not block for long
 	OnReplay   func(es []Entry)               // called for each batch that is read at the start
+	Journal    []journal.Option               // such as where to keep the checkpoint
 }
 
 // submission is one caller waiting. Its owner is the caller until it is queued,
@@ -60,7 +62,7 @@ func OpenLedger(ctx context.Context, store journal.Store, opts LedgerOptions) (*
 	l.pool.New = func() any { return &submission{done: make(chan struct{}, 1)} }
 	log, err := journal.Open(ctx, store, opts.Shard, func(b journal.Batch) error {
 		return l.book.Replay(b, opts.OnReplay)
-	})
+	}, opts.Journal...)
 	if err != nil {
 		return nil, err
 	}
@@ -389,12 +391,7 @@ func (l *Ledger) Head() (uint64, [32]byte) { return l.log.Head() }
 // writer to end.
 func (l *Ledger) Close() error {
 	l.refuse(&tongma.Error{Op: "clearing", Reason: tongma.ShuttingDown})
-	select {
-	case <-l.stopped:
-		return nil
-	default:
-	}
-	close(l.quit)
+	l.once.Do(func() { close(l.quit) })
 	<-l.stopped
-	return nil
+	return l.log.Close()
 }

@@ -49,6 +49,7 @@ type Options struct {
 	NewID    func() tongma.PaymentID    // nil: UUID version 7
 	OnCommit func(batch uint64, entries []clearing.Entry)
 	OnReplay func(entries []clearing.Entry) // each batch that is read at the start
+	Journal  []journal.Option               // such as where to keep the checkpoint
 
 	Budget    time.Duration // an asker's patience when it names none; default 30 s
 	LeastLeg  time.Duration // a scheme is not asked with less than this left; default 50 ms
@@ -80,6 +81,7 @@ func Open(ctx context.Context, opts Options) (*Engine, error) {
 		Shard:    opts.Shard,
 		Now:      func() int64 { return opts.Now().UnixMilli() },
 		OnReplay: opts.OnReplay,
+		Journal:  opts.Journal,
 		OnCommit: func(batch uint64, es []clearing.Entry) {
 			opts.Metrics.committed(es)
 			if opts.OnCommit != nil {
