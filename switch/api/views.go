@@ -1,0 +1,424 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/clearing"
+	"github.com/tongma/tongma/clearing/journal"
+	switching "github.com/tongma/tongma/switch"
+)
+
+// Bounds of lists.
+const (
+	paymentsStandard, paymentsMost = 50, 500
+	windowsStandard, windowsMost   = 20, 200
+	linesStandard, linesMost       = 100, 1000
+	lookBack                       = 10_000 // latest payments in which a participant's own are looked for
+)
+
+// PaymentView is one payment in a list.
+type PaymentView struct {
+	Payment    string `json:"payment"`
+	Original   string `json:"original,omitempty" doc:"refund: what it gives back of"`
+	Operation  string `json:"operation,omitempty" enum:"pay,transfer,refund"`
+	Status     string `json:"status" enum:"pending,approved,declined,reversed"`
+	State      string `json:"state" enum:"confirming,in-doubt,reversing,approved,declined,reversed" doc:"finer than status"`
+	Reason     string `json:"reason,omitempty" doc:"code of the catalogue"`
+	ReasonName string `json:"reason_name,omitempty"`
+	Scheme     string `json:"scheme,omitempty"`
+	Debtor     string `json:"debtor,omitempty" doc:"participant that pays"`
+	Creditor   string `json:"creditor,omitempty" doc:"participant that is paid"`
+	Amount     string `json:"amount,omitempty" doc:"decimal, with the currency's own number of decimals"`
+	Currency   string `json:"currency,omitempty"`
+	Refunded   string `json:"refunded,omitempty"`
+	CodeTail   string `json:"code_tail,omitempty" doc:"last four digits of the payer's code"`
+	Approval   string `json:"approval,omitempty"`
+	SchemeRef  string `json:"scheme_ref,omitempty"`
+	Window     string `json:"window,omitempty"`
+	Entry      uint64 `json:"entry" doc:"the latest journal entry about it"`
+	HeldAt     string `json:"held_at"`
+	ChangedAt  string `json:"changed_at"`
+}
+
+// PaymentList is the answer to GET /v1/payments.
+type PaymentList struct {
+	Payments []PaymentView `json:"payments" doc:"latest first"`
+}
+
+// PositionList is the answer to GET /v1/positions.
+type PositionList struct {
+	Positions []switching.PositionView `json:"positions"`
+}
+
+// WindowList is the answer to GET /v1/windows.
+type WindowList struct {
+	Windows []switching.WindowView `json:"windows" doc:"latest first"`
+}
+
+// JournalPage is the answer to GET /v1/journal.
+type JournalPage struct {
+	Lines []clearing.Line `json:"lines"`
+	Next  uint64          `json:"next" doc:"where to go on: the entry behind the last line"`
+}
+
+// ReasonView is one row of the catalogue.
+type ReasonView struct {
+	Code    string `json:"code"`
+	Reason  string `json:"reason"`
+	Title   string `json:"title"`
+	Outcome string `json:"outcome" enum:"not_executed,executed,unknown" doc:"what happened to the money"`
+	Act     string `json:"act" doc:"who must do something"`
+	Retry   string `json:"retry" enum:"never,same-key,new-key,new-code,later"`
+	DE39    string `json:"de39" doc:"ISO 8583 response code"`
+	HTTP    int    `json:"http" doc:"HTTP status when the reason is the whole answer"`
+	Advice  string `json:"advice,omitempty"`
+}
+
+// ReasonList is the answer to GET /v1/errors.
+type ReasonList struct {
+	Errors []ReasonView `json:"errors"`
+}
+
+// Whoami is the answer to GET /v1/whoami.
+type Whoami struct {
+	Participant string `json:"participant,omitempty"`
+	Operator    bool   `json:"operator"`
+	Sandbox     bool   `json:"sandbox"`
+	Version     string `json:"version"`
+}
+
+func (c *call) whoami() error {
+	return c.send(Whoami{Participant: string(c.who), Operator: c.operator, Sandbox: c.cfg.Sandbox, Version: c.cfg.Version})
+}
+
+func (c *call) errors() error {
+	list := ReasonList{Errors: []ReasonView{}}
+	for _, r := range tongma.Reasons() {
+		list.Errors = append(list.Errors, ReasonView{r.Reason.Code(), r.Slug, r.Title, r.Money.String(), string(r.Act), string(r.Retry), r.DE39, r.HTTP, r.Advice})
+	}
+	c.w.Header().Set("Cache-Control", "public, max-age=3600")
+	return c.send(list)
+}
+
+func (c *call) party(p *clearing.Payment) bool {
+	return c.operator || p.Asker == c.who || p.Debtor == c.who || p.Creditor == c.who
+}
+
+// asAsker lets the operator inquire in the place of whoever asked for the payment.
+func (c *call) asAsker(r *tongma.Request) error {
+	var p clearing.Payment
+	var ok bool
+	if err := c.read(func(b *clearing.Book) { p, ok = b.Payment(r.Original) }); err != nil {
+		return err
+	}
+	if !ok {
+		return &tongma.Error{Op: "http", Reason: tongma.PaymentUnknown}
+	}
+	r.From = p.Asker
+	return nil
+}
+
+// payments lists the latest payments: all for the operator, its own for a
+// participant. With ?key= it is the one that the participant asked for under that
+// key, or none.
+func (c *call) payments() error {
+	limit, err := c.limit(paymentsStandard, paymentsMost)
+	if err != nil {
+		return err
+	}
+	key := c.r.URL.Query().Get("key")
+	if len(key) > tongma.MaxKey || (key != "" && c.operator) {
+		return &tongma.Error{Op: "http", Reason: tongma.FieldInvalid, Field: "?key", Detail: "a participant's own key, at most 64 characters"}
+	}
+	var found []clearing.Payment
+	err = c.read(func(b *clearing.Book) {
+		if key == "" {
+			found = c.recent(b, limit)
+		} else if p, ok := b.PaymentByKey(c.who, key); ok {
+			found = append(found, p)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	list := PaymentList{Payments: []PaymentView{}}
+	for i := range found {
+		list.Payments = append(list.Payments, viewPayment(&found[i]))
+	}
+	return c.send(list)
+}
+
+// recent looks back no further than lookBack payments, since the books stand
+// still meanwhile.
+func (c *call) recent(b *clearing.Book, limit int) []clearing.Payment {
+	looked := 0
+	var own []clearing.Payment
+	b.Recent(1, func(p *clearing.Payment) bool { // the one that it keeps is where to stop
+		looked++
+		if c.party(p) {
+			own = append(own, *p)
+		}
+		return len(own) == limit || looked == lookBack
+	})
+	return own
+}
+
+func viewPayment(p *clearing.Payment) PaymentView {
+	state := switching.StateOf(p)
+	v := PaymentView{Payment: p.ID.String(), Original: p.Original.String(), Operation: p.Op.String(), Status: statusOf(state).String(), State: state.String(),
+		Scheme: string(p.Scheme), Debtor: string(p.Debtor), Creditor: string(p.Creditor), CodeTail: p.CodeTail, Approval: p.Approval,
+		SchemeRef: p.SchemeRef, Window: p.Window.String(), Entry: p.Entry, HeldAt: stamp(p.HeldAt), ChangedAt: stamp(p.ChangedAt)}
+	if p.Amount.Currency.Valid() {
+		v.Amount, v.Currency = p.Amount.Decimal(), p.Amount.Currency.Code()
+		if p.Refunded > 0 {
+			v.Refunded = tongma.Money{Minor: p.Refunded, Currency: p.Amount.Currency}.Decimal()
+		}
+	}
+	if p.Reason != tongma.NoReason && state != switching.Approved {
+		v.Reason, v.ReasonName = p.Reason.Code(), p.Reason.String()
+	}
+	return v
+}
+
+func statusOf(s switching.State) tongma.Status {
+	switch s {
+	case switching.Approved:
+		return tongma.Paid
+	case switching.Declined:
+		return tongma.Refused
+	case switching.Reversed:
+		return tongma.ReversedBack
+	}
+	return tongma.Pending
+}
+
+func stamp(millis int64) string {
+	return time.UnixMilli(millis).UTC().Format("2006-01-02T15:04:05.000Z")
+}
+
+func (c *call) positions() error {
+	var all []clearing.Position
+	if err := c.read(func(b *clearing.Book) { all = b.Positions() }); err != nil {
+		return err
+	}
+	own := all[:0]
+	for _, p := range all {
+		if c.operator || p.Participant == c.who {
+			own = append(own, p)
+		}
+	}
+	return c.send(PositionList{Positions: switching.ViewPositions(own)})
+}
+
+func (c *call) windows() error {
+	limit, err := c.limit(windowsStandard, windowsMost)
+	if err != nil {
+		return err
+	}
+	var sheets []clearing.Sheet
+	if err := c.read(func(b *clearing.Book) { sheets = b.Sheets(limit) }); err != nil {
+		return err
+	}
+	list := WindowList{Windows: []switching.WindowView{}}
+	for i := len(sheets) - 1; i >= 0; i-- {
+		list.Windows = append(list.Windows, c.window(sheets[i]))
+	}
+	return c.send(list)
+}
+
+func (c *call) oneWindow() error {
+	id, err := c.windowID()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(c.r.Context(), readWithin)
+	defer cancel()
+	s, err := c.cfg.Engine.Sheet(ctx, id)
+	if err != nil {
+		return unread(err)
+	}
+	return c.send(c.window(s))
+}
+
+func (c *call) windowID() (tongma.WindowID, error) {
+	id, err := tongma.ParseWindowID(c.r.PathValue("id"))
+	if err != nil {
+		return 0, &tongma.Error{Op: "http", Reason: tongma.WindowUnknown, Detail: "not a window id"}
+	}
+	return id, nil
+}
+
+// window shows a net sheet: all of it to the operator, and to a participant its
+// own figures, with whom it has them, and nothing that would tell the others'.
+func (c *call) window(s clearing.Sheet) switching.WindowView {
+	v := switching.ViewWindow(s)
+	if c.operator {
+		return v
+	}
+	me := string(c.who)
+	own := v
+	own.Gross, own.ToMove, own.Payments = map[string]string{}, map[string]string{}, 0
+	own.Nets, own.Matrix, own.Instructions = []switching.FigureView{}, []switching.ObligationView{}, nil
+	for _, n := range v.Nets {
+		if n.Participant == me {
+			own.Nets = append(own.Nets, n)
+		}
+	}
+	for _, o := range v.Matrix {
+		if o.Debtor == me || o.Creditor == me {
+			own.Matrix = append(own.Matrix, o)
+			own.Payments += o.Payments
+		}
+	}
+	for _, in := range v.Instructions {
+		if in.Participant == me {
+			own.Instructions = append(own.Instructions, in)
+		}
+	}
+	return own
+}
+
+// closeWindow closes the open window. There is always one, so that a repeat
+// closes the next: ?window= says which one is meant.
+func (c *call) closeWindow() error {
+	if _, err := c.body(true); err != nil {
+		return err
+	}
+	var id tongma.WindowID
+	if text := c.r.URL.Query().Get("window"); text != "" {
+		var err error
+		if id, err = tongma.ParseWindowID(text); err != nil {
+			return &tongma.Error{Op: "http", Reason: tongma.FieldInvalid, Field: "?window", Detail: `want "win_" and digits`}
+		}
+	}
+	c.patience(changeWithin)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.r.Context()), changeWithin)
+	defer cancel()
+	s, err := c.cfg.Engine.CloseWindow(ctx, id)
+	if err != nil {
+		return err
+	}
+	return c.send(c.window(s))
+}
+
+// settleWindow has the agent move the nets of a closed window. It may be repeated
+// after any fault: each instruction is carried out once.
+func (c *call) settleWindow() error {
+	if _, err := c.body(true); err != nil {
+		return err
+	}
+	id, err := c.windowID()
+	if err != nil {
+		return err
+	}
+	if c.cfg.Agent == nil {
+		return &tongma.Error{Op: "http.settle", Reason: tongma.AdapterDown, Detail: "no settlement agent is connected"}
+	}
+	c.patience(settleWithin)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.r.Context()), settleWithin)
+	defer cancel()
+	s, err := c.cfg.Engine.SettleWindow(ctx, id, c.cfg.Agent)
+	if err != nil {
+		return err
+	}
+	return c.send(c.window(s))
+}
+
+// journal shows entries as they stand in the journal, from a number on.
+func (c *call) journal() error {
+	limit, err := c.limit(linesStandard, linesMost)
+	if err != nil {
+		return err
+	}
+	from, err := c.number("from", 1)
+	if err != nil {
+		return err
+	}
+	if c.cfg.Store == nil {
+		return &tongma.Error{Op: "http.journal", Reason: tongma.OperationUnknown, Detail: "the journal is not read here"}
+	}
+	ctx, cancel := context.WithTimeout(c.r.Context(), readWithin)
+	defer cancel()
+	lines, err := readLines(ctx, c.cfg.Store, max(from, 1), limit)
+	if ctx.Err() != nil {
+		return &tongma.Error{Op: "http.journal", Reason: tongma.Overloaded, Err: err}
+	}
+	if err != nil {
+		return &tongma.Error{Op: "http.journal", Reason: tongma.Internal, Err: err}
+	}
+	return c.send(JournalPage{Lines: lines, Next: max(from, 1) + uint64(len(lines))})
+}
+
+// errEnough ends a reading early.
+var errEnough = errors.New("enough")
+
+// readLines reads up to limit entries from a number on. It finds their batch by
+// halving, since the first entries of batches never go down.
+func readLines(ctx context.Context, store journal.Store, from uint64, limit int) ([]clearing.Line, error) {
+	lines := []clearing.Line{}
+	last, err := store.Last(ctx)
+	if err != nil {
+		return nil, err
+	}
+	low, high := uint64(1), last // the last message whose first entry is at most from
+	for low < high {
+		middle := low + (high-low+1)/2
+		b, err := oneBatch(ctx, store, middle)
+		if err != nil {
+			return nil, err
+		}
+		if b.First <= from {
+			low = middle
+		} else {
+			high = middle - 1
+		}
+	}
+	var epoch uint64
+	err = store.Read(ctx, max(low, 2)-1, func(_ uint64, message []byte) error {
+		b, err := journal.ParseBatch(message)
+		if err != nil {
+			return err
+		}
+		if b.Epoch < epoch { // a deposed writer's, which does not count
+			return nil
+		}
+		epoch = b.Epoch
+		for i, data := range b.Entries {
+			if b.First+uint64(i) != from+uint64(len(lines)) {
+				continue
+			}
+			e, err := clearing.ParseEntry(data)
+			if err != nil {
+				return err
+			}
+			if lines = append(lines, clearing.NewLine(&e, b.Number, data)); len(lines) == limit {
+				return errEnough
+			}
+		}
+		return nil
+	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return lines, err
+}
+
+// oneBatch reads the header of one message.
+func oneBatch(ctx context.Context, store journal.Store, seq uint64) (journal.Batch, error) {
+	var b journal.Batch
+	err := store.Read(ctx, seq, func(_ uint64, message []byte) error {
+		var err error
+		if b, err = journal.ParseBatch(message); err != nil {
+			return err
+		}
+		b.Entries = nil // they alias the message
+		return errEnough
+	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return b, err
+}
