@@ -63,7 +63,12 @@ type CPM struct {
 	Apps              []App      // one per 61
 	Common            []tlv.Node // objects of 62
 	CommonTransparent []tlv.Node // objects of 64
+
+	size int // bytes inside the Base64
 }
+
+// strictBase64 refuses unused bits that are not zero.
+var strictBase64 = base64.StdEncoding.Strict()
 
 // ParseCPM reads a consumer-presented code (EMVCo CPM 3). It rejects text that
 // is not canonical Base64, bytes that are not BER-TLV, a first object other
@@ -85,7 +90,7 @@ func ParseCPM(text string) (*CPM, error) {
 	if len(nodes) == 0 {
 		return nil, wireCPM(ReasonFirstObject, "", 0, "code is empty")
 	}
-	c := &CPM{Format: string(nodes[0].Value), Nodes: nodes}
+	c := &CPM{Format: string(nodes[0].Value), Nodes: nodes, size: len(data)}
 	if c.Format != FormatCPV01 && c.Format != FormatJPQR1 {
 		return nil, wireCPM(ReasonBadFormat, "85", 0, "payload format is neither CPV01 nor JPQR1")
 	}
@@ -108,7 +113,7 @@ func decodeBase64(text string) ([]byte, error) {
 	if strings.ContainsAny(text, "\r\n") {
 		return nil, wireCPM(ReasonNotBase64, "", -1, "not Base64: line break")
 	}
-	data, err := base64.StdEncoding.Strict().DecodeString(text)
+	data, err := strictBase64.DecodeString(text)
 	if err != nil {
 		return nil, wireCPM(ReasonNotBase64, "", -1, "not canonical Base64")
 	}
@@ -120,7 +125,7 @@ func (c *CPM) templates() error {
 		n := &c.Nodes[i]
 		switch n.Tag {
 		case TagApplication:
-			nodes, err := tlv.ParseBER(n.Value, valueOffset(n))
+			nodes, err := tlv.ParseBER(n.Value, n.ValueOffset())
 			if err != nil {
 				return fromBER(err, "61")
 			}
@@ -129,7 +134,7 @@ func (c *CPM) templates() error {
 			a.Transparent = opaque(nodes, TagTransparent)
 			c.Apps = append(c.Apps, a)
 		case TagCommon:
-			nodes, err := tlv.ParseBER(n.Value, valueOffset(n))
+			nodes, err := tlv.ParseBER(n.Value, n.ValueOffset())
 			if err != nil {
 				return fromBER(err, "62")
 			}
@@ -145,17 +150,12 @@ func (c *CPM) templates() error {
 func opaque(nodes []tlv.Node, tag tlv.Tag) []tlv.Node {
 	for i := range nodes {
 		if nodes[i].Tag == tag {
-			if sub, err := tlv.ParseBER(nodes[i].Value, valueOffset(&nodes[i])); err == nil {
+			if sub, err := tlv.ParseBER(nodes[i].Value, nodes[i].ValueOffset()); err == nil {
 				return sub
 			}
 		}
 	}
 	return nil
-}
-
-// valueOffset is where the value of n starts, given its tag and length bytes.
-func valueOffset(n *tlv.Node) int {
-	return n.Offset + len(tlv.AppendBER(nil, *n)) - len(n.Value)
 }
 
 // Encode writes the code exactly as it was read or built.
@@ -239,7 +239,7 @@ func (c *CPM) Findings() []Finding {
 	if has57 && len(track2) > 19 {
 		f.add("57", "57-too-long", "track 2 is longer than 19 bytes")
 	}
-	if len(c.Bytes()) > 512 {
+	if c.size > 512 {
 		f.add("", "payload-too-long", "more than the 512 bytes that a reader must support")
 	}
 	return f.list

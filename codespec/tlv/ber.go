@@ -29,6 +29,18 @@ type Node struct {
 	LengthForm uint8
 }
 
+// ValueOffset is where the value starts, in bytes from the start of what was
+// parsed.
+func (n Node) ValueOffset() int {
+	size := 1
+	for t := n.Tag >> 8; t != 0; t >>= 8 {
+		size++
+	}
+	return n.Offset + size + n.lengthBytes()
+}
+
+func (n Node) lengthBytes() int { return max(int(n.LengthForm), lengthSize(len(n.Value))) }
+
 // ParseBER reads all of data as a sequence of objects, without looking into
 // constructed values. Lengths may take the short form or one to three bytes of
 // the long form; the indefinite form is refused. On error it returns the
@@ -125,7 +137,7 @@ func AppendBER(dst []byte, n Node) []byte {
 			dst = append(dst, byte(n.Tag>>shift))
 		}
 	}
-	form := max(int(n.LengthForm), lengthSize(len(n.Value)))
+	form := n.lengthBytes()
 	if form == 1 {
 		dst = append(dst, byte(len(n.Value)))
 	} else {
