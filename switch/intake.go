@@ -34,25 +34,23 @@ func (e *Engine) pay(ctx context.Context, r tongma.Request) (tongma.Answer, erro
 // transfer is "the payer scans the shop": the merchant's code decides who is
 // paid; the asking wallet's participant pays.
 func (e *Engine) transfer(ctx context.Context, r tongma.Request) (tongma.Answer, error) {
-	code, err := e.Directory().Rules().Decode(r.Code)
+	d := e.Directory()
+	code, err := d.Decode(r.Code)
 	hold := e.newEntry(&r)
 	hold.Debtor = r.From
 	if err != nil {
 		return e.refuse(ctx, &r, hold, codeReason(err))
 	}
-	q := schemes.Query{Asker: r.From, Op: tongma.OpTransfer, Amount: r.Amount}
-	res := e.Directory().Resolve(code, q)
-	refusal := res.Refusal
+	chosen, refusal := e.choose(ctx, d, code, &r)
 	if refusal == tongma.NoReason {
 		refusal = fixedAmount(code, r.Amount)
 	}
 	if refusal == tongma.NoReason {
-		refusal = e.tooLate(ctx, res.Candidates[0])
+		refusal = e.tooLate(ctx, chosen)
 	}
 	if refusal != tongma.NoReason {
 		return e.refuse(ctx, &r, hold, refusal)
 	}
-	chosen := res.Candidates[0]
 	hold.Creditor, hold.Scheme = chosen.Participant, chosen.Scheme
 	r.Acquirer, r.Issuer, r.Scheme = chosen.Participant, r.From, chosen.Scheme
 	if r.Merchant == (tongma.Merchant{}) {
@@ -71,12 +69,12 @@ func (e *Engine) Resolve(ctx context.Context, r tongma.Request) (tongma.Resoluti
 	}
 	d := e.Directory()
 	out := tongma.Resolution{Directory: d.Version()}
-	code, err := d.Rules().Decode(r.Code)
+	code, err := d.Decode(r.Code)
 	if err != nil {
 		out.Reason, out.Detail = codeReason(err), err.Error()
 		return out, nil
 	}
-	res := d.Resolve(code, schemes.Query{Asker: r.From, Op: tongma.OpResolve, Amount: r.Amount})
+	res := d.Explain(code, schemes.Query{Asker: r.From, Op: tongma.OpResolve, Amount: r.Amount, Country: r.Merchant.Country})
 	out.Reason, out.Detail, out.Merchant = res.Refusal, res.Detail, merchantOf(code)
 	if m, ok := amountOf(code); ok {
 		out.Amount = m
@@ -189,26 +187,32 @@ func contentOf(r *tongma.Request) clearing.Digest {
 	return clearing.Digest(sum[:16])
 }
 
-// resolvePayer reads the payer's code and finds the scheme that issued it,
-// asking the schemes themselves where the digits do not decide.
+// resolvePayer reads the payer's code and finds the scheme that issued it.
 func (e *Engine) resolvePayer(ctx context.Context, d *schemes.Directory, r *tongma.Request) (codespec.Code, schemes.Candidate, tongma.Reason) {
-	code, err := d.Rules().Decode(r.Code)
+	code, err := d.Decode(r.Code)
 	if err != nil {
 		return codespec.Code{Raw: r.Code}, schemes.Candidate{}, codeReason(err)
 	}
-	res := d.Resolve(code, schemes.Query{Asker: r.From, Op: tongma.OpPay, Amount: r.Amount})
+	chosen, refusal := e.choose(ctx, d, code, r)
+	return code, chosen, refusal
+}
+
+// choose takes the best candidate of the directory, asking the schemes themselves
+// where the code does not decide.
+func (e *Engine) choose(ctx context.Context, d *schemes.Directory, code codespec.Code, r *tongma.Request) (schemes.Candidate, tongma.Reason) {
+	res := d.Resolve(code, schemes.Query{Asker: r.From, Op: r.Op, Amount: r.Amount, Country: r.Merchant.Country})
 	if res.Refusal != tongma.NoReason {
-		return code, schemes.Candidate{}, res.Refusal
+		return schemes.Candidate{}, res.Refusal
 	}
 	if !res.Candidates[0].Consult {
-		return code, res.Candidates[0], tongma.NoReason
+		return res.Candidates[0], tongma.NoReason
 	}
 	for _, c := range res.Candidates {
 		if e.consult(ctx, r, c) {
-			return code, c, tongma.NoReason
+			return c, tongma.NoReason
 		}
 	}
-	return code, schemes.Candidate{}, tongma.ConsultFailed
+	return schemes.Candidate{}, tongma.ConsultFailed
 }
 
 // consult asks one scheme whether the code is its own. Only a clear yes counts.
@@ -318,7 +322,8 @@ func merchantOf(code codespec.Code) tongma.Merchant {
 		return tongma.Merchant{}
 	}
 	m := code.MPM
-	return tongma.Merchant{Name: cut(m.Get("59"), 128), City: cut(m.Get("60"), 64), Country: cut(m.Get("58"), 2), MCC: cut(m.MCC(), 4)}
+	unified, _ := code.UnifiedAccount()
+	return tongma.Merchant{ID: unified.Merchant, Terminal: unified.Till, Name: cut(m.Get("59"), 128), City: cut(m.Get("60"), 64), Country: cut(m.Get("58"), 2), MCC: cut(m.MCC(), 4)}
 }
 
 func tail(code string) string {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing"
+	"github.com/tongma/tongma/switch/bus"
 )
 
 // Outbox hears of every durable batch, in order, on the writer's goroutine: it
@@ -39,6 +40,7 @@ const headerEntry = "Tm-Entry"
 // mark on disk remembers how far that went, and each stream's last message says
 // which of them it has. So an event is neither lost nor doubled by a crash.
 type EventOutbox struct {
+	nc     *nats.Conn
 	js     jetstream.JetStream
 	engine *Engine
 	logger *slog.Logger
@@ -61,7 +63,7 @@ func NewEventOutbox(nc *nats.Conn, dir string, logger *slog.Logger) (*EventOutbo
 	if err != nil {
 		return nil, err
 	}
-	o := &EventOutbox{js: js, logger: logger, wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}), last: map[tongma.ParticipantID]uint64{}}
+	o := &EventOutbox{nc: nc, js: js, logger: logger, wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}), last: map[tongma.ParticipantID]uint64{}}
 	if dir != "" {
 		o.mark = filepath.Join(dir, "outbox.mark")
 	}
@@ -128,8 +130,10 @@ func (o *EventOutbox) Start(ctx context.Context, e *Engine) error {
 }
 
 func (o *EventOutbox) stream(ctx context.Context, p tongma.ParticipantID) error {
-	s, err := o.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{Name: tongma.EventStream(p), Subjects: []string{tongma.EventSubject(p, ">")},
-		Storage: jetstream.FileStorage, Discard: jetstream.DiscardOld, MaxBytes: 256 << 20, MaxAge: 90 * 24 * time.Hour})
+	if err := bus.EnsureEvents(ctx, o.nc, p, bus.EventConfig{}); err != nil {
+		return err
+	}
+	s, err := o.js.Stream(ctx, tongma.EventStream(p))
 	if err != nil {
 		return err
 	}

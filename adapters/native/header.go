@@ -67,8 +67,8 @@ func isProblem(m *nats.Msg) bool {
 	return m.Header != nil && carrier(m.Header).Get(headerErrorCode) != ""
 }
 
-// msg makes the message that answers with a problem.
-func (p *Problem) msg(reply string) *nats.Msg {
+// problemMsg makes the message that answers with a problem.
+func problemMsg(p *Problem, reply string) *nats.Msg {
 	return &nats.Msg{
 		Subject: reply,
 		Header:  nats.Header{headerError: {p.Title}, headerErrorCode: {p.Code}},

@@ -1,90 +1,13 @@
 package native
 
-import (
-	"encoding/json"
+import "github.com/tongma/tongma"
 
-	"github.com/tongma/tongma"
+// Resolution and Candidate are the root package's, under the names that an author
+// of an adapter finds beside the client.
+type (
+	Resolution = tongma.Resolution
+	Candidate  = tongma.Candidate
 )
 
-// Resolution is what the switch says of a merchant's code before anything is
-// paid: who could take the money, ranked, and what the code itself says. It
-// moves no money and reserves nothing.
-type Resolution struct {
-	Candidates []Candidate     `json:"candidates"` // best first; empty if Reason says why
-	Directory  uint64          `json:"directory"`  // version of the directory that was asked
-	Merchant   tongma.Merchant `json:"-"`
-	Amount     tongma.Money    `json:"amount,omitzero"` // fixed by the code; none if the payer enters it
-	Reason     tongma.Reason   `json:"-"`
-	Detail     string          `json:"detail,omitempty"`
-}
-
-// Candidate is one way in which a code can be paid.
-type Candidate struct {
-	Scheme      tongma.SchemeID      `json:"scheme"`
-	Participant tongma.ParticipantID `json:"participant"`
-	Rule        string               `json:"rule,omitempty"` // directory rule that matched
-	Path        string               `json:"path,omitempty"` // where in the code: "26.00", "prefix 77"
-}
-
-// resolutionJSON gives a Resolution its names on the wire, as a request and an
-// answer have them.
-type resolutionJSON struct {
-	plainResolution
-	Merchant *merchantJSON `json:"merchant,omitempty"`
-	Reason   string        `json:"reason,omitempty"`
-	Slug     string        `json:"reason_name,omitempty"`
-}
-
-type plainResolution Resolution
-
-type merchantJSON struct {
-	ID       string `json:"id,omitempty"`
-	Name     string `json:"name,omitempty"`
-	City     string `json:"city,omitempty"`
-	Country  string `json:"country,omitempty"`
-	MCC      string `json:"mcc,omitempty"`
-	Terminal string `json:"terminal,omitempty"`
-}
-
-// AppendJSON appends the resolution as a JSON object.
-func (r *Resolution) AppendJSON(b []byte) []byte {
-	w := resolutionJSON{plainResolution: plainResolution(*r)}
-	if w.Candidates == nil {
-		w.Candidates = []Candidate{}
-	}
-	if r.Merchant != (tongma.Merchant{}) {
-		m := merchantJSON(r.Merchant)
-		w.Merchant = &m
-	}
-	if r.Reason != tongma.NoReason {
-		w.Reason, w.Slug = r.Reason.Code(), r.Reason.String()
-	}
-	text, _ := json.Marshal(&w) // strings and numbers only: cannot fail
-	return append(b, text...)
-}
-
-// MarshalJSON returns the object of AppendJSON.
-func (r *Resolution) MarshalJSON() ([]byte, error) { return r.AppendJSON(nil), nil }
-
-// ParseResolution reads the object of AppendJSON. Members that it does not know
-// are passed over: a newer switch may say more.
-func ParseResolution(data []byte) (Resolution, error) {
-	var w resolutionJSON
-	if len(data) > tongma.MaxMessage {
-		return Resolution{}, &tongma.Error{Op: "resolution", Reason: tongma.MessageTooLong}
-	}
-	if err := json.Unmarshal(data, &w); err != nil {
-		return Resolution{}, &tongma.Error{Op: "resolution", Reason: tongma.MessageMalformed, Detail: "not a resolution"}
-	}
-	r := Resolution(w.plainResolution)
-	if w.Merchant != nil {
-		r.Merchant = tongma.Merchant(*w.Merchant)
-	}
-	if w.Reason != "" {
-		var known bool
-		if r.Reason, known = tongma.ParseReason(w.Reason); !known {
-			return Resolution{}, &tongma.Error{Op: "resolution", Reason: tongma.FieldInvalid, Field: "/reason"}
-		}
-	}
-	return r, nil
-}
+// ParseResolution reads a Resolution from the wire.
+func ParseResolution(data []byte) (Resolution, error) { return tongma.ParseResolution(data) }

@@ -235,7 +235,7 @@ func (s *Service) refuse(j *asked, of tongma.PaymentID, e *tongma.Error) {
 	}
 	p := ProblemOf(e)
 	p.Payment = of
-	if err := s.nc.PublishMsg(p.msg(j.reply)); err != nil {
+	if err := s.nc.PublishMsg(problemMsg(&p, j.reply)); err != nil {
 		s.counts[j.op].sendFails.Add(1)
 	}
 }

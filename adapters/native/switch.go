@@ -186,7 +186,7 @@ func (s *SwitchServer) refuse(m *nats.Msg, err error) {
 		return
 	}
 	p := ProblemOf(err)
-	_ = s.nc.PublishMsg(p.msg(m.Reply)) // a lost answer is unknown to the asker
+	_ = s.nc.PublishMsg(problemMsg(&p, m.Reply)) // a lost answer is unknown to the asker
 }
 
 // Stop takes no more requests, lets those already taken finish and be answered,
