@@ -26,12 +26,6 @@ const (
 	headroom = 1024
 	// fewMessages is up to where messages are asked for one by one.
 	fewMessages = 16
-	// pullMessages and pullBytes bound what the server sends ahead: well below
-	// the 64 MB at which a client counts as slow and loses its place.
-	pullMessages = 1000
-	pullBytes    = 8 << 20
-	// stall is how long the server may be silent when there should be more.
-	stall = 5 * time.Second
 )
 
 // JetStream is a Store in one JetStream stream. How durable it is, is the
@@ -43,8 +37,6 @@ type JetStream struct {
 	name    string
 	subject string
 	timeout time.Duration
-	request nats.Msg // used again for every publish
-	expect  []string // header value within request
 }
 
 // OpenJetStream creates the stream, or checks that it is as it must be: in files,
@@ -70,11 +62,7 @@ func OpenJetStream(ctx context.Context, nc *nats.Conn, cfg JetStreamConfig) (*Je
 	if most := nc.MaxPayload(); most < MaxMessage+headroom {
 		return nil, fmt.Errorf("journal: stream %s: the server takes messages up to %d bytes, want %d", cfg.Stream, most, MaxMessage+headroom)
 	}
-	j := &JetStream{nc: nc, js: js, stream: stream, name: cfg.Stream, subject: cfg.Subject, timeout: cfg.PublishTimeout, expect: make([]string, 1)}
-	j.request = nats.Msg{Subject: cfg.Subject, Header: nats.Header{
-		nats.ExpectedLastSeqHdr: j.expect, nats.ExpectedStreamHdr: {cfg.Stream},
-	}}
-	return j, nil
+	return &JetStream{nc: nc, js: js, stream: stream, name: cfg.Stream, subject: cfg.Subject, timeout: cfg.PublishTimeout}, nil
 }
 
 func streamConfig(cfg JetStreamConfig) jetstream.StreamConfig {
@@ -175,9 +163,9 @@ const (
 func (j *JetStream) Append(ctx context.Context, expectLast uint64, message []byte) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, j.timeout)
 	defer cancel()
-	j.expect[0] = strconv.FormatUint(expectLast, 10)
-	j.request.Data = message
-	reply, err := j.nc.RequestMsgWithContext(ctx, &j.request)
+	reply, err := j.nc.RequestMsgWithContext(ctx, &nats.Msg{Subject: j.subject, Data: message, Header: nats.Header{
+		nats.ExpectedLastSeqHdr: {strconv.FormatUint(expectLast, 10)}, nats.ExpectedStreamHdr: {j.name},
+	}})
 	if err != nil {
 		if errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, nats.ErrBadSubject) {
 			return 0, fmt.Errorf("%w: stream %s: %w", ErrStopped, j.name, err)
@@ -233,7 +221,7 @@ func (j *JetStream) Read(ctx context.Context, from uint64, fn func(uint64, []byt
 	if from+fewMessages > last {
 		_, err = j.readSingly(ctx, from, last, fn)
 	} else {
-		_, err = j.consume(ctx, from, last, fn)
+		_, err = j.pull(ctx, from, last, fn)
 	}
 	return err
 }
@@ -264,66 +252,6 @@ func (j *JetStream) get(ctx context.Context, seq uint64) ([]byte, error) {
 	return m.Data, nil
 }
 
-// consume reads up to last, or on and on if last is 0, and returns where to go
-// on. It ends early, without harm, when the consumer does.
-func (j *JetStream) consume(ctx context.Context, from, last uint64, fn func(uint64, []byte) error) (uint64, error) {
-	consumer, err := j.js.OrderedConsumer(ctx, j.name, jetstream.OrderedConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from, MaxResetAttempts: 2,
-	})
-	if err != nil {
-		return from, fmt.Errorf("journal: stream %s: consumer: %w", j.name, err)
-	}
-	messages, err := consumer.Messages(jetstream.PullMaxMessagesWithBytesLimit(pullMessages, pullBytes))
-	if err != nil {
-		return from, fmt.Errorf("journal: stream %s: consumer: %w", j.name, err)
-	}
-	defer messages.Stop()
-	defer context.AfterFunc(ctx, messages.Stop)()
-	for last == 0 || from <= last {
-		m, err := messages.Next(patience(ctx, last))
-		if ctx.Err() != nil {
-			return from, ctx.Err()
-		}
-		if errors.Is(err, nats.ErrTimeout) {
-			return j.readSingly(ctx, from, last, fn) // there should be more: the leader knows
-		}
-		if err != nil {
-			return from, fmt.Errorf("journal: stream %s: consumer at sequence %d: %w", j.name, from, err)
-		}
-		if from, err = j.deliver(ctx, m, from, fn); err != nil {
-			return from, err
-		}
-	}
-	return from, nil
-}
-
-// patience is how long to wait for the next message: for ever when following.
-func patience(ctx context.Context, last uint64) jetstream.NextOpt {
-	if last == 0 {
-		return jetstream.NextContext(ctx)
-	}
-	return jetstream.NextMaxWait(stall)
-}
-
-// deliver passes a consumer's message on, and before it any that were passed over.
-func (j *JetStream) deliver(ctx context.Context, m jetstream.Msg, from uint64, fn func(uint64, []byte) error) (uint64, error) {
-	meta, err := m.Metadata()
-	if err != nil {
-		return from, fmt.Errorf("journal: stream %s: %w", j.name, err)
-	}
-	seq := meta.Sequence.Stream
-	if seq < from {
-		return from, nil
-	}
-	if from, err = j.readSingly(ctx, from, seq-1, fn); err != nil {
-		return from, err
-	}
-	if err := fn(seq, m.Data()); err != nil {
-		return from, err
-	}
-	return seq + 1, nil
-}
-
 // Tail implements Store. It survives the loss of the connection and of the
 // server; only ctx and fn end it.
 func (j *JetStream) Tail(ctx context.Context, from uint64, fn func(uint64, []byte) error) error {
@@ -334,7 +262,7 @@ func (j *JetStream) Tail(ctx context.Context, from uint64, fn func(uint64, []byt
 		return failed
 	}
 	for {
-		from, _ = j.consume(ctx, from, 0, guarded)
+		from, _ = j.pull(ctx, from, 0, guarded)
 		if failed != nil {
 			return failed
 		}
