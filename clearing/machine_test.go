@@ -1,0 +1,519 @@
+package clearing
+
+import (
+	"fmt"
+	"math"
+	"testing"
+
+	"github.com/tongma/tongma"
+	"pgregory.net/rapid"
+)
+
+// oracle is the Book in the plainest form there is: lists of what happened, and
+// every question answered by going through them from the beginning.
+type oracle struct {
+	transfers []*transfer
+	moves     []movement
+	settled   []movement // from: who paid in, or to: who was paid out
+	caps      map[string]int64
+	suspended map[string]bool
+	codes     []spentCode
+	windows   []string // states
+}
+
+type transfer struct {
+	key              string
+	id               tongma.PaymentID
+	op               tongma.Operation
+	debtor, creditor string
+	currency         tongma.Currency
+	amount           int64
+	code             string
+	original         *transfer
+	phase            Kind
+	posted           bool
+}
+
+type movement struct {
+	window   int
+	from, to string
+	currency tongma.Currency
+	amount   int64
+}
+
+type spentCode struct {
+	code string
+	day  int64
+}
+
+// expectation is what the Book has to say.
+type expectation struct {
+	write  bool
+	exists bool
+	kind   Kind
+	reason tongma.Reason
+}
+
+func (o *oracle) position(who string, c tongma.Currency) (sum int64) {
+	for _, list := range []struct {
+		moves []movement
+		sign  int64
+	}{{o.moves, 1}, {o.settled, -1}} {
+		for _, m := range list.moves {
+			if m.currency == c && m.from == who {
+				sum += list.sign * m.amount
+			}
+			if m.currency == c && m.to == who {
+				sum -= list.sign * m.amount
+			}
+		}
+	}
+	return sum
+}
+
+func (o *oracle) reserved(who string, c tongma.Currency) (sum int64) {
+	for _, x := range o.transfers {
+		open := x.phase == KindHold || x.phase == KindPend || (x.phase == KindReversing && !x.posted)
+		if open && x.debtor == who && x.currency == c {
+			sum += x.amount
+		}
+	}
+	return sum
+}
+
+// refunds returns the sum of the refunds of x that were paid or may yet be.
+func (o *oracle) refunds(x *transfer) (sum int64) {
+	for _, r := range o.transfers {
+		if r.original == x && (r.phase == KindHold || r.phase == KindPend || r.phase == KindPost) {
+			sum += r.amount
+		}
+	}
+	return sum
+}
+
+func (o *oracle) net(window int, who string, c tongma.Currency) (sum int64) {
+	for _, m := range o.moves {
+		if m.window == window && m.currency == c && m.from == who {
+			sum += m.amount
+		}
+		if m.window == window && m.currency == c && m.to == who {
+			sum -= m.amount
+		}
+	}
+	return sum
+}
+
+func (o *oracle) spent(code string) bool {
+	for _, s := range o.codes {
+		if s.code == code {
+			return true
+		}
+	}
+	return false
+}
+
+func (o *oracle) forget(keep func(spentCode) bool) {
+	var kept []spentCode
+	for _, s := range o.codes {
+		if keep(s) {
+			kept = append(kept, s)
+		}
+	}
+	o.codes = kept
+}
+
+func (o *oracle) byKey(key string) *transfer {
+	for _, x := range o.transfers {
+		if x.key == key {
+			return x
+		}
+	}
+	return nil
+}
+
+// ask says what becomes of a new transfer; nil original of a refund is one that
+// nobody knows.
+func (o *oracle) ask(x *transfer) expectation {
+	if was := o.byKey(x.key); was != nil {
+		same := expectation{exists: true, kind: KindHold}
+		switch {
+		case was.op != x.op:
+			same.reason = tongma.ExistsOtherOperation
+		case was.amount != x.amount:
+			same.reason = tongma.ExistsOtherAmount
+		case was.currency != x.currency:
+			same.reason = tongma.ExistsOtherCurrency
+		case was.code != "" && x.code != "" && was.code != x.code:
+			same.reason = tongma.ExistsOtherCode
+		case was.original != x.original:
+			same.reason = tongma.ExistsOtherOriginal
+		}
+		return same
+	}
+	reason := o.refusal(x)
+	if reason != tongma.NoReason {
+		return expectation{write: true, kind: KindRefuse, reason: reason}
+	}
+	return expectation{write: true, kind: KindHold}
+}
+
+func (o *oracle) refusal(x *transfer) tongma.Reason {
+	if x.amount == 0 {
+		return tongma.AmountInvalid
+	}
+	if x.code != "" && o.spent(x.code) {
+		return tongma.CodeSpent
+	}
+	if was := x.original; x.op == tongma.OpRefund {
+		switch {
+		case was.debtor != x.creditor || was.creditor != x.debtor:
+			return tongma.PaymentUnknown
+		case was.phase != KindPost || was.op == tongma.OpRefund:
+			return tongma.NotRefundable
+		case was.currency != x.currency:
+			return tongma.CurrencyMismatch
+		case o.refunds(was)+x.amount > was.amount:
+			return tongma.RefundExceeds
+		}
+	}
+	limit, ok := o.caps[x.debtor+x.currency.Code()]
+	switch {
+	case !ok:
+		return tongma.NoAccount
+	case o.suspended[x.debtor]:
+		return tongma.ParticipantSuspended
+	case o.position(x.debtor, x.currency)+o.reserved(x.debtor, x.currency)+x.amount > limit:
+		return tongma.OverCap
+	}
+	return tongma.NoReason
+}
+
+func (o *oracle) change(x *transfer, kind Kind) expectation {
+	waiting := x.phase == KindHold || x.phase == KindPend
+	allowed := false
+	switch kind {
+	case KindPend:
+		allowed = x.phase == KindHold
+	case KindPost, KindVoid:
+		allowed = waiting
+	case KindReversing:
+		allowed = waiting || x.phase == KindPost
+	case KindReversed:
+		allowed = x.phase == KindReversing
+	}
+	switch {
+	case x.phase == kind:
+		return expectation{exists: true, kind: kind}
+	case !allowed:
+		return expectation{kind: kind, reason: tongma.StateConflict}
+	case kind == KindReversing && o.refunds(x) > 0:
+		return expectation{kind: kind, reason: tongma.AlreadyRefunded}
+	case kind == KindReversing && x.op == tongma.OpRefund:
+		return expectation{kind: kind, reason: tongma.StateConflict}
+	}
+	return expectation{write: true, kind: kind}
+}
+
+func (o *oracle) due(window int, who string, c tongma.Currency) (open, ever int64) {
+	ever = o.net(window, who, c)
+	open = ever
+	for _, m := range o.settled {
+		if m.window == window && m.currency == c && (m.from == who || m.to == who) {
+			open = 0
+		}
+	}
+	return open, ever
+}
+
+func (o *oracle) legs(window int) (debits, all int) {
+	for _, who := range everybody {
+		for _, c := range []tongma.Currency{tongma.CNY, tongma.JPY} {
+			if open, _ := o.due(window, who, c); open != 0 {
+				all++
+				if open > 0 {
+					debits++
+				}
+			}
+		}
+	}
+	return debits, all
+}
+
+var everybody = []string{"bank-a", "bank-b", "shop-c", "shop-d"}
+
+// machine drives a Book and the oracle side by side.
+type machine struct {
+	*keeper
+	*oracle
+	t  *testing.T
+	rt *rapid.T
+	n  uint64
+}
+
+func (m *machine) pick(what string) string { return rapid.SampledFrom(everybody).Draw(m.rt, what) }
+
+func (m *machine) currency() tongma.Currency {
+	return rapid.SampledFrom([]tongma.Currency{tongma.CNY, tongma.CNY, tongma.JPY}).Draw(m.rt, "currency")
+}
+
+// tell submits e and compares what the Book says with what the oracle says.
+func (m *machine) tell(e Entry, want expectation) Entry {
+	v, out := m.keeper.submit(m.t, e)
+	if got := (expectation{v.Write, v.Exists, out.Kind, v.Reason}); got != want {
+		m.rt.Fatalf("%s: the Book says %+v, the oracle %+v", e.Kind, got, want)
+	}
+	return out
+}
+
+func (m *machine) askFor(x *transfer) {
+	m.n++
+	e := Entry{Kind: KindHold, Op: x.op, Payment: testID(m.n), Asker: "asker", Key: x.key, Debtor: tongma.ParticipantID(x.debtor),
+		Creditor: tongma.ParticipantID(x.creditor), Amount: tongma.Money{Minor: x.amount, Currency: x.currency}, Code: digestOf(x.code)}
+	if x.original != nil {
+		e.Original = x.original.id
+	}
+	want := m.ask(x)
+	m.tell(e, want)
+	if !want.write {
+		return
+	}
+	x.id, x.phase = e.Payment, want.kind
+	if want.kind == KindRefuse {
+		x.code = ""
+	} else {
+		today := m.now / day
+		m.forget(func(s spentCode) bool { return s.day >= today-1 })
+		if x.code != "" {
+			m.codes = append(m.codes, spentCode{x.code, today})
+		}
+	}
+	m.transfers = append(m.transfers, x)
+}
+
+func (m *machine) key() string {
+	if len(m.transfers) > 0 && rapid.IntRange(0, 4).Draw(m.rt, "repeat") == 0 {
+		return rapid.SampledFrom(m.transfers).Draw(m.rt, "of").key
+	}
+	return fmt.Sprintf("key-%d", m.n)
+}
+
+func (m *machine) holdOne() {
+	code := rapid.SampledFrom([]string{"", "", "c1", "c2", "c3", "c4", "c5"}).Draw(m.rt, "code")
+	op := rapid.SampledFrom([]tongma.Operation{tongma.OpPay, tongma.OpPay, tongma.OpTransfer}).Draw(m.rt, "op")
+	m.askFor(&transfer{key: m.key(), op: op, debtor: m.pick("debtor"), creditor: m.pick("creditor"), currency: m.currency(),
+		amount: rapid.Int64Range(0, 60).Draw(m.rt, "amount"), code: code})
+}
+
+func (m *machine) refundOne() {
+	if len(m.transfers) == 0 {
+		m.rt.Skip()
+	}
+	was := rapid.SampledFrom(m.transfers).Draw(m.rt, "original")
+	x := &transfer{key: m.key(), op: tongma.OpRefund, original: was, debtor: was.creditor, creditor: was.debtor, currency: was.currency,
+		amount: rapid.Int64Range(1, max(1, was.amount)).Draw(m.rt, "amount")}
+	switch rapid.IntRange(0, 9).Draw(m.rt, "wrong") {
+	case 0:
+		x.creditor = m.pick("creditor")
+	case 1:
+		x.currency = m.currency()
+	}
+	m.askFor(x)
+}
+
+func (m *machine) changeOne() {
+	if len(m.transfers) == 0 {
+		m.rt.Skip()
+	}
+	x := rapid.SampledFrom(m.transfers).Draw(m.rt, "payment")
+	kind := rapid.SampledFrom([]Kind{KindPend, KindPost, KindPost, KindPost, KindVoid, KindReversing, KindReversed, KindReversed}).Draw(m.rt, "kind")
+	keep := kind == KindVoid && rapid.Bool().Draw(m.rt, "keep code")
+	want := m.change(x, kind)
+	m.tell(Entry{Kind: kind, Payment: x.id, KeepCode: keep}, want)
+	if !want.write {
+		return
+	}
+	x.phase = kind
+	switch {
+	case kind == KindPost:
+		x.posted = true
+		m.moves = append(m.moves, movement{len(m.windows), x.debtor, x.creditor, x.currency, x.amount})
+	case kind == KindReversed && x.posted:
+		m.moves = append(m.moves, movement{len(m.windows), x.creditor, x.debtor, x.currency, x.amount})
+	case keep:
+		m.forget(func(s spentCode) bool { return s.code != x.code })
+	}
+}
+
+func (m *machine) setCap() {
+	who, c, limit := m.pick("who"), m.currency(), rapid.Int64Range(0, 150).Draw(m.rt, "cap")
+	was, ok := m.caps[who+c.Code()]
+	m.tell(Entry{Kind: KindCap, Debtor: tongma.ParticipantID(who), Amount: tongma.Money{Minor: limit, Currency: c}},
+		expectation{write: !ok || was != limit, exists: ok && was == limit, kind: KindCap})
+	m.caps[who+c.Code()] = limit
+}
+
+func (m *machine) suspend() {
+	who, kind := m.pick("who"), rapid.SampledFrom([]Kind{KindSuspend, KindResume, KindResume}).Draw(m.rt, "kind")
+	same := m.suspended[who] == (kind == KindSuspend)
+	m.tell(Entry{Kind: kind, Debtor: tongma.ParticipantID(who)}, expectation{write: !same, exists: same, kind: kind})
+	m.suspended[who] = kind == KindSuspend
+}
+
+func (m *machine) closeWindow() {
+	m.tell(Entry{Kind: KindClose}, expectation{write: true, kind: KindClose})
+	m.windows[len(m.windows)-1] = "closed"
+	m.windows = append(m.windows, "open")
+}
+
+func (m *machine) instruct() {
+	w := rapid.IntRange(1, len(m.windows)).Draw(m.rt, "window")
+	want := expectation{kind: KindInstruct}
+	switch m.windows[w-1] {
+	case "open":
+		want.reason = tongma.WindowNotClosed
+	case "closed":
+		want.write = true
+		m.windows[w-1] = "instructed"
+	default:
+		want.exists = true
+	}
+	m.tell(Entry{Kind: KindInstruct, Window: tongma.WindowID(w)}, want)
+}
+
+func (m *machine) settleLeg() {
+	w, who, c := rapid.IntRange(1, len(m.windows)).Draw(m.rt, "window"), m.pick("who"), m.currency()
+	open, ever := m.due(w, who, c)
+	figure := ever + rapid.SampledFrom([]int64{0, 0, 0, 0, 1, -1}).Draw(m.rt, "wrong by")
+	debits, _ := m.legs(w)
+	e := Entry{Kind: KindSettle, Window: tongma.WindowID(w), Debtor: tongma.ParticipantID(who), Amount: tongma.Money{Minor: figure, Currency: c}}
+	leg := movement{window: w, from: who, currency: c, amount: figure}
+	if figure < 0 {
+		e.Creditor, e.Debtor, e.Amount.Minor = e.Debtor, "", -figure
+		leg = movement{window: w, to: who, currency: c, amount: -figure}
+	}
+	want := expectation{kind: KindSettle}
+	switch {
+	case m.windows[w-1] == "open" || m.windows[w-1] == "closed":
+		want.reason = tongma.StateConflict
+	case figure == 0:
+		want.reason = tongma.FieldInvalid
+	case figure != ever:
+		want.reason = tongma.SheetMismatch
+	case open == 0:
+		want.exists = true
+	case figure < 0 && debits > 0:
+		want.reason = tongma.StateConflict
+	default:
+		want.write = true
+		m.settled = append(m.settled, leg)
+	}
+	m.tell(e, want)
+}
+
+func (m *machine) settleWindow() {
+	w := rapid.IntRange(1, len(m.windows)).Draw(m.rt, "window")
+	want := expectation{kind: KindSettled}
+	_, open := m.legs(w)
+	switch {
+	case m.windows[w-1] == "settled":
+		want.exists = true
+	case m.windows[w-1] != "instructed" || open > 0:
+		want.reason = tongma.StateConflict
+	default:
+		want.write = true
+		m.windows[w-1] = "settled"
+	}
+	m.tell(Entry{Kind: KindSettled, Window: tongma.WindowID(w)}, want)
+}
+
+// agree holds every figure of the Book against the lists.
+func (m *machine) agree() {
+	for _, p := range m.book.Positions() {
+		who := string(p.Participant)
+		limit, capped := m.caps[who+p.Currency.Code()]
+		want := Position{p.Participant, p.Currency, m.position(who, p.Currency), m.reserved(who, p.Currency), limit, capped, m.suspended[who]}
+		if p != want {
+			m.rt.Fatalf("the Book says %+v, the oracle %+v", p, want)
+		}
+	}
+	for _, s := range m.book.Sheets(3) {
+		sums := map[tongma.Currency]int64{}
+		for _, n := range s.Nets {
+			sums[n.Currency] += n.Net
+			if want := m.net(int(s.Window), string(n.Participant), n.Currency); n.Net != want {
+				m.rt.Fatalf("%s: the Book says %+v, the oracle %d", s.Window, n, want)
+			}
+		}
+		for c, sum := range sums {
+			if sum != 0 {
+				m.rt.Fatalf("%s: %s adds up to %d", s.Window, c, sum)
+			}
+		}
+		if s.State.String() != m.windows[s.Window-1] {
+			m.rt.Fatalf("%s is %s, the oracle says %s", s.Window, s.State, m.windows[s.Window-1])
+		}
+	}
+	for _, x := range m.transfers {
+		if p, ok := m.book.Payment(x.id); !ok || p.Phase != x.phase || p.Posted != x.posted || p.Refunded+p.Refunding != m.refunds(x) {
+			m.rt.Fatalf("the Book has %+v, the oracle %+v", p, x)
+		}
+	}
+}
+
+// TestBookAgainstTheOracle: whatever is asked in whatever order, the Book says
+// what the lists say; replay gives the same Book; the audit finds nothing.
+func TestBookAgainstTheOracle(t *testing.T) {
+	ends := map[Kind]int{}
+	rapid.Check(t, func(rt *rapid.T) {
+		m := &machine{keeper: newKeeper(), oracle: &oracle{caps: map[string]int64{}, suspended: map[string]bool{}, windows: []string{"open"}}, t: t, rt: rt}
+		m.must(t, Entry{Kind: KindOpen})
+		for _, who := range everybody[:3] {
+			m.must(t, capOf(tongma.ParticipantID(who), 100))
+			m.caps[who+"CNY"] = 100
+		}
+		do := func(step func()) func(*rapid.T) { return func(rt *rapid.T) { m.rt = rt; step() } }
+		rt.Repeat(map[string]func(*rapid.T){
+			"hold": do(m.holdOne), "hold more": do(m.holdOne), "refund": do(m.refundOne), "change": do(m.changeOne), "change more": do(m.changeOne),
+			"change again": do(m.changeOne), "cap": do(m.setCap), "suspend": do(m.suspend), "close": do(m.closeWindow),
+			"instruct": do(m.instruct), "leg": do(m.settleLeg), "leg more": do(m.settleLeg), "settled": do(m.settleWindow),
+			"wait": do(func() { m.now += rapid.SampledFrom([]int64{0, 1, 3_600_000, day - 1, 2 * day}).Draw(m.rt, "millis") }),
+			"":     do(m.agree),
+		})
+		sameBooks(t, replayed(t, m.written), m.book)
+		sameAsAudit(t, audited(m.written), m.book)
+		for _, x := range m.transfers {
+			ends[x.phase]++
+		}
+	})
+	for _, kind := range []Kind{KindRefuse, KindHold, KindPend, KindPost, KindVoid, KindReversing, KindReversed} {
+		if ends[kind] == 0 {
+			t.Errorf("no payment ever came to %s", kind)
+		}
+	}
+}
+
+// TestNetIsZero: whatever the obligations, the figures of a currency add up to
+// nothing, and what debtors pay is what creditors get.
+func TestNetIsZero(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var matrix []Obligation
+		for range rapid.IntRange(0, 30).Draw(t, "pairs") {
+			matrix = append(matrix, Obligation{Debtor: tongma.ParticipantID(rapid.SampledFrom(everybody).Draw(t, "debtor")),
+				Creditor: tongma.ParticipantID(rapid.SampledFrom(everybody).Draw(t, "creditor")), Count: 1,
+				Currency: rapid.SampledFrom([]tongma.Currency{tongma.CNY, tongma.JPY}).Draw(t, "currency"),
+				Gross:    rapid.Int64Range(0, math.MaxInt64/64).Draw(t, "gross")})
+		}
+		nets, totals := Net(matrix)
+		sums, pay, get := map[tongma.Currency]int64{}, map[tongma.Currency]int64{}, map[tongma.Currency]int64{}
+		for _, n := range nets {
+			sums[n.Currency] += n.Net
+			pay[n.Currency] += max(n.Net, 0)
+			get[n.Currency] += max(-n.Net, 0)
+		}
+		for _, total := range totals {
+			if c := total.Currency; sums[c] != 0 || pay[c] != get[c] || total.ToMove != pay[c] || total.ToMove > total.Gross {
+				t.Fatalf("%+v: sum %d, %d to pay, %d to get", total, sums[c], pay[c], get[c])
+			}
+		}
+	})
+}
