@@ -26,10 +26,11 @@ type link struct {
 
 	// Of the reading goroutine alone. party is given by the first good sign-on and
 	// stays.
-	party    tongma.ParticipantID
-	key      *MAC
-	decimals Decimals
-	signedOn bool
+	party      tongma.ParticipantID
+	key        *MAC // of its DE32
+	decimals   Decimals
+	signedOn   bool
+	mustSignOn time.Time // a link that nobody has signed on by then is closed
 
 	handlers sync.WaitGroup // requests in flight
 
@@ -50,9 +51,9 @@ func newLink(ctx context.Context, s *Server, conn net.Conn) *link {
 	cfg := &s.cfg
 	return &link{cfg: cfg, ctx: ctx, conn: conn,
 		log:      cfg.Logger.With("link", conn.RemoteAddr().String()),
-		in:       newFrameReader(conn, cfg.MaxFrame, cfg.IdleTimeout, cfg.ReadTimeout),
+		in:       newFrameReader(conn, cfg.MaxFrame, min(cfg.SignOnTimeout, cfg.IdleTimeout), cfg.ReadTimeout),
 		out:      newFrameWriter(conn, min(cfg.MaxInFlight, 256), cfg.WriteTimeout),
-		inFlight: map[string]uint64{},
+		inFlight: map[string]uint64{}, mustSignOn: time.Now().Add(cfg.SignOnTimeout),
 	}
 }
 
@@ -117,6 +118,10 @@ type call struct {
 // error if the link must be closed.
 func (k *link) handle(f *frame) error {
 	c := &call{frame: f, m: messages.Get().(*Message), key: k.key, received: time.Now()}
+	if k.party == "" && c.received.After(k.mustSignOn) {
+		k.free(c)
+		return &tongma.Error{Op: "iso8583: link", Reason: tongma.NotSignedOn, Detail: "not in time"}
+	}
 	if err := c.m.Unpack(f.b); err != nil {
 		return k.unreadable(c, err)
 	}
@@ -125,8 +130,8 @@ func (k *link) handle(f *frame) error {
 		k.drop(c)
 		return nil
 	}
-	if k.party == "" {
-		c.key = k.cfg.Key(string(c.m.Get(32)))
+	if de32 := c.m.Get(32); de32 != nil {
+		c.key = k.cfg.Key(string(de32)) // each number has its key: none may be used to get round another's
 	}
 	switch reason, where := k.admit(c); {
 	case reason != tongma.NoReason:
@@ -208,7 +213,7 @@ func (k *link) bind(c *call) {
 		return
 	}
 	k.party, _ = k.cfg.Directory.AcquirerByID(string(c.m.Get(32))) // admit has looked it up
-	k.key, k.decimals = c.key, k.cfg.Decimals(k.party)
+	k.key, k.decimals, k.in.idle = c.key, k.cfg.Decimals(k.party), k.cfg.IdleTimeout
 	k.log = k.log.With("participant", string(k.party))
 	k.log.Info("signed on")
 }

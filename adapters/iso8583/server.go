@@ -46,9 +46,12 @@ type Config struct {
 	ReadTimeout  time.Duration // from a frame's first byte to its last; default 10 s
 	IdleTimeout  time.Duration // without any frame; default 5 min
 	WriteTimeout time.Duration // for one write; default 5 s
-	MaxFrame     int           // largest message; default and most 9999
-	MaxInFlight  int           // requests of one link that are worked on at once; default 1024
-	MaxLinks     int           // default 1024; one more is closed at once
+	// SignOnTimeout is how long a link may be open before anybody has signed on,
+	// so that strangers cannot hold all links; default 30 s.
+	SignOnTimeout time.Duration
+	MaxFrame      int // largest message; default and most 9999
+	MaxInFlight   int // requests of one link that are worked on at once; default 1024
+	MaxLinks      int // default 1024; one more is closed at once
 
 	// Key returns the MAC key of an acquirer, or nil if its messages carry none.
 	Key func(de32 string) *MAC
@@ -71,6 +74,7 @@ func (c Config) withDefaults() Config {
 	orDuration(&c.ReadTimeout, 10*time.Second)
 	orDuration(&c.IdleTimeout, 5*time.Minute)
 	orDuration(&c.WriteTimeout, 5*time.Second)
+	orDuration(&c.SignOnTimeout, 30*time.Second)
 	if c.MaxFrame < MinMessage || c.MaxFrame > MaxMessage {
 		c.MaxFrame = MaxMessage
 	}

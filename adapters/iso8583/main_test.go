@@ -1,0 +1,10 @@
+package iso8583
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// Whoever starts a goroutine waits for it: none is left when the tests are done.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
