@@ -220,6 +220,9 @@ func (l *Log) TakeOver(ctx context.Context, timeMillis int64) error {
 //	ctx's       ctx ended; if before the batch was sent, nothing happened, else it
 //	            is as ErrStopped, and every later call returns that
 //
+// Give ctx a deadline of some seconds: a server whose disk is full or broken does
+// not answer at all, and this is how long Commit will ask.
+//
 // Durable when it returns nil: a crash then loses nothing of it
 // (TestKillLosesNothingAcknowledged). A crash before leaves the whole batch or
 // nothing of it.
