@@ -280,12 +280,21 @@ func contentDigest(m *Message, msg []byte) uint64 {
 	return h.Sum64()
 }
 
-// end counts a request out.
-func (k *link) end(c *call) {
-	k.mu.Lock()
-	if c.first {
-		delete(k.inFlight, c.request.Key)
+// decided forgets the key of a request. From here a copy is a repeat, with a reply
+// of its own; so this comes before the reply is queued, lest a repeat of who has
+// read the reply be taken for a copy in flight.
+func (k *link) decided(c *call) {
+	if !c.first {
+		return
 	}
+	k.mu.Lock()
+	delete(k.inFlight, c.request.Key)
+	k.mu.Unlock()
+}
+
+// end counts a request out.
+func (k *link) end() {
+	k.mu.Lock()
 	k.busy--
 	k.mu.Unlock()
 	k.handlers.Done()
@@ -294,10 +303,11 @@ func (k *link) end(c *call) {
 // work asks the switch, and queues the reply. It runs on when the link is lost:
 // what the switch decides is then found by a repeat.
 func (k *link) work(c *call) {
-	defer k.end(c)
+	defer k.end()
 	ctx, cancel := context.WithTimeout(k.ctx, k.cfg.Budget)
 	a, err := k.cfg.Switch.Do(ctx, c.request)
 	cancel()
+	k.decided(c)
 	if err != nil {
 		k.refuse(c, reasonFor(err), "")
 		return

@@ -62,6 +62,20 @@ func TestRepeatGetsTheSameBytes(t *testing.T) {
 	}
 }
 
+func TestRepeatRightBehindTheReplyIsNotTakenForACopyInFlight(t *testing.T) {
+	s := newStand(t, nil)
+	c := s.client(t, nil)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	p := purchase("good")
+	p.Trace = c.NextTrace()
+	for i := range 5000 {
+		if _, err := c.Purchase(ctx, p); err != nil {
+			t.Fatalf("repeat %d: %v", i, err)
+		}
+	}
+}
+
 func TestEveryStatusHasItsResponseCode(t *testing.T) {
 	s := newStand(t, nil)
 	c := s.client(t, nil)
