@@ -94,7 +94,7 @@ func retrievalReference(at time.Time, trace string) string {
 func responseCode(k kind, a *tongma.Answer) string {
 	if k == kindReversal || k == kindAdvice {
 		if a.Status == tongma.ReversedBack || a.Reason == tongma.ReversedBeforeOriginal ||
-			(a.Status == tongma.Refused && nothingToUndo[a.Reason]) ||
+			(a.Status == tongma.Refused && nothingToUndo(a.Reason)) ||
 			(k == kindAdvice && a.Status == tongma.Pending && a.Reason == tongma.ReversalPending) {
 			return approvedCode
 		}
@@ -116,16 +116,10 @@ func responseCode(k kind, a *tongma.Answer) string {
 	return tongma.DoNotHonour.Info().DE39
 }
 
-// nothingToUndo are the reasons for which a payment ended without money moving,
-// so that the reversal of it has nothing left to do.
-var nothingToUndo = map[tongma.Reason]bool{
-	tongma.IssuerUnknown: true, tongma.SchemeNotAccepted: true, tongma.ConsultFailed: true, tongma.CurrencyNotServed: true,
-	tongma.ReversedBySwitch: true, tongma.ReversedByAcquirer: true, tongma.HoldExpired: true,
-	tongma.InsufficientFunds: true, tongma.DoNotHonour: true, tongma.IssuerLimit: true, tongma.IssuerCodeInvalid: true,
-	tongma.IssuerCodeExpired: true, tongma.NotPermitted: true, tongma.SuspectedFraud: true, tongma.IssuerUnavailable: true,
-	tongma.PayerCancelled: true, tongma.TooManyAttempts: true, tongma.AccountRestricted: true, tongma.AcceptRefused: true,
-	tongma.UnknownToScheme: true, tongma.OverCap: true, tongma.OverSchemeLimit: true, tongma.NoAccount: true,
-}
+// nothingToUndo tells whether a refusal speaks of the payment, which then ended
+// without money moving, so that its reversal has nothing left to do. Reasons from
+// 4000 on (identity and repeats, frames, the switch itself) speak of the reversal.
+func nothingToUndo(r tongma.Reason) bool { return r != tongma.NoReason && r < tongma.NotAuthenticated }
 
 // reasonFor is the reason of an error of the switch. A deadline that passed
 // without a decision says nothing about the money.

@@ -13,7 +13,7 @@ func TestNothingIsApprovedByDefault(t *testing.T) {
 			for _, reason := range append(tongma.Reasons(), tongma.ReasonInfo{}) {
 				a := tongma.Answer{Status: status, Reason: reason.Reason}
 				reversal := k == kindReversal || k == kindAdvice
-				stands := reversal && (a.Reason == tongma.ReversedBeforeOriginal || status == tongma.Refused && nothingToUndo[a.Reason] ||
+				stands := reversal && (a.Reason == tongma.ReversedBeforeOriginal || status == tongma.Refused && nothingToUndo(a.Reason) ||
 					k == kindAdvice && status == tongma.Pending && a.Reason == tongma.ReversalPending)
 				if code := responseCode(k, &a); (code == "00") != stands {
 					t.Errorf("kind %d, %v, %v: DE39 %s", k, status, a.Reason, code)
@@ -23,6 +23,13 @@ func TestNothingIsApprovedByDefault(t *testing.T) {
 	}
 	if code := responseCode(kindFinancial, &tongma.Answer{}); code != "09" {
 		t.Errorf("the zero Answer gives DE39 %s", code)
+	}
+	for reason, want := range map[tongma.Reason]string{tongma.InsufficientFunds: "00", tongma.CodeExpired: "00", tongma.AdapterDown: "00",
+		tongma.AlreadyRefunded: "12", tongma.PaymentUnknown: "25", tongma.Internal: "96", tongma.NoReason: "05"} {
+		a := tongma.Answer{Status: tongma.Refused, Outcome: tongma.Declined, Reason: reason}
+		if code := responseCode(kindAdvice, &a); code != want {
+			t.Errorf("reversal, and the switch says refused for %v: DE39 %s, want %s", reason, code, want)
+		}
 	}
 	if code := responseCode(kindAdvice, &tongma.Answer{Status: tongma.Paid}); code == "00" {
 		t.Error("a reversal is acknowledged while the payment stands")
