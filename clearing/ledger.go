@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing/journal"
@@ -28,6 +29,7 @@ type Ledger struct {
 	quit    chan struct{}
 	stopped chan struct{}
 	once    sync.Once // closes quit
+	fault   error     // of the Book; run's own
 	pool    sync.Pool
 }
 
@@ -39,6 +41,7 @@ type LedgerOptions struct {
 	OnCommit   func(batch uint64, es []Entry) // called in order after each durable batch that has entries; must not block for long
 	OnReplay   func(es []Entry)               // called for each batch that is read at the start
 	Journal    []journal.Option               // such as where to keep the checkpoint
+	CloseGrace time.Duration                  // how long Close waits for the batch in flight; default 5 s
 }
 
 // submission is one caller waiting. Its owner is the caller until it is queued,
@@ -58,6 +61,9 @@ func OpenLedger(ctx context.Context, store journal.Store, opts LedgerOptions) (*
 	if opts.QueueLimit == 0 {
 		opts.QueueLimit = 1 << 16
 	}
+	if opts.CloseGrace == 0 {
+		opts.CloseGrace = 5 * time.Second
+	}
 	l := &Ledger{book: NewBook(), opts: opts, wake: make(chan struct{}, 1), quit: make(chan struct{}), stopped: make(chan struct{})}
 	l.pool.New = func() any { return &submission{done: make(chan struct{}, 1)} }
 	log, err := journal.Open(ctx, store, opts.Shard, func(b journal.Batch) error {
@@ -67,7 +73,7 @@ func OpenLedger(ctx context.Context, store journal.Store, opts LedgerOptions) (*
 		return nil, err
 	}
 	if err := log.TakeOver(ctx, max(opts.Now(), l.book.clock)); err != nil {
-		return nil, err
+		return nil, errors.Join(err, log.Close())
 	}
 	l.log = log
 	go l.run()
@@ -183,8 +189,12 @@ func (g *group) reset() {
 	g.waiting, g.entries, g.bytes, g.ends, g.slices = g.waiting[:0], g.entries[:0], g.bytes[:0], g.ends[:0], g.slices[:0]
 }
 
+// maxWaiting bounds a group by those who wait for it: repeats and reads make no
+// entries.
+const maxWaiting = 4 * journal.MaxEntries
+
 func (g *group) full() bool {
-	return len(g.entries) >= journal.MaxEntries || len(g.bytes) >= journal.MaxBytes-4096
+	return len(g.entries) >= journal.MaxEntries || len(g.bytes) >= journal.MaxBytes-4096 || len(g.waiting) >= maxWaiting
 }
 
 func (g *group) cut() [][]byte {
@@ -201,11 +211,20 @@ func (g *group) cut() [][]byte {
 // flight, never two: only so does the expected sequence fence off another writer.
 func (l *Ledger) run() {
 	defer close(l.stopped)
+	ctx, giveUp := context.WithCancel(context.Background())
+	defer giveUp()
 	acks := make(chan error, 1)
 	next, flying := &group{}, (*group)(nil)
 	idle := &group{}
 	for {
 		l.gather(next)
+		if l.fault != nil {
+			if flying != nil {
+				l.finish(flying, <-acks)
+			}
+			l.fail(next, l.fault)
+			return
+		}
 		if flying == nil && len(next.waiting) > 0 {
 			if len(next.entries) == 0 { // only reads and repeats of what is durable already
 				l.finish(next, nil)
@@ -213,7 +232,7 @@ func (l *Ledger) run() {
 			}
 			flying, next = next, idle
 			g := flying
-			go func() { acks <- l.log.Commit(context.Background(), g.cut(), g.time, l.opts.directoryOf(g)) }()
+			go func() { acks <- l.log.Commit(ctx, g.cut(), g.time, l.opts.directoryOf(g)) }()
 			continue
 		}
 		wake := l.wake
@@ -231,7 +250,9 @@ func (l *Ledger) run() {
 			}
 		case <-l.quit:
 			if flying != nil {
+				grace := time.AfterFunc(l.opts.CloseGrace, giveUp)
 				err := <-acks
+				grace.Stop()
 				l.finish(flying, err)
 			}
 			l.fail(next, &tongma.Error{Op: "clearing", Reason: tongma.ShuttingDown})
@@ -284,6 +305,10 @@ func (l *Ledger) recycle(taken []*submission) {
 
 func (l *Ledger) apply(g *group, s *submission) {
 	g.waiting = append(g.waiting, s)
+	if l.fault != nil {
+		s.err = l.fault
+		return
+	}
 	if s.read != nil {
 		s.read(l.book)
 		return
@@ -294,7 +319,7 @@ func (l *Ledger) apply(g *group, s *submission) {
 		return
 	}
 	if err := l.book.Apply(&s.entry); err != nil {
-		s.err = err // a fault of ours: the Book's two halves disagree
+		s.err, l.fault = err, err // a fault of ours: the Book's two halves disagree
 		l.refuse(err)
 		return
 	}
@@ -384,11 +409,15 @@ func (l *Ledger) Err() error {
 // process must end, since its Book may be ahead of the journal.
 func (l *Ledger) Stopped() <-chan struct{} { return l.stopped }
 
+// Next returns the number that the next durable entry will have.
+func (l *Ledger) Next() uint64 { return l.log.Next() }
+
 // Head returns the number and the hash of the last durable batch.
 func (l *Ledger) Head() (uint64, [32]byte) { return l.log.Head() }
 
 // Close lets the batch in flight finish, turns away the rest, and waits for the
-// writer to end.
+// writer to end. A batch whose fate cannot be learnt in CloseGrace is left to the
+// next start, and its callers are told that it is not known.
 func (l *Ledger) Close() error {
 	l.refuse(&tongma.Error{Op: "clearing", Reason: tongma.ShuttingDown})
 	l.once.Do(func() { close(l.quit) })
