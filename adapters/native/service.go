@@ -114,7 +114,7 @@ func (c *ServiceConfig) setDefaults() {
 
 func (s *Service) listen() (err error) {
 	s.micro, err = micro.AddService(s.nc, micro.Config{
-		Name:         "tongma-adapter-" + string(s.cfg.Scheme),
+		Name:         "adapter-" + string(s.cfg.Scheme),
 		Version:      s.cfg.Version,
 		Description:  "Tongma adapter of scheme " + string(s.cfg.Scheme),
 		Metadata:     map[string]string{"scheme": string(s.cfg.Scheme), "protocol": "tm.v1"},

@@ -94,17 +94,21 @@ func Merchant(o Outcome, serial string) string {
 	return id
 }
 
-// OutcomeOfMerchant reads what a merchant's number tells: None if nothing.
+// OutcomeOfMerchant reads what a merchant's number tells: None if nothing. The
+// hyphens may be missing, since a merchant's code has room for letters and digits
+// only. Of two names that fit, the longer one counts.
 func OutcomeOfMerchant(id string) Outcome {
-	rest, ok := strings.CutPrefix(id, merchantPrefix)
+	plain := strings.ReplaceAll(id, "-", "")
+	rest, ok := strings.CutPrefix(plain, strings.ReplaceAll(merchantPrefix, "-", ""))
 	if !ok {
 		return None
 	}
+	found, length := None, 0
 	for _, o := range Outcomes() {
-		name := strings.ToUpper(o.String())
-		if after, ok := strings.CutPrefix(rest, name); ok && (after == "" || after[0] == '-') {
-			return o
+		name := strings.ReplaceAll(strings.ToUpper(o.String()), "-", "")
+		if strings.HasPrefix(rest, name) && len(name) > length {
+			found, length = o, len(name)
 		}
 	}
-	return None
+	return found
 }

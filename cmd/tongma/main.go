@@ -34,6 +34,7 @@ type app struct {
 	in       io.Reader
 	out, err io.Writer
 	env      func(string) string
+	environ  func() []string
 
 	json  bool
 	quiet bool
@@ -46,7 +47,7 @@ type app struct {
 }
 
 func newApp(in io.Reader, out, err io.Writer) *app {
-	return &app{in: in, out: out, err: err, env: os.Getenv, color: "auto", openStore: openStore}
+	return &app{in: in, out: out, err: err, env: os.Getenv, environ: os.Environ, color: "auto", openStore: openStore}
 }
 
 // run carries out one command line and returns the exit code.
@@ -101,7 +102,6 @@ func newRoot(a *app) *cobra.Command {
 			if a.color != "auto" && a.color != "always" && a.color != "never" {
 				return errors.New(`--color is "auto", "always" or "never"`)
 			}
-			a.parsed = true
 			return nil
 		},
 	}
@@ -178,6 +178,21 @@ func finish(a *app, root *cobra.Command) {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(newCompletionCmd(a))
 	root.InitDefaultHelpCmd()
+	a.mark(root)
+}
+
+// mark notes when a command starts to run: cobra checks arguments, required flags
+// and groups before that, and all of them are wrong usage.
+func (a *app) mark(cmd *cobra.Command) {
+	for _, child := range cmd.Commands() {
+		a.mark(child)
+	}
+	if runE := cmd.RunE; runE != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			a.parsed = true
+			return runE(cmd, args)
+		}
+	}
 }
 
 const usageTemplate = `Usage:

@@ -54,10 +54,10 @@ func (p painter) yellow(s string) string { return p.in("33", s) }
 func (p painter) bold(s string) string   { return p.in("1", s) }
 func (p painter) dim(s string) string    { return p.in("2", s) }
 
-// say talks to people on stderr, unless they asked for quiet.
+// say talks to people on stderr, a line at a time, unless they asked for quiet.
 func (a *app) say(format string, args ...any) {
 	if !a.quiet {
-		fmt.Fprintf(a.err, format+"\n", args...)
+		fmt.Fprintf(a.err, strings.TrimSuffix(format, "\n")+"\n", args...)
 	}
 }
 

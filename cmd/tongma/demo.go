@@ -1,0 +1,419 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/clearing"
+	"github.com/tongma/tongma/schemes"
+	switching "github.com/tongma/tongma/switch"
+)
+
+// demoFlags are what `tongma demo` may be told.
+type demoFlags struct {
+	once     bool
+	payments int
+	seed     uint64
+	rate     float64
+	chaos    bool
+	callers  int
+	window   time.Duration
+}
+
+func newDemoCmd(a *app) *cobra.Command {
+	var f demoFlags
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "A whole market in this process: switch, simulated wallets, tills, settlement",
+		Example: `  tongma demo                                            live traffic until Ctrl-C
+  tongma demo --once --payments 1000 --seed 42 --json    pay, close, net, settle, audit; exit 10 if the books do not balance
+  tongma demo --once --chaos --payments 500              with time-outs, duplicates, late answers and a dead adapter
+  tongma demo --rate 0 --data market                     no traffic of its own, and keep the data`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if f.payments < 0 || f.rate < 0 || f.callers < 1 {
+				return usageError(fmt.Errorf("--payments and --rate cannot be negative, --callers is at least 1"))
+			}
+			cfg, err := a.settings(cmd)
+			if err != nil {
+				return err
+			}
+			return a.demo(cmd.Context(), cfg, f)
+		},
+	}
+	addListenFlags(cmd)
+	flags := cmd.Flags()
+	flags.BoolVar(&f.once, "once", false, "make a number of payments, settle, audit, and end")
+	flags.IntVar(&f.payments, "payments", 1000, "how many payments, with --once")
+	flags.Uint64Var(&f.seed, "seed", 42, "of everything that chance decides")
+	flags.Float64Var(&f.rate, "rate", 20, "payments a second, without --once; 0 makes none")
+	flags.BoolVar(&f.chaos, "chaos", false, "time-outs, duplicates, late answers, reversals, refunds and a dead adapter")
+	flags.IntVar(&f.callers, "callers", 64, "payments under way at once, with --once")
+	flags.DurationVar(&f.window, "window", 5*time.Minute, "how long a clearing window stays open, without --once")
+	return cmd
+}
+
+// demo starts the market and lets it run.
+func (a *app) demo(ctx context.Context, cfg config, f demoFlags) error {
+	data := cfg.Data
+	if data == "" {
+		dir, err := os.MkdirTemp("", "tongma-demo-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		data = dir
+	}
+	agent := newSimAgent()
+	// The simulated wallets break the rules on purpose: what NATS says of that is
+	// no news here.
+	quiet := slog.New(slog.DiscardHandler)
+	budget := shotBudget
+	if f.chaos {
+		budget = chaosBudget
+	}
+	n, err := newNode(ctx, nodeConfig{data: data, isoBudget: budget, isoListen: cfg.ISO8583Listen, httpListen: cfg.HTTPListen, natsListen: cfg.NATSListen, nextFree: true,
+		directory: schemes.Sandbox(), sandbox: true, agent: agent, logger: quiet})
+	if err != nil {
+		return err
+	}
+	defer n.Close()
+	sims, err := startSimulators(ctx, n, f.seed)
+	if err != nil {
+		return err
+	}
+	defer sims.stop()
+	t, err := startTraffic(ctx, n, sims, f.seed, f.chaos)
+	if err != nil {
+		return err
+	}
+	defer t.stop()
+	if f.once {
+		return a.demoOnce(ctx, n, sims, t, agent, f)
+	}
+	return a.demoLive(ctx, n, sims, t, agent, f, cfg.Data != "")
+}
+
+// demoReport is what `tongma demo --once --json` prints.
+type demoReport struct {
+	Payments  int                          `json:"payments"`
+	Approved  int                          `json:"approved"`
+	Declined  int                          `json:"declined"`
+	Unknown   int                          `json:"unknown"`
+	Reversed  int                          `json:"reversed"`
+	Windows   int                          `json:"windows"`
+	Gross     map[string]string            `json:"gross"`
+	Net       map[string]map[string]string `json:"net"`
+	NetSum    map[string]string            `json:"net_sum"`
+	Journal   demoJournal                  `json:"journal"`
+	Audit     string                       `json:"audit"`
+	Wallets   string                       `json:"wallets"` // do the wallets' own books agree?
+	Seed      uint64                       `json:"seed"`
+	PerSecond float64                      `json:"per_second"`
+	P50       float64                      `json:"p50_ms"`
+	P99       float64                      `json:"p99_ms"`
+}
+
+type demoJournal struct {
+	Entries  uint64 `json:"entries"`
+	Batches  uint64 `json:"batches"`
+	Verified bool   `json:"verified"`
+}
+
+// demoOnce pays, closes the window, nets, settles and audits.
+func (a *app) demoOnce(ctx context.Context, n *node, sims *simulators, t *traffic, agent *simAgent, f demoFlags) error {
+	bar := a.progress("payments", uint64(f.payments))
+	results, elapsed := t.burst(ctx, f, func(n int) { bar.at(uint64(n)) })
+	bar.end()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err := settleDown(ctx, n, 90*time.Second); err != nil {
+		return err
+	}
+	r := demoReport{Payments: f.payments, Seed: f.seed, Gross: map[string]string{}, Net: map[string]map[string]string{}, NetSum: map[string]string{}}
+	if err := r.count(ctx, n, results); err != nil {
+		return err
+	}
+	if err := r.settle(ctx, n, agent); err != nil {
+		return err
+	}
+	audit, err := clearing.Audit(ctx, n.store, clearing.AuditOptions{})
+	if err != nil {
+		return &exitError{code: exitBooks, err: err}
+	}
+	r.Audit, r.Journal = "ok", demoJournal{audit.Entries, audit.Batches, audit.OK}
+	if !audit.OK {
+		r.Audit = "failed"
+	}
+	bad, err := sims.disagreements(ctx)
+	if err != nil {
+		return err
+	}
+	if r.Wallets = "agree"; bad > 0 {
+		r.Wallets = fmt.Sprintf("%d disagree", bad)
+	}
+	took := make([]time.Duration, 0, len(results))
+	for _, x := range results {
+		took = append(took, x.took)
+	}
+	r.PerSecond, r.P50, r.P99 = float64(int(float64(f.payments)/elapsed.Seconds()*10))/10, quantile(took, 0.5), quantile(took, 0.99)
+	a.print(r, r.human)
+	if !r.balanced() {
+		return &exitError{code: exitBooks}
+	}
+	return nil
+}
+
+func (r *demoReport) balanced() bool {
+	for c, sum := range r.NetSum {
+		currency, _ := tongma.CurrencyByCode(c)
+		if sum != (tongma.Money{Currency: currency}).Decimal() {
+			return false
+		}
+	}
+	return r.Audit == "ok" && r.Journal.Verified && r.Unknown == 0 && r.Wallets == "agree" && r.Approved+r.Declined+r.Reversed == r.Payments
+}
+
+func (r *demoReport) human(w io.Writer) {
+	fmt.Fprintf(w, "payments   %d: %d approved, %d declined, %d reversed, %d unknown\n", r.Payments, r.Approved, r.Declined, r.Reversed, r.Unknown)
+	fmt.Fprintf(w, "speed      %.1f a second, p50 %.1f ms, p99 %.1f ms\n", r.PerSecond, r.P50, r.P99)
+	for _, c := range sortedKeys(r.Gross) {
+		fmt.Fprintf(w, "cleared    %s %s, net positions sum to %s\n", r.Gross[c], c, r.NetSum[c])
+	}
+	fmt.Fprintf(w, "windows    %d closed, netted and settled\n", r.Windows)
+	fmt.Fprintf(w, "journal    %d entries in %d batches, chain verified: %v\n", r.Journal.Entries, r.Journal.Batches, r.Journal.Verified)
+	fmt.Fprintf(w, "audit      %s; the wallets' own books: %s\n", r.Audit, r.Wallets)
+}
+
+// count reads in the books what became of each payment.
+func (r *demoReport) count(ctx context.Context, n *node, results []shotResult) error {
+	return n.engine.Ledger().Read(ctx, func(b *clearing.Book) {
+		for _, x := range results {
+			p, ok := b.Payment(x.payment)
+			if !ok {
+				p, ok = b.PaymentByKey(x.asker, x.key)
+			}
+			switch {
+			case !ok: // it never reached the books, and never will: nothing moved
+				r.Declined++
+			case !p.Final():
+				r.Unknown++
+			case p.Phase == clearing.KindPost:
+				r.Approved++
+			case p.Phase == clearing.KindReversed, p.Phase == clearing.KindTombstone:
+				r.Reversed++
+			default:
+				r.Declined++
+			}
+		}
+	})
+}
+
+// settle closes the open window, and settles every window that is not settled
+// yet. Its figures are those of the windows that it settled.
+func (r *demoReport) settle(ctx context.Context, n *node, agent *simAgent) error {
+	if _, err := n.engine.CloseWindow(ctx, 0); err != nil {
+		return err
+	}
+	var due []tongma.WindowID
+	if err := n.engine.Ledger().Read(ctx, func(b *clearing.Book) {
+		for _, s := range b.Sheets(0) {
+			if s.State == clearing.WindowClosed || s.State == clearing.WindowInstructed {
+				due = append(due, s.Window)
+			}
+		}
+	}); err != nil {
+		return err
+	}
+	gross, net, sum := map[tongma.Currency]int64{}, map[tongma.ParticipantID]map[tongma.Currency]int64{}, map[tongma.Currency]int64{}
+	for _, id := range due {
+		s, err := n.engine.SettleWindow(ctx, id, agent)
+		if err != nil {
+			return err
+		}
+		for _, t := range s.Totals {
+			gross[t.Currency] += t.Gross
+		}
+		for _, f := range s.Nets {
+			if net[f.Participant] == nil {
+				net[f.Participant] = map[tongma.Currency]int64{}
+			}
+			net[f.Participant][f.Currency] += f.Net
+			sum[f.Currency] += f.Net
+		}
+	}
+	r.Windows = len(due)
+	for c, minor := range gross {
+		r.Gross[c.Code()] = tongma.Money{Minor: minor, Currency: c}.Decimal()
+		r.NetSum[c.Code()] = tongma.Money{Minor: sum[c], Currency: c}.Decimal()
+	}
+	for p, figures := range net {
+		r.Net[string(p)] = map[string]string{}
+		for c, minor := range figures {
+			r.Net[string(p)][c.Code()] = tongma.Money{Minor: minor, Currency: c}.Decimal()
+		}
+	}
+	return nil
+}
+
+// burst makes f.payments payments, f.callers at once. In chaos one participant's
+// adapter dies on the way and comes back.
+func (t *traffic) burst(ctx context.Context, f demoFlags, progress func(int)) ([]shotResult, time.Duration) {
+	results := make([]shotResult, f.payments)
+	shots := make(chan int)
+	var wg sync.WaitGroup
+	start := time.Now()
+	for range min(f.callers, max(1, f.payments)) {
+		wg.Go(func() {
+			for i := range shots {
+				results[i] = t.fire(ctx, t.next())
+			}
+		})
+	}
+	for i := range f.payments {
+		if f.chaos && i == f.payments/3 {
+			wg.Go(func() { t.deadAdapter(ctx) })
+		}
+		select {
+		case shots <- i:
+			progress(i + 1)
+		case <-ctx.Done():
+			close(shots)
+			wg.Wait()
+			return results, time.Since(start)
+		}
+	}
+	close(shots)
+	wg.Wait()
+	return results, time.Since(start)
+}
+
+// deadAdapter crashes UnionPay's adapter for a while.
+func (t *traffic) deadAdapter(ctx context.Context) {
+	t.sims.kill("unionnet")
+	select {
+	case <-time.After(1500 * time.Millisecond):
+	case <-ctx.Done():
+	}
+	if err := t.sims.start(ctx, "unionnet"); err != nil {
+		t.node.cfg.logger.Error("the adapter does not come back", "err", err)
+	}
+}
+
+// settleDown waits until no payment is open any more.
+func settleDown(ctx context.Context, n *node, within time.Duration) error {
+	deadline := time.Now().Add(within)
+	for {
+		open := 0
+		if err := n.engine.Ledger().Read(ctx, func(b *clearing.Book) { open = b.Unfinished() }); err != nil {
+			return err
+		}
+		if open == 0 || time.Now().After(deadline) {
+			return nil
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// demoLive makes payments at a steady rate until it is interrupted, closing and
+// settling windows on the way.
+func (a *app) demoLive(ctx context.Context, n *node, sims *simulators, t *traffic, agent *simAgent, f demoFlags, kept bool) error {
+	a.banner(n, f, kept)
+	window := time.NewTicker(f.window)
+	defer window.Stop()
+	var tick <-chan time.Time
+	if f.rate > 0 {
+		ticker := time.NewTicker(time.Duration(float64(time.Second) / f.rate))
+		defer ticker.Stop()
+		tick = ticker.C
+	}
+	var wg sync.WaitGroup
+	room := make(chan struct{}, 512)
+	for {
+		select {
+		case <-tick:
+			select {
+			case room <- struct{}{}:
+				wg.Go(func() { t.fire(context.WithoutCancel(ctx), t.next()); <-room })
+			default: // the market is slower than the tills: those who wait are enough
+			}
+		case <-window.C:
+			a.turnWindow(ctx, n, agent)
+		case <-n.engine.Ledger().Stopped():
+			return &exitError{code: exitFault, err: fmt.Errorf("the journal has stopped: %w", n.engine.Ledger().Err())}
+		case <-ctx.Done():
+			a.say("\nstopping: waiting for what is under way")
+			wg.Wait()
+			return a.lastWords(n, sims)
+		}
+	}
+}
+
+func (a *app) turnWindow(ctx context.Context, n *node, agent *simAgent) {
+	s, err := n.engine.CloseWindow(ctx, 0)
+	if err == nil {
+		s, err = n.engine.SettleWindow(ctx, s.Window, agent)
+	}
+	if err != nil {
+		a.say("window not settled: %v", err)
+		return
+	}
+	v := switching.ViewWindow(s)
+	a.say("%s  %s closed and settled: %d payments, gross %v, moved %v", time.Now().Format("15:04:05"), v.Window, v.Payments, v.Gross, v.ToMove)
+}
+
+// lastWords shows how the books stand at the end.
+func (a *app) lastWords(n *node, sims *simulators) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if err := settleDown(ctx, n, 20*time.Second); err != nil {
+		return err
+	}
+	audit, err := clearing.Audit(ctx, n.store, clearing.AuditOptions{})
+	if err != nil {
+		return &exitError{code: exitBooks, err: err}
+	}
+	bad, err := sims.disagreements(ctx)
+	if err != nil {
+		return err
+	}
+	a.print(audit, func(w io.Writer) {
+		p := audit.Payments
+		fmt.Fprintf(w, "payments   %d approved, %d declined, %d reversed, %d open\n", p.Posted, p.Refused+p.Voided, p.Reversed+p.Tombstones, p.Held+p.Pending+p.Reversing)
+		fmt.Fprintf(w, "journal    %d entries in %d batches; audit ok: %v; movements on which a wallet disagrees: %d\n", audit.Entries, audit.Batches, audit.OK, bad)
+	})
+	if !audit.OK || bad > 0 {
+		return &exitError{code: exitBooks}
+	}
+	return nil
+}
+
+// banner says what is running, and what to type next.
+func (a *app) banner(n *node, f demoFlags, kept bool) {
+	where := "in " + n.cfg.data + ", kept"
+	if !kept {
+		where = "in a temporary folder, gone on exit (keep it with --data DIR)"
+	}
+	a.say("tongma %s · SANDBOX, not for production · everything in this process, data %s\n", buildVersion(), where)
+	a.say("  console     http://%s\n  HTTP API    http://%s/v1     OpenAPI at /v1/openapi.json", n.httpAddr, n.httpAddr)
+	a.say("  NATS        %s     keys in %s/creds\n  ISO 8583    %s           DE32 %s\n", n.natsURL, n.cfg.data, n.isoAddr, sandboxDE32)
+	ids := ""
+	for _, s := range n.registry.Current().Schemes() {
+		ids += " " + string(s.ID)
+	}
+	a.say("  schemes    %s (simulated)\n  traffic     %g payments a second, seed %d; a window closes every %s\n", ids, f.rate, f.seed, f.window)
+	a.say("Next:  tongma sandbox codes\n       tongma position ls --data %s\n       tongma window ls --data %s\n       tongma code parse CODE\nCtrl-C stops and shows the books.\n", n.cfg.data, n.cfg.data)
+}
