@@ -251,7 +251,11 @@ func (a *app) fail(err error) {
 	if strings.HasPrefix(doc.Type, tongma.ProblemType) || (own != nil && own.money != "") {
 		field(a.err, "Money", moneyText(doc.Outcome))
 	}
-	field(a.err, "Why", rest)
+	name := "Why"
+	if reason == "" {
+		name = ""
+	}
+	field(a.err, name, rest)
 	for i, s := range doc.Next {
 		name := "Do"
 		if i > 0 {
