@@ -123,7 +123,10 @@ func ParseBatch(data []byte) (Batch, error) {
 	if count > MaxEntries {
 		return b, fmt.Errorf("journal: batch at offset 6: %d entries, at most %d", count, MaxEntries)
 	}
-	return b, b.parseEntries(data, count)
+	if err := b.parseEntries(data, count); err != nil {
+		return Batch{}, err
+	}
+	return b, nil
 }
 
 func (b *Batch) parseEntries(data []byte, count int) error {

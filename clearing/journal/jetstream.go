@@ -18,7 +18,7 @@ type JetStreamConfig struct {
 	Subject        string        // the one subject it takes, which nothing else subscribes to
 	Replicas       int           // 1 if zero; 3 on a cluster
 	MaxBytes       int64         // when full, it takes no more and drops nothing; zero: as long as there is disk
-	PublishTimeout time.Duration // how long one publish may take; if zero 2 s, or 12 s when replicated: longer than an election
+	PublishTimeout time.Duration // how long to wait for one answer, 2 s if zero; an election takes longer, and is waited out by asking again
 }
 
 const (
@@ -47,9 +47,6 @@ func OpenJetStream(ctx context.Context, nc *nats.Conn, cfg JetStreamConfig) (*Je
 	cfg.Replicas = max(cfg.Replicas, 1)
 	if cfg.PublishTimeout == 0 {
 		cfg.PublishTimeout = 2 * time.Second
-		if cfg.Replicas > 1 {
-			cfg.PublishTimeout = 12 * time.Second
-		}
 	}
 	js, err := jetstream.New(nc)
 	if err != nil {

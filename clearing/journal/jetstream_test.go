@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -217,38 +219,64 @@ func TestFullStreamStopsAndLosesNothing(t *testing.T) {
 	holds(t, j, kept...)
 }
 
+// restart starts the server of dir anew where it was, after a while.
+func restart(t *testing.T, dir, address string) {
+	t.Helper()
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(300 * time.Millisecond)
+	s, err := server.NewServer(&server.Options{
+		Host: host, Port: number, NoSigs: true, NoLog: true,
+		JetStream: true, StoreDir: dir, SyncAlways: true, MaxPayload: 1 << 20, NoSystemAccount: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() { stopServer(s) })
+}
+
+// The server goes away before a commit and comes back: the doubt is settled, and
+// who follows the stream goes on following.
 func TestServerThatGoesAwayLeavesDoubtThatIsSettled(t *testing.T) {
 	dir := t.TempDir()
 	s := serve(t, dir)
-	port := s.Addr().String()
-	nc, err := nats.Connect("nats://"+port, nats.ReconnectBufSize(-1), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
+	address := s.Addr().String()
+	nc, err := nats.Connect("nats://"+address, nats.ReconnectBufSize(-1), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	l, _ := writer(t, openJetStream(t, nc))
+	store := openJetStream(t, nc)
+	l, _ := writer(t, store)
 	commit(t, l, "a")
-	stopServer(s)
-	again := make(chan struct{})
-	go func() {
-		defer close(again)
-		time.Sleep(300 * time.Millisecond)
-		var host string
-		var number int
-		fmt.Sscanf(strings.Replace(port, ":", " ", 1), "%s %d", &host, &number)
-		s, err := server.NewServer(&server.Options{Host: host, Port: number, NoSigs: true, NoLog: true, JetStream: true, StoreDir: dir, SyncAlways: true, MaxPayload: 1 << 20, NoSystemAccount: true})
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		s.Start()
-		t.Cleanup(func() { stopServer(s) })
-	}()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	follower, k := open(t, store)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	if err := l.Commit(ctx, [][]byte{[]byte("b")}, 1, 1); err != nil {
+	following, ended := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- follower.Follow(following) }()
+
+	stopServer(s)
+	committed := make(chan error, 1)
+	go func() { committed <- l.Commit(ctx, [][]byte{[]byte("b")}, 1, 1) }()
+	restart(t, dir, address)
+	if err := <-committed; err != nil {
 		t.Fatal(err)
 	}
-	<-again
-	holds(t, openJetStream(t, nc), "a", "b")
+	commit(t, l, "c")
+	holds(t, store, "a", "b", "c")
+	for follower.Position() != l.Position() && ctx.Err() == nil {
+		time.Sleep(10 * time.Millisecond)
+	}
+	ended()
+	if err := <-done; !errors.Is(err, context.Canceled) || fmt.Sprint(k.entries) != "[a b c]" {
+		t.Fatalf("followed %v: %v", k.entries, err)
+	}
 }

@@ -56,7 +56,13 @@ func TestEmbeddedServerCarriesTheJournal(t *testing.T) {
 			t.Fatalf("epoch %d, next entry %d", l.Epoch(), l.Next())
 		}
 		nc.Close()
+		if err := s.Err(); err != nil {
+			t.Fatal(err)
+		}
 		s.Shutdown()
+		if s.Err() == nil {
+			t.Fatal("a server that has stopped looks well")
+		}
 	}
 }
 

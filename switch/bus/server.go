@@ -146,6 +146,18 @@ func (s *Server) URL() string {
 	return s.srv.ClientURL()
 }
 
+// Err returns why the server can no longer be relied on, or nil. A stream whose
+// disk fails is not seen here: its commits end in doubt.
+func (s *Server) Err() error {
+	if err := s.failure(); err != nil {
+		return err
+	}
+	if !s.srv.Running() || !s.srv.JetStreamEnabled() {
+		return errors.New("bus: the server has stopped storing")
+	}
+	return nil
+}
+
 // UpdateParticipants lets in those given from now on, and nobody else: whoever
 // is gone is disconnected, and whoever has other rights has them at once. Other
 // connections go on, and nothing of the journal is touched. On an error all is as
