@@ -117,25 +117,48 @@ func BenchmarkClient(b *testing.B) {
 	}
 }
 
-// BenchmarkLibraryRequest is the same trip with the client library's own request
-// and no parsing on the answerer's side: what the mux is measured against.
+// BenchmarkLibraryRequest is BenchmarkAdapter with the client library's own
+// request on the asker's side: what the mux is measured against.
 func BenchmarkLibraryRequest(b *testing.B) {
 	for _, link := range links {
 		b.Run(link.name+"/askers=64", func(b *testing.B) {
 			asker, answerer := link.dial(b)
-			approved := tongma.Answer{Payment: payment(1), Outcome: tongma.Approved, Amount: yuan(1250)}
-			reply := approved.AppendJSON(nil)
-			if _, err := answerer.Subscribe("bench", func(m *nats.Msg) { _ = m.Respond(reply) }); err != nil {
-				b.Fatal(err)
-			}
-			_ = answerer.Flush()
+			serve(b, answerer, native.ServiceConfig{}, yes{})
+			subject := tongma.AdapterSubject("wallet", tongma.OpAuthorise)
 			roundTrips(b, 64, func(ctx context.Context, n uint64) error {
 				r := exampleRequest(n)
-				m := &nats.Msg{Subject: "bench", Data: r.AppendJSON(nil), Header: nats.Header{tongma.HeaderKey: {r.Payment.String()}}}
+				m := &nats.Msg{Subject: subject, Data: r.AppendJSON(nil), Header: nats.Header{tongma.HeaderKey: {r.Payment.String()}}}
 				reply, err := asker.RequestMsgWithContext(ctx, m)
 				if err == nil {
 					_, err = tongma.ParseAnswer(reply.Data)
 				}
+				return err
+			})
+		})
+	}
+}
+
+// BenchmarkDedupe is BenchmarkAdapter with a wallet that remembers.
+func BenchmarkDedupe(b *testing.B) {
+	stores := map[string]func(testing.TB) native.Store{
+		"memory": func(testing.TB) native.Store { return native.NewMemoryStore(0, nil) },
+		"file": func(t testing.TB) native.Store {
+			s, err := native.OpenFileStore(t.TempDir(), 0, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = s.Close() })
+			return s
+		},
+	}
+	for _, name := range []string{"memory", "file"} {
+		b.Run(name+"/askers=64", func(b *testing.B) {
+			store := stores[name](b)
+			asker, answerer := links[0].dial(b)
+			serve(b, answerer, native.ServiceConfig{}, native.Dedupe(yes{}, store))
+			a := adapterFor(b, asker, native.AdapterOptions{})
+			roundTrips(b, 64, func(ctx context.Context, n uint64) error {
+				_, err := a.Authorise(ctx, exampleRequest(n))
 				return err
 			})
 		})

@@ -224,7 +224,7 @@ func (s *FileStore) read(name string, last bool) error {
 		}
 		key, record, gone, bad := parseLine(line)
 		if bad != nil {
-			if _, more := in.Peek(1); last && more != nil {
+			if last && line[len(line)-1] != '\n' {
 				return truncate(path, offset)
 			}
 			return fmt.Errorf("native: %s at byte %d: %w", name, offset, bad)

@@ -395,9 +395,9 @@ func (w *Wallet) giveBack(p *payment) error {
 // Consult says whether a code is of a style that this wallet makes.
 func (w *Wallet) Consult(_ context.Context, r tongma.Request) (tongma.Answer, error) {
 	if OutcomeOf(r.Code) == None && w.cfg.Default == None {
-		return tongma.Answer{Outcome: tongma.Declined, Reason: tongma.IssuerCodeInvalid}, nil
+		return named(&r, tongma.Answer{Outcome: tongma.Declined, Status: tongma.Refused, Reason: tongma.IssuerCodeInvalid}), nil
 	}
-	return tongma.Answer{Outcome: tongma.Approved}, nil
+	return named(&r, tongma.Answer{Outcome: tongma.Approved, Status: tongma.Paid}), nil
 }
 
 // about returns the payment that an inquiry or a reversal is about.
