@@ -51,7 +51,7 @@ type Config struct {
 	Logger      *slog.Logger              // nil: discard
 	Version     string
 	Sandbox     bool           // play money: a browser on this machine needs no token, and /metrics is open
-	Ready       func() []Check // further checks for /readyz; nil: none
+	Ready       func() []Check // further checks for /readyz, cheap, since anybody may ask; nil: none
 	MaxInFlight int            // questions about money at once; default 4,096
 }
 
@@ -65,6 +65,7 @@ type API struct {
 	session *session // nil outside of a sandbox
 	metrics http.Handler
 	openapi []byte
+	counts  *prometheus.CounterVec
 	flying  atomic.Int64 // questions about money that are being answered
 }
 
@@ -103,7 +104,8 @@ func New(cfg Config) (*API, error) {
 // gather puts the API's own figures beside those it was given.
 func (a *API) gather() error {
 	own := prometheus.NewRegistry()
-	if err := own.Register(newCollector(a.cfg.Engine, a.cfg.Version)); err != nil {
+	a.counts = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tongma_http_requests_total", Help: "Requests over HTTP, by operation of the API and status."}, []string{"operation", "status"})
+	if err := errors.Join(own.Register(a.counts), own.Register(newCollector(a.cfg.Engine, a.cfg.Version))); err != nil {
 		return fmt.Errorf("api: %w", err)
 	}
 	all := prometheus.Gatherers{own}
@@ -224,7 +226,24 @@ type call struct {
 	operator bool
 }
 
-func (a *API) run(w http.ResponseWriter, r *http.Request, op operation) {
+// counted remembers the status of an answer.
+type counted struct {
+	http.ResponseWriter
+	status int
+}
+
+// Unwrap lets http.ResponseController through to the connection.
+func (c *counted) Unwrap() http.ResponseWriter { return c.ResponseWriter }
+
+// WriteHeader implements http.ResponseWriter.
+func (c *counted) WriteHeader(status int) {
+	c.status = status
+	c.ResponseWriter.WriteHeader(status)
+}
+
+func (a *API) run(plain http.ResponseWriter, r *http.Request, op operation) {
+	w := &counted{plain, http.StatusOK}
+	defer func() { a.counts.WithLabelValues(op.OperationID, strconv.Itoa(w.status)).Inc() }()
 	ctx := propagation.TraceContext{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
 	c := &call{API: a, w: w, r: r.WithContext(ctx)}
 	err := c.identify(op.access)
@@ -369,7 +388,7 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 func (a *API) failAs(w http.ResponseWriter, r *http.Request, status int, err error) {
 	p := tongma.ProblemOf(err)
 	p.Status = status
-	if status >= 500 {
+	if status == http.StatusInternalServerError { // the others are many when they come, and are counted
 		a.cfg.Logger.Error("http", "method", r.Method, "path", r.URL.Path, "reason", p.Reason, "err", err)
 	}
 	h := w.Header()

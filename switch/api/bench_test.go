@@ -10,8 +10,11 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing"
@@ -35,7 +38,10 @@ schemes:
 `
 
 // scheme approves, unless the amount says otherwise.
-type scheme struct{ wait time.Duration }
+type scheme struct {
+	wait  time.Duration
+	trace atomic.Value // id of the trace that the latest question came with
+}
 
 const (
 	minorDeclined = 4001 // no funds
@@ -45,6 +51,7 @@ const (
 )
 
 func (s *scheme) first(ctx context.Context, r tongma.Request) (tongma.Answer, error) {
+	s.trace.Store(trace.SpanContextFromContext(ctx).TraceID().String())
 	switch r.Amount.Minor {
 	case minorDeclined:
 		return tongma.Answer{Outcome: tongma.Declined, Reason: tongma.InsufficientFunds}, nil

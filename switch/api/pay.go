@@ -241,6 +241,5 @@ func (c *call) payment() error {
 	if err != nil {
 		return unread(err)
 	}
-	c.w.Header().Set("Cache-Control", "no-store")
 	return c.raw(http.StatusOK, jsonType, a.AppendJSON(nil))
 }

@@ -4,7 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -248,6 +252,41 @@ func TestAPaymentMayTakeLongerThanTheServerAllowsForOthers(t *testing.T) {
 	if a := b.answer(b.pay("k1", 1, minorSlow), 200); a.Outcome != tongma.Approved {
 		t.Fatalf("%+v", a)
 	}
+}
+
+func TestTheTraceOfTheAskerReachesTheScheme(t *testing.T) {
+	b := newBench(t)
+	const id = "4bf92f3577b34da6a3ce929d0e0e4736"
+	b.answer(b.pay("k1", 1, 100, "Traceparent", "00-"+id+"-00f067aa0ba902b7-01"), 200)
+	if got := b.scheme.trace.Load(); got != id {
+		t.Fatalf("trace %v", got)
+	}
+}
+
+// BenchmarkPay is a payment over HTTP on loopback, with a journal in memory and a
+// scheme that answers at once: what the door and the engine themselves take.
+func BenchmarkPay(bench *testing.B) {
+	b := newBench(bench)
+	b.client.Transport = &http.Transport{MaxIdleConnsPerHost: 64}
+	var serial atomic.Int64
+	bench.ReportAllocs()
+	bench.SetParallelism(16)
+	bench.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			n := serial.Add(1)
+			r, _ := http.NewRequest("POST", b.url+"/v1/payments", strings.NewReader(payBody(int(n), 1)))
+			r.Header.Set("Authorization", "Bearer tok-acq")
+			r.Header.Set("Content-Type", jsonType)
+			r.Header.Set(tongma.HeaderKey, strconv.FormatInt(n, 10))
+			answer, err := b.client.Do(r)
+			if err != nil || answer.StatusCode != 200 {
+				bench.Error(err, answer)
+				return
+			}
+			_, _ = io.Copy(io.Discard, answer.Body)
+			answer.Body.Close()
+		}
+	})
 }
 
 // The document's shapes are written by hand beside package tongma's own.

@@ -249,7 +249,8 @@ func TestFiguresAreReadFromTheBooksAtEachScrape(t *testing.T) {
 	b.refused(b.ask("acq", "GET", "/metrics", ""), 403, tongma.NotPermittedHere)
 	text := string(b.ask("operator", "GET", "/metrics", "").body)
 	for _, line := range []string{`tongma_position_ratio{currency="CNY",participant="wallet"} 0.6503`, "tongma_unknown_outcomes 1", `tongma_net_sum_nonzero{currency="CNY"} 0`,
-		`tongma_window_state{state="open"} 1`, `tongma_build_info{goversion=`, "tongma_ledger_up 1", "tongma_test_total 0"} {
+		`tongma_window_state{state="open"} 1`, `tongma_build_info{goversion=`, "tongma_ledger_up 1", "tongma_test_total 0",
+		`tongma_http_requests_total{operation="pay",status="202"} 1`, `tongma_http_requests_total{operation="metrics",status="403"} 1`} {
 		if !strings.Contains(text, line) {
 			t.Errorf("no %s in\n%s", line, text)
 		}
@@ -317,6 +318,13 @@ func TestOutsideOfASandboxThePageGivesNothingAway(t *testing.T) {
 	page := b.ask("", "GET", "/", "")
 	if page.status != 200 || page.header.Get("Set-Cookie") != "" || strings.Contains(string(page.body), "/*script*/") {
 		t.Fatalf("%d %v", page.status, page.header)
+	}
+	for _, tag := range []string{"style", "script"} {
+		_, rest, _ := strings.Cut(string(page.body), "<"+tag+">")
+		text, _, _ := strings.Cut(rest, "</"+tag+">")
+		if len(text) < 100 || !strings.Contains(page.header.Get("Content-Security-Policy"), tag+"-src "+hashSource(text)) {
+			t.Errorf("the policy does not let the page's own %s run", tag)
+		}
 	}
 	for _, part := range []string{"http://", "https://", "innerHTML", "eval("} {
 		if strings.Contains(string(page.body), part) {
