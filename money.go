@@ -5,6 +5,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/shopspring/decimal"
 )
 
 // Money is an amount in whole minor units together with its currency. The two
@@ -81,30 +83,38 @@ func (m Money) Decimal() string {
 // String returns the amount as people write it: "12.50 CNY".
 func (m Money) String() string { return m.Decimal() + " " + m.Currency.Code() }
 
-// ParseMoney reads a decimal amount of major units, such as "12.5", "98." or
-// "1250". Digits and at most one point are allowed: no sign, no thousands
-// separator, no exponent. More decimals than the currency has are refused even
-// if they are zeros that could be dropped only by guessing; trailing zeros
-// beyond the minor unit are accepted since they change nothing.
-func ParseMoney(s string, c Currency) (Money, error) {
+// Major returns the amount in major units, for rates and fees.
+func (m Money) Major() decimal.Decimal {
+	return decimal.New(m.Minor, -int32(m.Currency.MinorUnits()))
+}
+
+// MoneyOf turns an amount of major units into money. It does not round: more
+// decimals than the currency has are refused, unless they are zeros.
+func MoneyOf(major decimal.Decimal, c Currency) (Money, error) {
 	if !c.Valid() {
-		return Money{}, &Error{Op: "money.Parse", Reason: CurrencyUnknown}
+		return Money{}, &Error{Op: "money", Reason: CurrencyUnknown}
 	}
-	whole, frac, _ := strings.Cut(s, ".")
-	if whole == "" || len(s) > 20 {
-		return Money{}, &Error{Op: "money.Parse", Reason: AmountInvalid, Detail: "not a decimal amount"}
+	minor := major.Shift(int32(c.MinorUnits()))
+	if !minor.IsInteger() {
+		return Money{}, &Error{Op: "money", Reason: AmountDecimals, Detail: fmt.Sprintf("%s has %d decimals", c.Code(), c.MinorUnits())}
 	}
-	digits := c.MinorUnits()
-	for len(frac) > digits && frac[len(frac)-1] == '0' {
-		frac = frac[:len(frac)-1]
+	if !minor.BigInt().IsInt64() {
+		return Money{}, &Error{Op: "money", Reason: AmountInvalid, Detail: "too large"}
 	}
-	if len(frac) > digits {
-		return Money{}, &Error{Op: "money.Parse", Reason: AmountDecimals,
-			Detail: fmt.Sprintf("%d decimals, %s has %d", len(frac), c.Code(), digits)}
+	return Money{minor.IntPart(), c}, nil
+}
+
+// ParseMoney reads a decimal amount of major units as EMVCo MPM 54 writes it:
+// "12.5", "98." or "1250". Digits and at most one point are allowed: no sign, no
+// thousands separator, no exponent.
+func ParseMoney(s string, c Currency) (Money, error) {
+	plain := len(s) > 0 && len(s) <= 20 && s[0] != '.' && strings.Count(s, ".") <= 1
+	for i := range len(s) {
+		plain = plain && (s[i] == '.' || (s[i] >= '0' && s[i] <= '9'))
 	}
-	n, err := strconv.ParseUint(whole+frac+strings.Repeat("0", digits-len(frac)), 10, 63)
-	if err != nil {
-		return Money{}, &Error{Op: "money.Parse", Reason: AmountInvalid, Detail: "not a decimal amount"}
+	major, err := decimal.NewFromString(strings.TrimSuffix(s, "."))
+	if !plain || err != nil {
+		return Money{}, &Error{Op: "money", Reason: AmountInvalid, Detail: "not a decimal amount"}
 	}
-	return Money{int64(n), c}, nil
+	return MoneyOf(major, c)
 }

@@ -14,15 +14,35 @@ type objectReader struct {
 	b    []byte
 	i    int
 	op   string
-	path string
+	at   string // path of the object that is being read
+	name string // of the member that is being read
 	err  *Error
 }
 
-const maxNesting = 16
+// memberNames are the names of all members that are known anywhere, so that
+// reading one allocates nothing.
+var memberNames = func() map[string]string {
+	names := map[string]string{}
+	for _, n := range []string{"key", "payment", "original", "of_key", "scheme", "acquirer", "issuer", "code", "amount", "merchant", "order", "reason", "budget_ms",
+		"attempt", "minor", "currency", "id", "name", "city", "country", "mcc", "terminal", "outcome", "status", "reason_name", "title", "money",
+		"scheme_ref", "approval", "at", "window", "entry", "after_ms", "detail"} {
+		names[n] = n
+	}
+	return names
+}()
+
+const (
+	maxNesting = 16
+	maxMembers = 64
+)
 
 func (s *objectReader) fail(reason Reason, detail string) {
 	if s.err == nil {
-		s.err = &Error{Op: s.op, Reason: reason, Field: s.path, Offset: s.i, Detail: detail}
+		path := s.at
+		if s.name != "" {
+			path += "/" + s.name
+		}
+		s.err = &Error{Op: s.op, Reason: reason, Field: path, Offset: s.i, Detail: detail}
 	}
 }
 
@@ -30,7 +50,7 @@ func (s *objectReader) fail(reason Reason, detail string) {
 func (s *objectReader) end() error {
 	s.space()
 	if s.err == nil && s.i < len(s.b) {
-		s.path = ""
+		s.at, s.name = "", ""
 		s.fail(MessageMalformed, "something follows the value")
 	}
 	if s.err != nil {
@@ -71,25 +91,24 @@ func (s *objectReader) object(at string, member func(name string)) {
 	if s.err != nil || s.take('}') {
 		return
 	}
-	seen := make([]string, 0, 24)
-	for s.err == nil {
-		s.path = at
-		name := s.text()
-		s.path = at + "/" + name
-		for _, earlier := range seen {
+	var seen [maxMembers]string
+	for n := 0; s.err == nil; n++ {
+		s.at, s.name = at, ""
+		name := s.memberName()
+		s.name = name
+		for _, earlier := range seen[:n] {
 			if earlier == name {
 				s.fail(MessageMalformed, "given twice")
 			}
 		}
-		if seen = append(seen, name); len(seen) > 64 {
-			s.fail(MessageMalformed, "too many members")
-		}
-		s.want(':')
-		if s.err != nil {
+		if s.want(':'); s.err != nil {
 			return
 		}
 		member(name)
 		if s.take(',') {
+			if seen[n] = name; n == maxMembers-1 {
+				s.fail(MessageMalformed, "too many members")
+			}
 			continue
 		}
 		s.want('}')
@@ -97,28 +116,46 @@ func (s *objectReader) object(at string, member func(name string)) {
 	}
 }
 
+// memberName reads the name of a member.
+func (s *objectReader) memberName() string {
+	body, plain := s.raw()
+	if name, ok := memberNames[string(body)]; ok {
+		return name
+	}
+	if plain {
+		return string(body)
+	}
+	return s.unquote(s.i - len(body) - 1)
+}
+
 // text reads a string.
 func (s *objectReader) text() string {
+	body, plain := s.raw()
+	if plain || s.err != nil {
+		return string(body)
+	}
+	return s.unquote(s.i - len(body) - 1)
+}
+
+// raw reads a string as it stands between its quotes; plain tells that this is
+// what it says.
+func (s *objectReader) raw() (body []byte, plain bool) {
 	if s.want('"'); s.err != nil {
-		return ""
+		return nil, true
 	}
 	start := s.i
-	plain := true
+	plain = true
 	for s.i < len(s.b) {
 		switch c := s.b[s.i]; {
 		case c == '"':
-			body := s.b[start:s.i]
 			s.i++
-			if plain {
-				return string(body)
-			}
-			return s.unquote(start)
+			return s.b[start : s.i-1], plain
 		case c == '\\':
 			plain = false
 			s.i++
 		case c < 0x20:
 			s.fail(MessageMalformed, "control character in a string")
-			return ""
+			return nil, true
 		case c >= utf8.RuneSelf:
 			plain = false
 		}
@@ -126,7 +163,7 @@ func (s *objectReader) text() string {
 	}
 	s.i = min(s.i, len(s.b))
 	s.fail(MessageMalformed, "string does not end")
-	return ""
+	return nil, true
 }
 
 func (s *objectReader) unquote(start int) string {
@@ -201,15 +238,16 @@ func (s *objectReader) instant() int64 {
 
 func (s *objectReader) money() Money {
 	var m Money
-	at := s.path
+	at, name := s.at, s.name
 	hasMinor, hasCurrency := false, false
-	s.object(at, func(name string) {
+	s.object(at+"/"+name, func(name string) {
 		switch name {
 		case "minor":
 			m.Minor, hasMinor = s.integer(-1<<62, 1<<62), true
 		case "currency":
+			body, _ := s.raw()
 			var ok bool
-			if m.Currency, ok = CurrencyByCode(s.text()); !ok {
+			if m.Currency, ok = currencyByCode[string(body)]; !ok {
 				s.fail(CurrencyUnknown, "")
 			}
 			hasCurrency = true
@@ -217,7 +255,7 @@ func (s *objectReader) money() Money {
 			s.fail(FieldUnknown, "")
 		}
 	})
-	if s.path = at; !hasMinor || !hasCurrency {
+	if s.at, s.name = at, name; !hasMinor || !hasCurrency {
 		s.fail(FieldMissing, "want minor and currency")
 	}
 	return m
@@ -225,7 +263,7 @@ func (s *objectReader) money() Money {
 
 func (s *objectReader) merchant() Merchant {
 	var m Merchant
-	s.object(s.path, func(name string) {
+	s.object(s.at+"/"+s.name, func(name string) {
 		switch name {
 		case "id":
 			m.ID = s.text()

@@ -256,7 +256,7 @@ func (t *traffic) once(ctx context.Context, s shot) (r shotResult) {
 	if t.chaos {
 		budget = chaosBudget
 	}
-	ctx, cancel := context.WithTimeout(ctx, budget+5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, budget+time.Second)
 	defer cancel()
 	req := tongma.Request{Key: s.key, Code: s.code, Amount: s.amount, Budget: budget,
 		Merchant: tongma.Merchant{ID: "898100012340001", Name: "SHANGHAI NOODLE HOUSE", City: "SHANGHAI", Country: "CN", MCC: "5812", Terminal: "T0000001"}}
