@@ -93,6 +93,21 @@ func (b *Book) number(name string) uint16 {
 	return n
 }
 
+// hasRoom tells whether every name in e has a number, or can be given one: a
+// number that wraps round would be another participant's.
+func (b *Book) hasRoom(e *Entry) bool {
+	names := [...]string{string(e.Asker), string(e.Debtor), string(e.Creditor), string(e.Scheme)}
+	if len(b.names)+len(names) <= math.MaxUint16+1 {
+		return true
+	}
+	for _, name := range names {
+		if _, known := b.numbers[name]; !known {
+			return false
+		}
+	}
+	return true
+}
+
 func (b *Book) account(participant uint16, c tongma.Currency) *account {
 	k := accountKey{participant, c}
 	a := b.accounts[k]
@@ -135,6 +150,9 @@ func (b *Book) Propose(e *Entry, now int64) Verdict {
 	e.Number, e.Time = b.next, max(now, b.clock)
 	if !e.fits() {
 		return Verdict{Reason: tongma.FieldInvalid}
+	}
+	if !b.hasRoom(e) {
+		return Verdict{Reason: tongma.PositionOverflow}
 	}
 	switch e.Kind {
 	case KindHold, KindRefuse, KindTombstone:

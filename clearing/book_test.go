@@ -1,6 +1,7 @@
 package clearing
 
 import (
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -155,5 +156,36 @@ func TestCodesAreForgottenAfterTwoDays(t *testing.T) {
 	k.must(t, again)
 	if r := audited(k.written); !r.OK {
 		t.Errorf("audit: %+v", r.Findings)
+	}
+}
+
+// TestNamesNeverWrapRound: with more names than numbers, a stranger is refused
+// rather than taken for somebody else; those who are known go on.
+func TestNamesNeverWrapRound(t *testing.T) {
+	k := newKeeper()
+	k.must(t, Entry{Kind: KindOpen})
+	k.must(t, capOf("bank-a", 1000))
+	known := hold(1, "bank-a", "shop-b", 1)
+	known.Scheme = "pay"
+	k.must(t, known)
+	for n := range 1 << 16 {
+		suspend := Entry{Kind: KindSuspend, Debtor: tongma.ParticipantID(fmt.Sprintf("p-%d", n))}
+		if v := k.book.Propose(&suspend, k.now); !v.Write {
+			if v.Reason != tongma.PositionOverflow {
+				t.Fatalf("%d: %s", n, v.Reason)
+			}
+			break
+		}
+		if err := k.book.Apply(&suspend); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(k.book.names) != len(k.book.numbers) || len(k.book.names) > 1<<16 {
+		t.Fatalf("%d names, %d numbers", len(k.book.names), len(k.book.numbers))
+	}
+	again := hold(2, "bank-a", "shop-b", 1)
+	again.Scheme = "pay"
+	if v := k.book.Propose(&again, k.now); !v.Write || v.Reason != tongma.NoReason {
+		t.Errorf("known names: %s", v.Reason)
 	}
 }

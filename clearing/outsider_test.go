@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -142,5 +144,24 @@ func TestAnOutsiderRecomputesEverything(t *testing.T) {
 	}
 	if r.named[1] == "" {
 		t.Error("nothing was instructed")
+	}
+}
+
+// TestTheDocumentNamesEveryField: docs/journal.md is what an outsider has.
+func TestTheDocumentNamesEveryField(t *testing.T) {
+	text, err := os.ReadFile("../docs/journal.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for f := range reflect.TypeFor[Line]().Fields() {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if !strings.Contains(string(text), "`"+name+"`") {
+			t.Errorf("the field %s is not in docs/journal.md", name)
+		}
+	}
+	for kind, name := range kindNames {
+		if !strings.Contains(string(text), "`"+name+"`") {
+			t.Errorf("kind %d, %s, is not in docs/journal.md", kind, name)
+		}
 	}
 }
