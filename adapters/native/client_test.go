@@ -282,8 +282,18 @@ func TestServeSwitchStops(t *testing.T) {
 // Events are replayed from where the participant left off, then followed, in
 // order and whole.
 func TestEvents(t *testing.T) {
-	s := startServer(t, t.TempDir())
-	nc := dial(t, s)
+	// The participant may do what README.md lists, and no more.
+	mine := server.Permissions{
+		Publish: &server.SubjectPermission{Allow: []string{
+			"tm.v1.acq.*", "$JS.API.STREAM.INFO.EVT_acq", "$JS.API.CONSUMER.CREATE.EVT_acq.>", "$JS.API.CONSUMER.INFO.EVT_acq.>",
+			"$JS.API.CONSUMER.DELETE.EVT_acq.>", "$JS.API.CONSUMER.MSG.NEXT.EVT_acq.>",
+		}},
+		Subscribe: &server.SubjectPermission{Allow: []string{tongma.InboxPrefix("acq") + ".>"}},
+	}
+	s := startServerWith(t, &server.Options{JetStream: true, StoreDir: t.TempDir(), Users: []*server.User{
+		{Username: "switch", Password: "s"}, {Username: "acq", Password: "a", Permissions: &mine},
+	}})
+	nc := dial(t, s, nats.UserInfo("switch", "s"))
 	js, err := jetstream.New(nc)
 	if err != nil {
 		t.Fatal(err)
@@ -304,7 +314,7 @@ func TestEvents(t *testing.T) {
 	for n := range uint64(3) {
 		publish(n + 1)
 	}
-	c := clientOf(t, dial(t, s), "acq")
+	c := clientOf(t, dial(t, s, nats.UserInfo("acq", "a"), nats.CustomInboxPrefix(tongma.InboxPrefix("acq"))), "acq")
 	enough := errors.New("enough")
 	next := uint64(2)
 	err = c.Events(t.Context(), 2, func(e native.Event) error {
@@ -339,7 +349,7 @@ func TestDialWithSeed(t *testing.T) {
 	}
 	public, _ := user.PublicKey()
 	seed, _ := user.Seed()
-	opts := &server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true}
+	opts := &server.Options{}
 	opts.Nkeys = []*server.NkeyUser{{Nkey: public, Permissions: &server.Permissions{
 		Publish:   &server.SubjectPermission{Allow: []string{"tm.v1.acq.*"}},
 		Subscribe: &server.SubjectPermission{Allow: []string{tongma.InboxPrefix("acq") + ".>"}},
@@ -347,15 +357,7 @@ func TestDialWithSeed(t *testing.T) {
 	admin, _ := nkeys.CreateUser()
 	adminPublic, _ := admin.PublicKey()
 	opts.Nkeys = append(opts.Nkeys, &server.NkeyUser{Nkey: adminPublic})
-	s, err := server.NewServer(opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("server does not start")
-	}
+	s := startServerWith(t, opts)
 	far, err := nats.Connect(s.ClientURL(), nats.Nkey(adminPublic, admin.Sign))
 	if err != nil {
 		t.Fatal(err)

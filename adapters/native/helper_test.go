@@ -16,7 +16,12 @@ import (
 // startServer runs a NATS server for one test. With a store it has JetStream.
 func startServer(t testing.TB, store string) *server.Server {
 	t.Helper()
-	opts := &server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: store != "", StoreDir: store}
+	return startServerWith(t, &server.Options{JetStream: store != "", StoreDir: store})
+}
+
+func startServerWith(t testing.TB, opts *server.Options) *server.Server {
+	t.Helper()
+	opts.Host, opts.Port, opts.NoSigs, opts.NoLog = "127.0.0.1", server.RANDOM_PORT, true, true
 	s, err := server.NewServer(opts)
 	if err != nil {
 		t.Fatal(err)
@@ -61,6 +66,9 @@ func adapterFor(t testing.TB, nc *nats.Conn, opts native.AdapterOptions) *native
 func serve(t testing.TB, nc *nats.Conn, cfg native.ServiceConfig, w native.Wallet) *native.Service {
 	t.Helper()
 	cfg.Scheme = "wallet"
+	if cfg.Log == nil {
+		cfg.Log = quiet
+	}
 	s, err := native.Serve(context.Background(), nc, cfg, w)
 	if err != nil {
 		t.Fatal(err)
