@@ -258,8 +258,7 @@ func apiSubjects(stream string) []string {
 	return []string{
 		"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.STREAM.CREATE." + stream, "$JS.API.STREAM.UPDATE." + stream,
 		"$JS.API.STREAM.DELETE." + stream, "$JS.API.STREAM.PURGE." + stream, "$JS.API.STREAM.MSG.DELETE." + stream, "$JS.API.STREAM.SNAPSHOT." + stream,
-		"$JS.API.CONSUMER.CREATE." + stream, "$JS.API.CONSUMER.CREATE." + stream + ".c", "$JS.API.CONSUMER.CREATE." + stream + ".c.tm.v1.event.shop.>",
-		"$JS.API.CONSUMER.DURABLE.CREATE." + stream + ".c", "$JS.API.CONSUMER.DELETE." + stream + "." + EventConsumer,
+		"$JS.API.CONSUMER.CREATE." + stream, "$JS.API.CONSUMER.DURABLE.CREATE." + stream + ".c",
 		"$JS.API.DIRECT.GET." + stream, "$JS.API.DIRECT.GET." + stream + ".tm.v1.event.shop.x", "$JS.API.CONSUMER.NAMES." + stream, "$JS.API.CONSUMER.LIST." + stream,
 	}
 }
@@ -284,10 +283,13 @@ func TestParticipantHasNoOtherPartOfJetStream(t *testing.T) {
 	theirs := tongma.EventStream("wallet")
 	subjects := append(apiSubjects("J_0"), apiSubjects(theirs)...)
 	subjects = append(subjects, apiSubjects(tongma.EventStream("shop"))...)
+	for _, stream := range []string{"J_0", theirs} {
+		subjects = append(subjects, "$JS.API.CONSUMER.CREATE."+stream+".c", "$JS.API.CONSUMER.CREATE."+stream+".c.tm.v1.event.shop.>", "$JS.API.CONSUMER.DELETE."+stream+"."+EventConsumer)
+	}
 	subjects = append(subjects, "journal.0", "$JS.API.STREAM.INFO.J_0", "$JS.API.STREAM.MSG.GET.J_0",
 		"$JS.API.STREAM.INFO."+theirs, "$JS.API.STREAM.MSG.GET."+theirs,
 		"$JS.API.CONSUMER.MSG.NEXT."+theirs+"."+EventConsumer, "$JS.API.CONSUMER.INFO."+theirs+"."+EventConsumer,
-		"$JS.ACK."+theirs+"."+EventConsumer+".1.1.1.1.1", "$JS.FC.x")
+		"$JS.ACK."+theirs+"."+EventConsumer+".1.1.1.1.1", "$JS.FC."+theirs+".c.x")
 	for _, subject := range subjects {
 		c.mustRefuse(t, "publish "+subject, func() error { return c.Publish(subject, []byte("{}")) })
 	}
@@ -343,7 +345,55 @@ func TestParticipantReplaysItsOwnEvents(t *testing.T) {
 	if m, err := stream.GetMsg(t.Context(), 1); err != nil || string(m.Data) != "shop" {
 		t.Fatalf("again: %v", err)
 	}
+	ordered, err := js.OrderedConsumer(t.Context(), tongma.EventStream("shop"), jetstream.OrderedConsumerConfig{OptStartSeq: 1, DeliverPolicy: jetstream.DeliverByStartSequencePolicy})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, err := ordered.Next(jetstream.FetchMaxWait(wait)); err != nil || string(m.Data()) != "shop" {
+		t.Fatalf("from the first: %v", err)
+	}
 	c.mustRefuseNothing(t)
+}
+
+// A participant can point a consumer of its own stream at the subject of another.
+// What comes there is still seen to be an event, so that nobody takes it for a
+// request of the other; and it cannot make a consumer on another's stream by
+// naming that one in the body.
+func TestConsumerPointedAtOthersDeliversNothingButEvents(t *testing.T) {
+	shop, wallet := newUser(t, "shop", true), newUser(t, "wallet", true)
+	s := start(t, Config{Listen: local}, shop, wallet)
+	sw := theSwitch(t, s)
+	for _, p := range []tongma.ParticipantID{"shop", "wallet"} {
+		if err := EnsureEvents(t.Context(), sw, p, EventConfig{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := sw.Publish(tongma.EventSubject(p, "payment.ended"), []byte(p)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	requests, err := sw.SubscribeSync("tm.v1.wallet.pay") // the server pushes to no wildcard
+	if err != nil {
+		t.Fatal(err)
+	}
+	sw.Flush()
+	c := join(t, s, shop)
+	create := func(stream string) string {
+		body := fmt.Sprintf(`{"stream_name":%q,"config":{"name":"c","deliver_subject":"tm.v1.wallet.pay","ack_policy":"none","deliver_policy":"all"}}`, stream)
+		m, err := c.Request("$JS.API.CONSUMER.CREATE.EVT_shop.c", []byte(body), wait)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(m.Data)
+	}
+	if answer := create("EVT_wallet"); !strings.Contains(answer, `"error"`) {
+		t.Fatalf("made a consumer on another's stream: %s", answer)
+	}
+	if answer := create("EVT_shop"); strings.Contains(answer, `"error"`) {
+		t.Fatal(answer)
+	}
+	if m, err := requests.NextMsg(wait); err != nil || m.Subject != "tm.v1.event.shop.payment.ended" || string(m.Data) != "shop" {
+		t.Fatalf("%+v %v", m, err)
+	}
 }
 
 func TestUnknownKeyIsNotLetIn(t *testing.T) {

@@ -10,8 +10,8 @@
 //	        subjects of a micro service named ServiceName(scheme)
 //	answer  once, within a minute, whatever it was asked
 //	hear    _INBOX_<participant>.> and tm.v1.event.<participant>.>
-//	replay  its own stream EVT_<participant>: the durable pull consumer
-//	        EventConsumer, and single messages by sequence
+//	replay  its own stream EVT_<participant>: by the durable pull consumer
+//	        EventConsumer, by consumers of its own, and single messages
 //
 // and nothing else.
 //
@@ -19,9 +19,12 @@
 // subject in it, and the answer goes there with the rights of whoever answers. So
 // a participant must find nobody who answers for it with words of its choosing:
 //
-//   - It may not create consumers (a push consumer delivers to any subject), and
-//     has no direct get (which hands out a stored body as it is). The rest of the
+//   - A consumer can be made to deliver to any subject, but what it delivers keeps
+//     the event's subject, and is nobody's request. A direct get would hand out a
+//     stored body under the reply's subject: it is not allowed. The rest of the
 //     JetStream API answers in JSON of its own, which is no Request.
+//   - The switch takes who asks from the subject of the message that came, not
+//     from that of its subscription.
 //   - The switch answers only where AnswersTo allows.
 //   - The switch takes an adapter's answer only for the payment that it asked
 //     about, and gives no event the shape of an Answer.

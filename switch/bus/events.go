@@ -19,6 +19,9 @@ type EventConfig struct {
 	Replicas int           // 1 if zero
 }
 
+// maxConsumers bounds what a participant can create on its own stream.
+const maxConsumers = 16
+
 // EnsureEvents creates the event stream of a participant and the consumer that
 // it reads it with, or brings them to cfg. A Nats-Msg-Id keeps an event from
 // being stored twice when it is published again within ten minutes.
@@ -40,7 +43,7 @@ func EnsureEvents(ctx context.Context, nc *nats.Conn, p tongma.ParticipantID, cf
 		Name: tongma.EventStream(p), Description: "Events for " + string(p), Subjects: []string{tongma.EventSubject(p, ">")},
 		Storage: jetstream.FileStorage, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,
 		MaxAge: cfg.MaxAge, MaxBytes: cfg.MaxBytes, Replicas: max(cfg.Replicas, 1), Duplicates: 10 * time.Minute,
-		DenyDelete: true, DenyPurge: true,
+		DenyDelete: true, DenyPurge: true, MaxConsumers: maxConsumers,
 	})
 	if err != nil {
 		return fmt.Errorf("bus: events of %s: %w", p, err)

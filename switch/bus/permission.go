@@ -59,9 +59,12 @@ func (p *Participant) rights() rights {
 	r.publish = append(r.publish,
 		"$JS.API.STREAM.INFO."+stream,
 		"$JS.API.STREAM.MSG.GET."+stream,
-		"$JS.API.CONSUMER.INFO."+stream+"."+EventConsumer,
-		"$JS.API.CONSUMER.MSG.NEXT."+stream+"."+EventConsumer,
-		"$JS.ACK."+stream+"."+EventConsumer+".>",
+		"$JS.API.CONSUMER.CREATE."+stream+".>",
+		"$JS.API.CONSUMER.DELETE."+stream+".>",
+		"$JS.API.CONSUMER.INFO."+stream+".>",
+		"$JS.API.CONSUMER.MSG.NEXT."+stream+".>",
+		"$JS.ACK."+stream+".>",
+		"$JS.FC."+stream+".>",
 	)
 	r.subscribe = []string{tongma.InboxPrefix(p.ID) + ".>", tongma.EventSubject(p.ID, ">")}
 	for _, s := range p.Schemes {
