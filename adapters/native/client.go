@@ -158,6 +158,7 @@ func (c *Client) answer(ctx context.Context, op tongma.Operation, r *tongma.Requ
 	if err != nil {
 		return tongma.Answer{Reason: tongma.SchemeAnswerMalformed}, malformed(op, "", "the switch's answer cannot be read", err)
 	}
+	a.Replayed = carrier(m.Header).Get(tongma.HeaderReplay) == "true"
 	return a, nil
 }
 

@@ -33,6 +33,10 @@ type SwitchOptions struct {
 	QueueGroup string        // switches that share the work; empty: "switch"
 	Budget     time.Duration // of requests that name none; zero: DefaultTimeout
 	Log        *slog.Logger  // told of panics; nil: slog.Default
+
+	// MayAnswer tells whether a participant may be answered at a reply subject. The
+	// switch may publish anywhere, and must not be made to. Nil: anywhere.
+	MayAnswer func(p tongma.ParticipantID, reply string) bool
 }
 
 // SwitchServer listens to all participants.
@@ -97,6 +101,9 @@ func (o *SwitchOptions) setDefaults() {
 // receiver takes requests off a subscription. It never blocks.
 func (s *SwitchServer) receiver(op tongma.Operation) nats.MsgHandler {
 	return func(m *nats.Msg) {
+		if s.opts.MayAnswer != nil && !s.opts.MayAnswer(participantOf(m.Subject), m.Reply) {
+			return
+		}
 		if !s.pool.submit(asking{op, m, time.Now()}) {
 			s.refuse(m, &tongma.Error{Reason: tongma.Overloaded})
 		}
@@ -119,11 +126,17 @@ func (s *SwitchServer) work(buf *scratch, j asking) {
 	}
 	ctx := newBudgetContext(extract(s.ctx, j.msg.Header), deadline)
 	defer ctx.end()
-	if buf.body, err = s.do(ctx, r, buf.body[:0]); err != nil {
+	var replayed bool
+	if buf.body, replayed, err = s.do(ctx, r, buf.body[:0]); err != nil {
 		s.refuse(j.msg, err)
 		return
 	}
-	_ = s.nc.Publish(j.msg.Reply, buf.body) // a lost answer is unknown to the asker, who repeats with the same key
+	// A lost answer is unknown to the asker, who repeats with the same key.
+	if !replayed {
+		_ = s.nc.Publish(j.msg.Reply, buf.body)
+		return
+	}
+	_ = s.nc.PublishMsg(&nats.Msg{Subject: j.msg.Reply, Header: nats.Header{tongma.HeaderReplay: {"true"}}, Data: buf.body})
 }
 
 // read parses a request, and takes from the headers and the subject what they say.
@@ -159,26 +172,27 @@ func participantOf(subject string) tongma.ParticipantID {
 	return tongma.ParticipantID(name)
 }
 
-// do calls the handler and appends its answer to b. A panic is unknown.
-func (s *SwitchServer) do(ctx context.Context, r tongma.Request, b []byte) (out []byte, err error) {
+// do calls the handler and appends its answer to b; replayed tells that it was
+// given before. A panic is unknown.
+func (s *SwitchServer) do(ctx context.Context, r tongma.Request, b []byte) (out []byte, replayed bool, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.opts.Log.Error("switch panicked", "op", r.Op.String(), "panic", panicKind(p), "stack", string(debug.Stack()))
-			out, err = b, &tongma.Error{Op: "native", Reason: tongma.Internal}
+			out, replayed, err = b, false, &tongma.Error{Op: "native", Reason: tongma.Internal}
 		}
 	}()
 	if r.Op == tongma.OpResolve {
 		found, err := s.handler.Resolve(ctx, r)
 		if err != nil {
-			return b, err
+			return b, false, err
 		}
-		return found.AppendJSON(b), nil
+		return found.AppendJSON(b), false, nil
 	}
 	a, err := s.handler.Do(ctx, r)
 	if err != nil {
-		return b, err
+		return b, false, err
 	}
-	return a.AppendJSON(b), nil
+	return a.AppendJSON(b), a.Replayed, nil
 }
 
 func (s *SwitchServer) refuse(m *nats.Msg, err error) {

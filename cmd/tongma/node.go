@@ -270,7 +270,7 @@ func (n *node) startNATSDoor(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	door, err := native.ServeSwitch(context.WithoutCancel(ctx), sc, n.engine, native.SwitchOptions{Log: n.cfg.logger})
+	door, err := native.ServeSwitch(context.WithoutCancel(ctx), sc, n.engine, native.SwitchOptions{Log: n.cfg.logger, MayAnswer: bus.AnswersTo})
 	if err != nil {
 		return err
 	}
