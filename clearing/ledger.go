@@ -35,13 +35,14 @@ type Ledger struct {
 
 // LedgerOptions are the edges of a Ledger.
 type LedgerOptions struct {
-	Shard      uint16
-	Now        func() int64                   // Unix milliseconds; required
-	QueueLimit int                            // submissions waiting before Overloaded; default 65,536
-	OnCommit   func(batch uint64, es []Entry) // called in order after each durable batch that has entries; must not block for long
-	OnReplay   func(es []Entry)               // called for each batch that is read at the start
-	Journal    []journal.Option               // such as where to keep the checkpoint
-	CloseGrace time.Duration                  // how long Close waits for the batch in flight; default 5 s
+	Shard        uint16
+	Now          func() int64                   // Unix milliseconds; required
+	QueueLimit   int                            // submissions waiting before Overloaded; default 65,536
+	OnCommit     func(batch uint64, es []Entry) // called in order after each durable batch that has entries; must not block for long
+	OnReplay     func(es []Entry)               // called for each batch that is read at the start
+	Journal      []journal.Option               // such as where to keep the checkpoint
+	CommitWithin time.Duration                  // how long a batch may take before the store counts as broken; default 15 s
+	CloseGrace   time.Duration                  // how long Close waits for the batch in flight; default 5 s
 }
 
 // submission is one caller waiting. Its owner is the caller until it is queued,
@@ -60,6 +61,9 @@ type submission struct {
 func OpenLedger(ctx context.Context, store journal.Store, opts LedgerOptions) (*Ledger, error) {
 	if opts.QueueLimit == 0 {
 		opts.QueueLimit = 1 << 16
+	}
+	if opts.CommitWithin == 0 {
+		opts.CommitWithin = 15 * time.Second
 	}
 	if opts.CloseGrace == 0 {
 		opts.CloseGrace = 5 * time.Second
@@ -232,7 +236,7 @@ func (l *Ledger) run() {
 			}
 			flying, next = next, idle
 			g := flying
-			go func() { acks <- l.log.Commit(ctx, g.cut(), g.time, l.opts.directoryOf(g)) }()
+			go func() { acks <- l.commit(ctx, g) }()
 			continue
 		}
 		wake := l.wake
@@ -259,6 +263,15 @@ func (l *Ledger) run() {
 			return
 		}
 	}
+}
+
+// commit makes a group durable. A store that does not answer, as with a full disk,
+// is given up after CommitWithin: then the Ledger stops, and what became of the
+// batch the next start tells.
+func (l *Ledger) commit(ctx context.Context, g *group) error {
+	ctx, cancel := context.WithTimeout(ctx, l.opts.CommitWithin)
+	defer cancel()
+	return l.log.Commit(ctx, g.cut(), g.time, l.opts.directoryOf(g))
 }
 
 func (o *LedgerOptions) directoryOf(g *group) uint64 {
