@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -31,8 +33,8 @@ The report has these members, amounts in minor units:
   windows           state, entries [opened, closed), items, sheet hash, nets (above zero pays)
   findings          each with the rule that does not hold, the entry or batch, and what is wrong
 
---known HASH gives the hash of a batch that is held elsewhere, as BATCH:HASH. It may be repeated. A
-journal whose tail was cut off can be told in no other way.
+A journal whose tail was cut off can be told only by what is held outside of it: the folder's own
+checkpoint, and hashes of batches held elsewhere, which --known gives as BATCH:HASH, again and again.
 
 Exit code 10 if anything was found, or if the journal cannot be read to its end.`
 
@@ -55,6 +57,9 @@ func newAuditCmd(a *app) *cobra.Command {
 			}
 			opts, err := knownHashes(known)
 			if err != nil {
+				return err
+			}
+			if err := a.addCheckpoint(&opts, data); err != nil {
 				return err
 			}
 			store, stop, err := a.journalOf(data)
@@ -84,6 +89,21 @@ func (a *app) journalOf(dir string) (journal.Store, func(), error) {
 		return nil, nil, fileError(err)
 	}
 	return a.openStore(dir)
+}
+
+// addCheckpoint has the audit look for the batch that the folder's checkpoint
+// names: the journal reached it once.
+func (a *app) addCheckpoint(opts *clearing.AuditOptions, dir string) error {
+	p, found, err := journal.ReadCheckpoint(filepath.Join(cmp.Or(dir, a.env("TONGMA_DATA")), "checkpoint"))
+	if err != nil {
+		return &exitError{code: exitBooks, err: fmt.Errorf("the checkpoint cannot be trusted: %w", err)}
+	}
+	if found && p.Number > 0 {
+		if _, ok := opts.Known[p.Number]; !ok {
+			opts.Known[p.Number] = p.Hash
+		}
+	}
+	return nil
 }
 
 func knownHashes(specs []string) (clearing.AuditOptions, error) {
@@ -182,6 +202,9 @@ func (a *app) drawAudit(w io.Writer, r *clearing.Report) {
 func (a *app) drawAuditTables(w io.Writer, r *clearing.Report) {
 	var rows [][]string
 	for _, t := range r.Totals {
+		if t.Postings == 0 && t.Held == 0 && t.Collected == 0 && t.Paid == 0 {
+			continue
+		}
 		m := minor(t.Currency)
 		rows = append(rows, []string{t.Currency, fmt.Sprint(t.Postings), m(t.Posted), m(t.Refunded), m(t.Reversed), m(t.Held), m(t.Collected), m(t.Paid)})
 	}

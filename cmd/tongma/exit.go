@@ -114,9 +114,6 @@ func usageError(err error) error {
 			e.next = append(e.next, "tongma "+s)
 		}
 	}
-	if len(e.next) == 0 {
-		e.next = []string{"tongma --help"}
-	}
 	return e
 }
 

@@ -58,13 +58,17 @@ func run(ctx context.Context, args []string, in io.Reader, out, err io.Writer) i
 func (a *app) run(ctx context.Context, args []string) int {
 	root := newRoot(a)
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitDone
 	}
 	if !a.parsed {
 		a.json = a.json || asksForJSON(args)
 		err = usageError(err)
+	}
+	var own *exitError
+	if errors.As(err, &own) && own.code == exitUsage && len(own.next) == 0 {
+		own.then(cmd.CommandPath() + " --help")
 	}
 	a.fail(err)
 	return exitCodeOf(err)
@@ -182,10 +186,19 @@ func finish(a *app, root *cobra.Command) {
 }
 
 // mark notes when a command starts to run: cobra checks arguments, required flags
-// and groups before that, and all of them are wrong usage.
+// and groups before that, and all of them are wrong usage. What it would say of
+// arguments repeats them, and one may be a payer's code.
 func (a *app) mark(cmd *cobra.Command) {
 	for _, child := range cmd.Commands() {
 		a.mark(child)
+	}
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if check(cmd, args) != nil {
+				return failf(exitUsage, "these arguments do not fit: want %s", cmd.UseLine())
+			}
+			return nil
+		}
 	}
 	if runE := cmd.RunE; runE != nil {
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
