@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -32,11 +31,14 @@ const (
 	exitInterrupted  = 130
 )
 
-var exitKinds = []struct {
+// exitKind names an exit code.
+type exitKind struct {
 	code  int
 	slug  string
 	title string
-}{
+}
+
+var exitKinds = []exitKind{
 	{exitDone, "done", "Done"},
 	{exitFault, "fault", "Unexpected fault in tongma"},
 	{exitUsage, "usage", "Wrong usage"},
@@ -202,13 +204,7 @@ func problemOf(err error) problemDoc {
 	case errors.As(err, &e):
 		doc.Problem = tongma.ProblemOf(err)
 	default:
-		kind := exitKinds[slices.IndexFunc(exitKinds, func(k struct {
-			code  int
-			slug  string
-			title string
-		}) bool {
-			return k.code == code
-		})]
+		kind := kindOf(code)
 		doc.Problem = tongma.Problem{Type: "urn:tongma:exit:" + kind.slug, Title: kind.title, Code: kind.slug, Reason: kind.slug,
 			Outcome: tongma.NotMoved.String(), Act: tongma.ActOperator, Retry: tongma.RetryNever, Detail: err.Error()}
 	}
@@ -219,6 +215,15 @@ func problemOf(err error) problemDoc {
 		}
 	}
 	return doc
+}
+
+func kindOf(code int) exitKind {
+	for _, k := range exitKinds {
+		if k.code == code {
+			return k
+		}
+	}
+	return exitKinds[exitFault]
 }
 
 // fail tells people or programs what went wrong, on stderr. An error that says
