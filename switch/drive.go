@@ -73,8 +73,9 @@ func (e *Engine) run(ctx context.Context, r *tongma.Request, hold clearing.Entry
 		return answerOf(&p), nil
 	}
 	c.late = true
+	confirming := c.state == Confirming // c is the driver's from the next line on
 	e.jobs.Go(func() { e.drive(c, next) })
-	if c.state != Confirming {
+	if !confirming {
 		e.await(ctx, c.id)
 	}
 	p = e.reread(ctx, p)
