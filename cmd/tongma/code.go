@@ -78,12 +78,15 @@ func (a *app) codeArgument(args []string) (string, error) {
 	if len(args) == 0 && terminal(a.in) {
 		return "", failf(exitUsage, "no code was given").then("tongma code parse CODE", "tongma code parse < FILE")
 	}
-	raw, err := io.ReadAll(io.LimitReader(a.in, codespec.MaxRaw+1))
+	raw, err := io.ReadAll(io.LimitReader(a.in, codespec.MaxRaw+3)) // a code, CR, LF, and one more to see that it is too long
 	if err != nil {
 		return "", failf(exitFault, "standard input cannot be read")
 	}
-	return string(raw), nil
+	return withoutEnd(string(raw)), nil
 }
+
+// withoutEnd cuts off one line feed and the carriage return before it.
+func withoutEnd(line string) string { return strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r") }
 
 // parseLines reports on each line of r. A line that is longer than a code can be
 // is reported as such, and the rest of it passed over.
@@ -98,7 +101,7 @@ func (a *app) parseLines(r io.Reader, reveal bool) error {
 		if err == io.EOF && len(line) == 0 {
 			return nil
 		}
-		raw := string(line)
+		raw := withoutEnd(string(line))
 		for errors.Is(err, bufio.ErrBufferFull) {
 			_, err = in.ReadSlice('\n')
 		}

@@ -210,11 +210,9 @@ func newSendCmd(a *app, op tongma.Operation) *cobra.Command {
 				return err
 			}
 			if r.Code == "-" {
-				text, err := a.codeArgument([]string{"-"})
-				if err != nil {
+				if r.Code, err = a.codeArgument([]string{"-"}); err != nil {
 					return err
 				}
-				r.Code = strings.TrimRight(text, "\r\n")
 			}
 			return m.ask(a, cmd, path, r)
 		},
@@ -415,7 +413,7 @@ func newResolveCmd(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			r := tongma.Request{Op: tongma.OpResolve, Code: strings.TrimRight(text, "\r\n")}
+			r := tongma.Request{Op: tongma.OpResolve, Code: text}
 			if m.amount != "" {
 				if r.Amount, err = m.value(); err != nil {
 					return err
