@@ -74,7 +74,7 @@ func (e *Engine) run(ctx context.Context, r *tongma.Request, hold clearing.Entry
 	}
 	c.late = true
 	confirming := c.state == Confirming // c is the driver's from the next line on
-	e.jobs.Go(func() { e.drive(c, next) })
+	e.background(c, next)
 	if !confirming {
 		e.await(ctx, c.id)
 	}
@@ -103,6 +103,8 @@ func (e *Engine) begin(c *course) {
 	e.mu.Unlock()
 }
 
+// end takes a course off. Whoever poked it too late for it to notice, since its
+// last entry was on the way already, has the payment taken up again.
 func (e *Engine) end(c *course) {
 	e.mu.Lock()
 	if e.courses[c.id] == c {
@@ -110,6 +112,11 @@ func (e *Engine) end(c *course) {
 	}
 	e.mu.Unlock()
 	close(c.done)
+	select {
+	case <-c.poked:
+		e.takeUp(c.id)
+	default:
+	}
 }
 
 func (e *Engine) course(id tongma.PaymentID) *course {
@@ -118,17 +125,54 @@ func (e *Engine) course(id tongma.PaymentID) *course {
 	return e.courses[id]
 }
 
-// await returns when nobody drives the payment any more, or when ctx ends.
-func (e *Engine) await(ctx context.Context, id tongma.PaymentID) {
+// poke tells the payment's driver to look at the books, and whether there is one.
+func (e *Engine) poke(id tongma.PaymentID) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c := e.courses[id]
+	if c == nil {
+		return false
+	}
+	select {
+	case c.poked <- struct{}{}:
+	default:
+	}
+	return true
+}
+
+// background drives a course that has begun, and waits for none.
+func (e *Engine) background(c *course, action Action) {
+	if !e.spawn(func() { e.drive(c, action) }) {
+		e.end(c)
+	}
+}
+
+// spawn runs f in the background, unless the engine is stopping: Close waits for
+// all that was started before it, and nothing is started after.
+func (e *Engine) spawn(f func()) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.ctx.Err() != nil {
+		return false
+	}
+	e.jobs.Go(f)
+	return true
+}
+
+// await returns when nobody drives the payment any more, or when ctx ends. It
+// tells whether there was a course, and it has ended.
+func (e *Engine) await(ctx context.Context, id tongma.PaymentID) bool {
 	c := e.course(id)
 	if c == nil {
-		return
+		return false
 	}
 	select {
 	case <-c.done:
+		return true
 	case <-ctx.Done():
 	case <-e.ctx.Done():
 	}
+	return false
 }
 
 // take lets an event act: Step says to which state and what to write; it is
@@ -372,16 +416,12 @@ func (e *Engine) undo(ctx context.Context, p clearing.Payment) (tongma.Answer, e
 		return tongma.Answer{}, &tongma.Error{Op: "switch.reverse", Reason: res.Reason}
 	}
 	p = res.Payment
-	if p.Phase == clearing.KindReversing {
-		if c := e.course(p.ID); c != nil {
-			select {
-			case c.poked <- struct{}{}:
-			default:
-			}
-		} else {
+	for ended := true; ended && p.Phase == clearing.KindReversing; {
+		if !e.poke(p.ID) {
 			e.resume(p)
 		}
-		e.await(ctx, p.ID)
+		// A course that ends and leaves it open had written its last entry before ours.
+		ended = e.await(ctx, p.ID) && e.ctx.Err() == nil && e.ledger.Err() == nil
 		p = e.reread(ctx, p)
 	}
 	a := answerOf(&p)

@@ -66,7 +66,8 @@ type Engine struct {
 	cancel context.CancelFunc
 	jobs   sync.WaitGroup // background courses
 
-	// mu guards courses. Nothing else is taken while it is held.
+	// mu guards courses, and that no job starts once ctx has ended. Nothing else is
+	// taken while it is held.
 	mu      sync.Mutex
 	courses map[tongma.PaymentID]*course // payments that somebody is driving
 }
@@ -165,7 +166,9 @@ func (e *Engine) Directory() *schemes.Directory { return e.opts.Registry.Current
 // Close stops driving payments, lets the batch in flight finish, and waits. What
 // is open stays open in the journal, for the next Open.
 func (e *Engine) Close() error {
-	e.cancel()
+	e.mu.Lock()
+	e.cancel() // under the lock: see spawn
+	e.mu.Unlock()
 	e.jobs.Wait()
 	return e.ledger.Close()
 }

@@ -2,10 +2,13 @@ package switching
 
 import (
 	"context"
+	"time"
 
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing"
 )
+
+const overloadPause = 100 * time.Millisecond // before the books are asked again
 
 // recover takes up every payment that an earlier run left open, from what the
 // books say of it:
@@ -53,6 +56,24 @@ func (e *Engine) resume(p clearing.Payment) {
 	}
 	e.mu.Unlock()
 	if !driven {
-		e.jobs.Go(func() { e.drive(c, next(c.state)) })
+		e.background(c, next(c.state))
 	}
+}
+
+// takeUp looks a payment up in the books, behind all that was submitted before,
+// and drives it if it is open and nobody does.
+func (e *Engine) takeUp(id tongma.PaymentID) {
+	e.spawn(func() {
+		var p clearing.Payment
+		var ok bool
+		see := func(b *clearing.Book) { p, ok = b.Payment(id) }
+		err := e.ledger.Read(e.ctx, see)
+		for tongma.ReasonOf(err) == tongma.Overloaded && e.ctx.Err() == nil {
+			time.Sleep(overloadPause)
+			err = e.ledger.Read(e.ctx, see)
+		}
+		if err == nil && ok && !p.Final() {
+			e.resume(p)
+		}
+	})
 }
