@@ -1,0 +1,149 @@
+package crash_test
+
+import (
+	"context"
+	"encoding/json"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+// TestKilledServeLosesAndDoublesNothing kills the switch again and again while it
+// is paid over all of its doors, and then holds everything that tills and wallets
+// saw against the journal.
+func TestKilledServeLosesAndDoublesNothing(t *testing.T) {
+	kills := int(environment("TONGMA_KILLS", 50))
+	if testing.Short() {
+		kills = min(kills, 5)
+	}
+	seed := environment("TONGMA_SEED", uint64(time.Now().UnixNano()))
+	t.Logf("seed %d", seed)
+	begun := time.Now()
+	stage := func(what string) { t.Logf("%6.1f s: %s", time.Since(begun).Seconds(), what) }
+	rng := rand.New(rand.NewPCG(seed, 0))
+	s := newSite(t, t.TempDir())
+	p := s.serve(t, "--window-every", "1s")
+	s.ready(t, p)
+	wallets, m := startWallets(t, s), newMarket(t, s, seed)
+	shut := m.open(48)
+	operate(t, s)
+
+	early := 0
+	for range kills {
+		if rng.IntN(8) == 0 { // while it starts, perhaps in the middle of its own recovery
+			early++
+			p.kill()
+			p = s.serve(t, "--window-every", "1s")
+			time.Sleep(time.Duration(rng.IntN(500)) * time.Millisecond)
+		} else {
+			s.ready(t, p)
+			time.Sleep(300*time.Millisecond + time.Duration(rng.IntN(1500))*time.Millisecond)
+		}
+		select {
+		case <-p.ended:
+			t.Fatalf("the switch ended by itself, exit %d:\n%s", p.cmd.ProcessState.ExitCode(), p.stderr.String())
+		default:
+		}
+		p.kill()
+		p = s.serve(t, "--window-every", "1s")
+	}
+	stage("the last kill is done")
+	s.ready(t, p)
+	shut(60 * time.Second)
+	stage("every caller knows what became of its payment")
+	settleDown(t, s, 30*time.Second)
+	stage("nothing is open")
+	m.repeatAll(2 * time.Minute)
+	stage("everything was asked for again")
+	settleDown(t, s, 10*time.Second)
+	v, a, b := wind(t, s, p, m)
+	compared := wallets.compare(t, b)
+	t.Logf("seed %d: %d kills (%d at the start), %d payments, %d seen approved, %d answers in doubt of %d questions, %d movements compared with wallets; %d entries in %d batches; lost %d, doubled %d, changed %d",
+		seed, kills+early, early, v.payments, v.approved, m.doubts.Load(), m.asked.Load(), compared, a.Entries, a.Batches, v.lost, v.doubled, v.changed)
+	if v.approved < kills || compared < v.approved {
+		t.Errorf("the load proves little: %d approved, %d compared", v.approved, compared)
+	}
+}
+
+// wind closes and settles every window, stops the switch as an operator would,
+// and returns what the tills' memory, the audit and the journal's dump say.
+func wind(t *testing.T, s *site, p *process, m *market) (verdict, audit, *books) {
+	t.Helper()
+	settleEverything(t, s)
+	if code := p.terminate(t, 30*time.Second); code != 0 {
+		t.Errorf("SIGTERM of an idle switch: exit %d:\n%s", code, p.stderr.String())
+	}
+	a := audited(t, s.data)
+	b := dumped(t, s, a)
+	if n := b.unfinished(); n != 0 || a.Open != 0 {
+		t.Errorf("%d payments are open, audit says %d", n, a.Open)
+	}
+	for _, x := range a.Positions {
+		if x.Position != 0 || x.Reserved != 0 {
+			t.Errorf("everything was settled, and %s stands at %d with %d held in %s", x.Participant, x.Position, x.Reserved, x.Currency)
+		}
+	}
+	return judge(t, m, b), a, b
+}
+
+// window is what the tests read of a window.
+type window struct{ Window, State string }
+
+// settleEverything closes the open window and settles all that are due.
+func settleEverything(t *testing.T, s *site) {
+	t.Helper()
+	ctx, token := t.Context(), s.token(t, "operator")
+	if _, err := s.ask(ctx, "POST", "/v1/windows/close", token, "", nil); err != nil {
+		t.Fatalf("close: %v", err)
+	}
+	for {
+		due, err := unsettled(ctx, s, token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(due) == 0 {
+			return
+		}
+		for _, id := range due {
+			if _, err := s.ask(ctx, "POST", "/v1/windows/"+id+"/settle", token, "", nil); err != nil {
+				t.Fatalf("settle %s: %v", id, err)
+			}
+		}
+	}
+}
+
+func unsettled(ctx context.Context, s *site, token string) (due []string, err error) {
+	body, err := s.ask(ctx, "GET", "/v1/windows?limit=200", token, "", nil)
+	if err != nil {
+		return nil, err
+	}
+	var list struct{ Windows []window }
+	if err := json.Unmarshal(body, &list); err != nil {
+		return nil, err
+	}
+	for i := len(list.Windows) - 1; i >= 0; i-- { // oldest first
+		if w := list.Windows[i]; w.State == "closed" || w.State == "instructed" {
+			due = append(due, w.Window)
+		}
+	}
+	return due, nil
+}
+
+// operate settles windows while the switch is being killed: a settlement that is
+// cut off is done again, and pays nobody twice.
+func operate(t *testing.T, s *site) {
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	t.Cleanup(func() { cancel(); <-done })
+	token := s.token(t, "operator")
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			due, _ := unsettled(ctx, s, token) // a switch that is down is asked again
+			for _, id := range due {
+				_, _ = s.ask(ctx, "POST", "/v1/windows/"+id+"/settle", token, "", nil)
+			}
+			rest(ctx, 300*time.Millisecond)
+		}
+	}()
+}
