@@ -49,6 +49,14 @@ func (t *target) flags(cmd *cobra.Command) {
 	f.StringVar(&t.tokenFile, "token-file", "", "file with the bearer token; TONGMA_TOKEN_FILE; default: of the data folder")
 	f.BoolVar(&t.plain, "plain-http", false, "send the token without TLS to another machine")
 	f.DurationVar(&t.timeout, "timeout", 30*time.Second, "how long to wait, all in all")
+	_ = cmd.MarkFlagDirname("data")
+}
+
+// patience changes how long a command waits if it is not told.
+func patience(cmd *cobra.Command, d time.Duration) {
+	f := cmd.Flags().Lookup("timeout")
+	f.DefValue = d.String()
+	_ = f.Value.Set(f.DefValue) // a duration's own text can be read back
 }
 
 // asFlag lets the command act as a participant; required for what moves a

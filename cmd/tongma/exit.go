@@ -127,7 +127,9 @@ func flagError(cmd *cobra.Command, err error) error {
 		add := func(f *pflag.Flag) { names = append(names, f.Name) }
 		cmd.Flags().VisitAll(add)
 		cmd.InheritedFlags().VisitAll(add)
-		if s := nearest(name, names); s != "" {
+		if s := nearest(name, names); name == "version" {
+			e.next = append(e.next, "tongma version")
+		} else if s != "" {
 			e.next = append(e.next, cmd.CommandPath()+" --"+s)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -55,6 +56,7 @@ Exit code 10 if the chain is broken: what stands before the break was written.`,
 		},
 	}
 	t.flags(cmd)
+	patience(cmd, time.Hour)
 	cmd.Flags().Uint64Var(&from, "from", 1, "first entry")
 	cmd.Flags().Uint64Var(&limit, "limit", 0, "how many at most; 0 for all")
 	return cmd

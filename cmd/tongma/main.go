@@ -181,8 +181,26 @@ func finish(a *app, root *cobra.Command) {
 	root.SetHelpTemplate(helpTemplate)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(newCompletionCmd(a))
+	root.SetHelpCommand(newHelpCmd())
 	root.InitDefaultHelpCmd()
 	a.mark(root)
+}
+
+// newHelpCmd shows the help of a command; of one that is not there, an error.
+func newHelpCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:     "help [COMMAND]...",
+		Short:   "Show the help of a command",
+		Example: "  tongma help pay send",
+		Args:    cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			found, rest, err := cmd.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return unknownCommand(found, rest[0])
+			}
+			return found.Help()
+		},
+	}
 }
 
 // mark notes when a command starts to run: cobra checks arguments, required flags

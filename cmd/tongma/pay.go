@@ -122,6 +122,10 @@ func (c *client) follow(ctx context.Context, answer tongma.Answer, body []byte) 
 		case <-pause.C:
 		}
 		got, err := c.ask(ctx, http.MethodGet, "/v1/payments/"+answer.Payment.String(), "", nil)
+		var refused *problemError
+		if errors.As(err, &refused) && refused.problem.Status < 500 {
+			return answer, body
+		}
 		if err != nil {
 			continue // the switch may be on its way up again: ctx bounds it
 		}

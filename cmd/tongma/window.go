@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -143,6 +144,7 @@ func newWindowSettleCmd(a *app) *cobra.Command {
 		},
 	}
 	t.flags(cmd)
+	patience(cmd, 6*time.Minute) // the switch gives the agent five
 	return cmd
 }
 
