@@ -3,6 +3,7 @@ package clearing
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"time"
 
@@ -252,6 +253,7 @@ func (l *Ledger) run() {
 				l.fail(next, err)
 				return
 			}
+			l.linger(next)
 		case <-l.quit:
 			if flying != nil {
 				grace := time.AfterFunc(l.opts.CloseGrace, giveUp)
@@ -260,6 +262,19 @@ func (l *Ledger) run() {
 				l.finish(flying, err)
 			}
 			l.fail(next, &tongma.Error{Op: "clearing", Reason: tongma.ShuttingDown})
+			return
+		}
+	}
+}
+
+// linger lets those who were just answered come back with their next entry, so
+// that they share a batch with those who came meanwhile. Without it callers fall
+// into two halves that take turns, and each sync serves only one of them.
+func (l *Ledger) linger(g *group) {
+	for range 3 {
+		before := len(g.waiting)
+		runtime.Gosched()
+		if l.gather(g); len(g.waiting) == before || l.fault != nil {
 			return
 		}
 	}
