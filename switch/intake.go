@@ -161,10 +161,13 @@ func (e *Engine) find(ctx context.Context, r *tongma.Request) (clearing.Payment,
 			p, ok = b.PaymentByKey(r.From, r.OfKey)
 		}
 	})
-	if err == nil && (!ok || (p.Asker != r.From && p.Debtor != r.From && p.Creditor != r.From)) {
-		err = &tongma.Error{Op: "switch." + r.Op.String(), Reason: tongma.PaymentUnknown}
+	if err != nil { // and p is not durable yet, or still being written
+		return clearing.Payment{}, err
 	}
-	return p, err
+	if !ok || (p.Asker != r.From && p.Debtor != r.From && p.Creditor != r.From) {
+		return clearing.Payment{}, &tongma.Error{Op: "switch." + r.Op.String(), Reason: tongma.PaymentUnknown}
+	}
+	return p, nil
 }
 
 // newEntry is the hold that r asks for, without who pays whom.

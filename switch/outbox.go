@@ -260,5 +260,8 @@ func (o *EventOutbox) dataFor(ctx context.Context, e *clearing.Entry) (map[tongm
 			out[p], _ = json.Marshal(map[string]any{"window": sheet.Window.String(), "state": sheet.State.String(), "figures": figures, "sheet_hash": hexHash(sheet.Hash)})
 		}
 	})
-	return out, err
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
 }

@@ -63,12 +63,15 @@ func (e *Engine) repeat(ctx context.Context, r *tongma.Request, res clearing.Res
 func (e *Engine) reread(ctx context.Context, p clearing.Payment) clearing.Payment {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rereadFor)
 	defer cancel()
-	_ = e.ledger.Read(ctx, func(b *clearing.Book) {
-		if now, ok := b.Payment(p.ID); ok {
-			p = now
-		}
-	})
-	return p
+	// What a look has seen counts only when it returns: before that it may not be
+	// durable (TestARepeatHearsNothingThatIsNotDurable).
+	id := p.ID
+	var now clearing.Payment
+	var ok bool
+	if err := e.ledger.Read(ctx, func(b *clearing.Book) { now, ok = b.Payment(id) }); err != nil || !ok {
+		return p
+	}
+	return now
 }
 
 // approvalCode is the six digits of DE38 for a payment whose scheme gave none:

@@ -31,7 +31,7 @@ func (e *Engine) Sheet(ctx context.Context, id tongma.WindowID) (clearing.Sheet,
 	var s clearing.Sheet
 	var ok bool
 	if err := e.ledger.Read(ctx, func(b *clearing.Book) { s, ok = b.Sheet(id) }); err != nil {
-		return s, err
+		return clearing.Sheet{}, err
 	}
 	if !ok {
 		return s, &tongma.Error{Op: "window", Reason: tongma.WindowUnknown, Field: id.String()}
