@@ -57,6 +57,7 @@ func (e *Engine) run(ctx context.Context, r *tongma.Request, hold clearing.Entry
 		e.end(c)
 		switch {
 		case err != nil:
+			e.takeUpInDoubt(err, c.id)
 			return tongma.Answer{}, err
 		case res.Exists:
 			return e.repeat(ctx, r, res)
@@ -407,6 +408,7 @@ func (e *Engine) undo(ctx context.Context, p clearing.Payment) (tongma.Answer, e
 	// recover finds a payment that is being reversed, and sends the reversal.
 	res, err := e.ledger.Submit(ctx, clearing.Entry{Kind: clearing.KindReversing, Payment: p.ID, Reason: tongma.ReversedByAcquirer})
 	if err != nil {
+		e.takeUpInDoubt(err, p.ID)
 		return tongma.Answer{}, err
 	}
 	if !res.Write && !res.Exists && !res.Payment.Final() {

@@ -60,6 +60,14 @@ func (e *Engine) resume(p clearing.Payment) {
 	}
 }
 
+// takeUpInDoubt takes up a payment whose entry may become durable though its
+// submitter has stopped waiting for it.
+func (e *Engine) takeUpInDoubt(err error, id tongma.PaymentID) {
+	if tongma.ReasonOf(err) == tongma.JournalInDoubt {
+		e.takeUp(id)
+	}
+}
+
 // takeUp looks a payment up in the books, behind all that was submitted before,
 // and drives it if it is open and nobody does.
 func (e *Engine) takeUp(id tongma.PaymentID) {

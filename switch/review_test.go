@@ -101,3 +101,99 @@ func TestReversalBehindThePostIsDriven(t *testing.T) {
 		})
 	}
 }
+
+// TestHoldWhoseAskerHasGoneIsDriven: the asker's time ends while its hold is on
+// the way to the disk. The hold may be durable, so somebody must finish it.
+func TestHoldWhoseAskerHasGoneIsDriven(t *testing.T) {
+	store := &slow{Memory: journal.NewMemory()}
+	b := over(t, store, nil)
+	store.shut.Store(true)
+	b.refuses(payRequest("k1", 1, 1250), tongma.JournalInDoubt)
+	store.shut.Store(false)
+	id := b.do(tongma.Request{Op: tongma.OpInquire, From: "acq", OfKey: "k1"}).Payment
+	b.want(b.ends(id), tongma.ReversedBack, tongma.ReversedBySwitch)
+	b.stands("wallet", 0, 0)
+	if b.scheme.count(tongma.OpAuthorise) != 0 || len(b.events.ends) != 1 {
+		t.Fatalf("asked %d times, %d events", b.scheme.count(tongma.OpAuthorise), len(b.events.ends))
+	}
+}
+
+// TestReversalWhoseAskerHasGoneIsSent: likewise for the entry that says that an
+// approved payment is being reversed.
+func TestReversalWhoseAskerHasGoneIsSent(t *testing.T) {
+	store := &slow{Memory: journal.NewMemory()}
+	b := over(t, store, nil)
+	id := b.do(payRequest("k1", 1, 1250)).Payment
+	p, err := b.engine.find(context.Background(), &tongma.Request{From: "acq", Original: id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	store.shut.Store(true)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Millisecond)
+	defer cancel()
+	if _, err := b.engine.undo(ctx, p); tongma.ReasonOf(err) != tongma.JournalInDoubt {
+		t.Fatal(err)
+	}
+	store.shut.Store(false)
+	until(t, "the reversal", func() bool { return b.scheme.count(tongma.OpReverse) == 1 })
+	b.want(b.ends(id), tongma.ReversedBack, tongma.ReversedByAcquirer)
+	b.stands("wallet", 0, 0)
+}
+
+// TestALookThatIsGivenUpIsLeftAlone: what a look at the books finds later than
+// its caller waits must not be written into what the caller has by then.
+func TestALookThatIsGivenUpIsLeftAlone(t *testing.T) {
+	store := &slow{Memory: journal.NewMemory()}
+	b := over(t, store, nil)
+	first := b.do(payRequest("k1", 1, 1250))
+	store.shut.Store(true)
+	paid := make(chan error, 1)
+	go func() { _, err := b.engine.Do(context.Background(), payRequest("k2", 2, 100)); paid <- err }()
+	until(t, "the batch", func() bool { return store.waiting.Load() == 1 })
+	stale := clearing.Payment{ID: first.Payment, Phase: clearing.KindHold}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+	defer cancel()
+	_, _ = b.engine.find(ctx, &tongma.Request{From: "acq", Original: first.Payment})
+	_, _ = b.engine.Sheet(ctx, 1)
+	if p := b.engine.reread(ctx, stale); p != stale {
+		t.Errorf("got %+v", p)
+	}
+	store.shut.Store(false)
+	<-paid
+}
+
+// TestARepeatHearsNothingThatIsNotDurable: the posting is in the Book, and not
+// yet on the disk. Neither a repeat nor a reversal that waits may tell of it.
+func TestARepeatHearsNothingThatIsNotDurable(t *testing.T) {
+	store := &slow{Memory: journal.NewMemory()}
+	b := over(t, store, nil)
+	b.scheme.say(tongma.OpAuthorise, reply{act: true, after: func() { store.shut.Store(true) }, answer: tongma.Answer{Outcome: tongma.Approved}})
+	first := make(chan tongma.Answer, 1)
+	go func() {
+		r := payRequest("k1", 1, 1250)
+		r.Budget = 5 * time.Second
+		a, _ := b.engine.Do(context.Background(), r)
+		first <- a
+	}()
+	until(t, "the posting", func() bool { return store.shut.Load() && store.waiting.Load() == 1 })
+	held := clearing.Payment{Phase: clearing.KindHold}
+	for _, p := range bookOf(t, store.Memory).OpenPayments() {
+		held = p
+	}
+	if p := b.engine.reread(context.Background(), held); p.Phase != clearing.KindHold {
+		t.Errorf("told %s, which is not on the disk", p.Phase)
+	}
+	store.shut.Store(false)
+	b.want(<-first, tongma.Paid, tongma.NoReason)
+	b.stands("wallet", 1250, 0)
+}
+
+// bookOf is what the next process would find in a store.
+func bookOf(t testing.TB, store journal.Store) *clearing.Book {
+	t.Helper()
+	book := clearing.NewBook()
+	if _, err := journal.Open(context.Background(), store, 0, func(batch journal.Batch) error { return book.Replay(batch, nil) }); err != nil {
+		t.Fatal(err)
+	}
+	return book
+}
