@@ -53,7 +53,7 @@ func (e *Engine) run(ctx context.Context, r *tongma.Request, hold clearing.Entry
 	// Durable before the scheme hears of it. If we stop right after this line,
 	// recover finds a hold without an answer, inquires, and reverses.
 	res, err := e.ledger.Submit(ctx, hold)
-	if err != nil || res.Exists || res.Entry.Kind != clearing.KindHold {
+	if err != nil || !res.Write || res.Entry.Kind != clearing.KindHold {
 		e.end(c)
 		switch {
 		case err != nil:
@@ -61,6 +61,8 @@ func (e *Engine) run(ctx context.Context, r *tongma.Request, hold clearing.Entry
 			return tongma.Answer{}, err
 		case res.Exists:
 			return e.repeat(ctx, r, res)
+		case !res.Write:
+			return tongma.Answer{}, &tongma.Error{Op: "switch." + r.Op.String(), Reason: res.Reason}
 		}
 		return answerOf(&res.Payment), nil
 	}
@@ -195,8 +197,18 @@ func (e *Engine) take(ctx context.Context, c *course, event Event, a *tongma.Ans
 		}
 		// The answer is known and must not be lost to an asker that has hung up.
 		res, err := e.ledger.Submit(context.WithoutCancel(ctx), entry)
-		if err != nil { // the journal has stopped: so does everything, and the next start finds the hold
+		if err == nil && res.Payment.ID.IsZero() { // the books would not even look at it
+			err = &tongma.Error{Op: "switch.take", Reason: res.Reason}
+		}
+		if err != nil {
+			// Not written, or not known to be. Nothing moves on what the books do not
+			// have: the course stays where it was, a hold without an answer is in doubt,
+			// and the scheme is asked again. If the journal has stopped so does
+			// everything, and the next start finds the hold.
 			e.opts.Logger.Error("journal", "payment", c.id.String(), "err", err)
+			if c.state = from; from == Held {
+				c.state = InDoubt
+			}
 			return p, next(c.state)
 		}
 		p = res.Payment
@@ -230,7 +242,7 @@ func (c *course) entry(action Action, from State, event Event, a *tongma.Answer)
 		}
 	case WriteVoid:
 		entry.Kind, entry.KeepCode = clearing.KindVoid, c.scheme.CodeReusableAfterDecline || event == NotSent
-		if entry.Reason == tongma.NoReason {
+		if entry.Reason == tongma.NoReason || !entry.Reason.Known() {
 			entry.Reason = tongma.DoNotHonour
 		}
 	case WriteUndo:

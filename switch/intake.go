@@ -255,6 +255,9 @@ func (e *Engine) refuse(ctx context.Context, r *tongma.Request, entry clearing.E
 		entry.Code = code
 		return e.repeat(ctx, r, res)
 	}
+	if !res.Write {
+		return tongma.Answer{}, &tongma.Error{Op: "switch." + r.Op.String(), Reason: res.Reason}
+	}
 	return answerOf(&res.Payment), nil
 }
 

@@ -197,3 +197,60 @@ func bookOf(t testing.TB, store journal.Store) *clearing.Book {
 	}
 	return book
 }
+
+// TestYesThatCannotBeWrittenAtOnceIsNotForgotten: the ledger is overloaded at the
+// moment when the scheme says yes, and recovers.
+func TestYesThatCannotBeWrittenAtOnceIsNotForgotten(t *testing.T) {
+	store := &slow{Memory: journal.NewMemory()}
+	b := over(t, store, func(o *Options) { o.DoubtFor = time.Minute })
+	ledger := b.engine.Ledger()
+	overload := func() {
+		store.shut.Store(true)
+		go func() { _, _ = ledger.Submit(context.Background(), clearing.Entry{Kind: clearing.KindSuspend, Debtor: "other"}) }()
+		until(t, "the batch", func() bool { return store.waiting.Load() == 1 })
+		gone, cancel := context.WithCancel(context.Background())
+		cancel()
+		until(t, "the overload", func() bool {
+			for range 2000 {
+				if tongma.ReasonOf(ledger.Read(gone, func(*clearing.Book) {})) == tongma.Overloaded {
+					return true
+				}
+			}
+			return false
+		})
+	}
+	b.scheme.say(tongma.OpAuthorise, reply{act: true, after: overload, answer: tongma.Answer{Outcome: tongma.Approved}})
+	a := b.do(payRequest("k1", 1, 1250))
+	b.want(a, tongma.Pending, tongma.SchemeSilent)
+	store.shut.Store(false)
+	until(t, "the end of the overload", func() bool { return ledger.Read(context.Background(), func(*clearing.Book) {}) == nil })
+	b.want(b.ends(a.Payment), tongma.Paid, tongma.NoReason)
+	b.stands("wallet", 1250, 0)
+	if len(b.events.ends) != 1 {
+		t.Fatalf("%d events", len(b.events.ends))
+	}
+}
+
+// TestSchemeIsNeverAskedWithoutAHold: a hold that the books take for no reason of
+// the payment's own, here an id that was given twice, is not a hold.
+func TestSchemeIsNeverAskedWithoutAHold(t *testing.T) {
+	twice := tongma.PaymentID{1: 1, 15: 1}
+	b := over(t, journal.NewMemory(), func(o *Options) { o.NewID = func() tongma.PaymentID { return twice } })
+	b.want(b.do(payRequest("k1", 1, 1250)), tongma.Paid, tongma.NoReason)
+	b.refuses(payRequest("k2", 2, 100), tongma.Internal)
+	bad := payRequest("k3", 3, 100)
+	bad.Code = "999999999999999999" // and so with a refusal
+	b.refuses(bad, tongma.Internal)
+	if n := b.scheme.count(tongma.OpAuthorise); n != 1 {
+		t.Fatalf("the scheme was asked %d times", n)
+	}
+}
+
+// TestDeclineForAnUnheardOfReasonReleasesTheHold: an adapter's own number does
+// not fit an entry; the no is a no.
+func TestDeclineForAnUnheardOfReasonReleasesTheHold(t *testing.T) {
+	b := newBench(t)
+	b.scheme.say(tongma.OpAuthorise, reply{answer: tongma.Answer{Outcome: tongma.Declined, Reason: 60001}})
+	b.want(b.do(payRequest("k1", 1, 1250)), tongma.Refused, tongma.DoNotHonour)
+	b.stands("wallet", 0, 0)
+}
