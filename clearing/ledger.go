@@ -341,7 +341,9 @@ func (l *Ledger) apply(g *group, s *submission) {
 		s.read(l.book)
 		return
 	}
-	s.entry.Directory = max(s.entry.Directory, l.book.directory)
+	if s.entry.Directory == 0 {
+		s.entry.Directory = l.book.directory
+	}
 	s.verdict = l.book.Propose(&s.entry, l.opts.Now())
 	if !s.verdict.Write {
 		return
