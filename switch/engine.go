@@ -2,6 +2,7 @@ package switching
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -94,14 +95,16 @@ func Open(ctx context.Context, opts Options) (*Engine, error) {
 		},
 	})
 	if err != nil {
+		e.cancel()
 		return nil, err
 	}
 	e.ledger = ledger
-	if err := e.Adopt(ctx, opts.Registry.Current()); err != nil {
-		return nil, err
+	err = e.Adopt(ctx, opts.Registry.Current())
+	if err == nil {
+		err = e.recover(ctx)
 	}
-	if err := e.recover(ctx); err != nil {
-		return nil, err
+	if err != nil {
+		return nil, errors.Join(err, e.Close())
 	}
 	return e, nil
 }
@@ -130,20 +133,43 @@ func (o *Options) defaults() {
 }
 
 // Adopt brings a directory version into force: caps and suspensions that differ
-// from the books become entries.
+// from the books become entries. Suspensions come first and resumptions last, so
+// that nobody may debit in between under half of the rules. What the directory no
+// longer has, a currency or a participant, keeps its account with a cap of zero.
 func (e *Engine) Adopt(ctx context.Context, d *schemes.Directory) error {
+	var standing []clearing.Position
+	if err := e.ledger.Read(ctx, func(b *clearing.Book) { standing = b.Positions() }); err != nil {
+		return err
+	}
 	entries := []clearing.Entry{{Kind: clearing.KindDirectory, Directory: d.Version(), Hash: d.Hash()}}
+	limit := func(p tongma.ParticipantID, minor int64, c tongma.Currency) {
+		entries = append(entries, clearing.Entry{Kind: clearing.KindCap, Debtor: p, Amount: tongma.Money{Minor: minor, Currency: c}})
+	}
+	for _, p := range d.Participants() {
+		if p.Suspended {
+			entries = append(entries, clearing.Entry{Kind: clearing.KindSuspend, Debtor: p.ID})
+		}
+	}
+	for _, at := range standing {
+		has := false
+		if p, ok := d.Participant(at.Participant); ok {
+			_, has = p.Caps[at.Currency]
+		}
+		if at.Capped && !has {
+			limit(at.Participant, 0, at.Currency)
+		}
+	}
 	for _, p := range d.Participants() {
 		for _, c := range tongma.Currencies() {
 			if minor, ok := p.Caps[c]; ok {
-				entries = append(entries, clearing.Entry{Kind: clearing.KindCap, Debtor: p.ID, Amount: tongma.Money{Minor: minor, Currency: c}})
+				limit(p.ID, minor, c)
 			}
 		}
-		kind := clearing.KindResume
-		if p.Suspended {
-			kind = clearing.KindSuspend
+	}
+	for _, p := range d.Participants() {
+		if !p.Suspended {
+			entries = append(entries, clearing.Entry{Kind: clearing.KindResume, Debtor: p.ID})
 		}
-		entries = append(entries, clearing.Entry{Kind: kind, Debtor: p.ID})
 	}
 	for _, entry := range entries {
 		r, err := e.ledger.Submit(ctx, entry)
