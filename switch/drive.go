@@ -2,6 +2,7 @@ package switching
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -27,10 +28,10 @@ type course struct {
 	request tongma.Request // for the scheme; without the code after a restart
 	scheme  *schemes.Scheme
 	adapter Adapter
-	held    int64 // Unix milliseconds
-	expiry  int64 // of the hold
-	asked   int   // questions of the present kind so far
-	late    bool  // the asker was told "pending", or may have been
+	held    int64       // Unix milliseconds
+	expiry  int64       // of the hold
+	asked   int         // questions of the present kind so far
+	late    atomic.Bool // the asker was told "pending", or may have been
 	poked   chan struct{}
 	done    chan struct{} // closed when the course has ended
 }
@@ -75,7 +76,7 @@ func (e *Engine) run(ctx context.Context, r *tongma.Request, hold clearing.Entry
 		e.end(c)
 		return answerOf(&p), nil
 	}
-	c.late = true
+	c.late.Store(true)
 	confirming := c.state == Confirming // c is the driver's from the next line on
 	e.background(c, next)
 	if !confirming {
@@ -231,7 +232,7 @@ func next(s State) Action {
 
 // entry is what an action writes; false if it writes nothing.
 func (c *course) entry(action Action, from State, event Event, a *tongma.Answer) (clearing.Entry, bool) {
-	entry := clearing.Entry{Payment: c.id, Late: c.late, Reason: a.Reason, SchemeRef: cut(a.SchemeRef, 64)}
+	entry := clearing.Entry{Payment: c.id, Late: c.late.Load(), Reason: a.Reason, SchemeRef: cut(a.SchemeRef, 64)}
 	switch action {
 	case WritePend:
 		entry.Kind, entry.Reason = clearing.KindPend, tongma.PayerConfirming
@@ -316,6 +317,8 @@ func classify(a *tongma.Answer, err error) Event {
 		return Silence
 	}
 	switch {
+	case contradicts(a):
+		return Silence
 	case a.Reason == tongma.UnknownToScheme && a.Outcome != tongma.Approved:
 		return NoRecord
 	case a.Outcome == tongma.Approved:
@@ -326,6 +329,18 @@ func classify(a *tongma.Answer, err error) Event {
 		return Waiting
 	}
 	return Silence
+}
+
+// contradicts tells whether an answer says of the money both that it moved and
+// that it did not.
+func contradicts(a *tongma.Answer) bool {
+	switch a.Outcome {
+	case tongma.Approved:
+		return a.Status == tongma.Refused || a.Status == tongma.ReversedBack
+	case tongma.Declined:
+		return a.Status == tongma.Paid || (a.Reason.Known() && a.Reason.Info().Money == tongma.MayHaveMoved)
+	}
+	return false
 }
 
 // undone classifies the answer to a reversal: only an acknowledgement ends it.

@@ -44,7 +44,8 @@ func (e *Engine) resume(p clearing.Payment) {
 		return
 	}
 	c := e.newCourse(&p, scheme, adapter)
-	c.state, c.late = StateOf(&p), true
+	c.state = StateOf(&p)
+	c.late.Store(true)
 	c.request = tongma.Request{Key: p.ID.String(), Payment: p.ID, Original: p.Original, Scheme: p.Scheme, Amount: p.Amount, Acquirer: p.Creditor, Issuer: p.Debtor}
 	if p.Op == tongma.OpRefund {
 		c.request.Acquirer, c.request.Issuer = p.Debtor, p.Creditor

@@ -51,11 +51,20 @@ func (e *Engine) repeat(ctx context.Context, r *tongma.Request, res clearing.Res
 	p := res.Payment
 	if p.Phase == clearing.KindHold || p.Phase == clearing.KindReversing {
 		e.await(ctx, p.ID)
-		p = e.reread(ctx, p)
+		p = e.settled(ctx, p)
 	}
 	a := answerOf(&p)
 	a.Replayed = true
 	return a, nil
+}
+
+// settled rereads a payment for somebody who will be told that it is pending if it
+// still is: from here on its end is pushed.
+func (e *Engine) settled(ctx context.Context, p clearing.Payment) clearing.Payment {
+	if c := e.course(p.ID); c != nil {
+		c.late.Store(true)
+	}
+	return e.reread(ctx, p)
 }
 
 // reread returns the payment as it stands now, or as it stood if the journal

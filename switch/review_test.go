@@ -2,6 +2,8 @@ package switching
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -10,6 +12,7 @@ import (
 	"github.com/tongma/tongma/clearing"
 	"github.com/tongma/tongma/clearing/journal"
 	"github.com/tongma/tongma/schemes"
+	"go.uber.org/goleak"
 )
 
 // slow is a store that takes nothing while it is shut, and all of it then.
@@ -206,7 +209,9 @@ func TestYesThatCannotBeWrittenAtOnceIsNotForgotten(t *testing.T) {
 	ledger := b.engine.Ledger()
 	overload := func() {
 		store.shut.Store(true)
-		go func() { _, _ = ledger.Submit(context.Background(), clearing.Entry{Kind: clearing.KindSuspend, Debtor: "other"}) }()
+		go func() {
+			_, _ = ledger.Submit(context.Background(), clearing.Entry{Kind: clearing.KindSuspend, Debtor: "other"})
+		}()
 		until(t, "the batch", func() bool { return store.waiting.Load() == 1 })
 		gone, cancel := context.WithCancel(context.Background())
 		cancel()
@@ -253,4 +258,128 @@ func TestDeclineForAnUnheardOfReasonReleasesTheHold(t *testing.T) {
 	b.scheme.say(tongma.OpAuthorise, reply{answer: tongma.Answer{Outcome: tongma.Declined, Reason: 60001}})
 	b.want(b.do(payRequest("k1", 1, 1250)), tongma.Refused, tongma.DoNotHonour)
 	b.stands("wallet", 0, 0)
+}
+
+// TestWhoeverWasToldPendingIsToldTheEnd: the first asker gets its answer in time,
+// but a repeat or an inquiry in between was told "pending", and it may be all
+// that reached the asker.
+func TestWhoeverWasToldPendingIsToldTheEnd(t *testing.T) {
+	repeat := payRequest("k1", 1, 1250)
+	repeat.Budget = 60 * time.Millisecond
+	for name, r := range map[string]tongma.Request{"a repeat": repeat, "an inquiry": {Op: tongma.OpInquire, From: "acq", OfKey: "k1"}} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			asked := make(chan struct{})
+			b.scheme.say(tongma.OpAuthorise, reply{act: true, wait: 90 * time.Millisecond, after: func() { close(asked) }, answer: tongma.Answer{Outcome: tongma.Approved}})
+			first := make(chan tongma.Answer, 1)
+			go func() {
+				a, _ := b.engine.Do(context.Background(), payRequest("k1", 1, 1250))
+				first <- a
+			}()
+			<-asked
+			b.want(b.do(r), tongma.Pending, tongma.SchemeSilent)
+			b.want(<-first, tongma.Paid, tongma.NoReason)
+			b.stands("wallet", 1250, 0)
+			if len(b.events.ends) != 1 {
+				t.Fatalf("%d events", len(b.events.ends))
+			}
+		})
+	}
+}
+
+// TestAContradictionIsNotAnAnswer: only a clear yes is a yes, and only a clear no
+// is a no.
+func TestAContradictionIsNotAnAnswer(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer tongma.Answer
+		want   Event
+	}{
+		"approved":                            {tongma.Answer{Outcome: tongma.Approved}, Yes},
+		"approved, and paid":                  {tongma.Answer{Outcome: tongma.Approved, Status: tongma.Paid}, Yes},
+		"approved, and undone":                {tongma.Answer{Outcome: tongma.Approved, Status: tongma.ReversedBack}, Silence},
+		"approved, and refused":               {tongma.Answer{Outcome: tongma.Approved, Status: tongma.Refused}, Silence},
+		"declined":                            {tongma.Answer{Outcome: tongma.Declined}, No},
+		"declined, and paid":                  {tongma.Answer{Outcome: tongma.Declined, Status: tongma.Paid}, Silence},
+		"declined, since nothing is known":    {tongma.Answer{Outcome: tongma.Declined, Reason: tongma.SchemeSilent}, Silence},
+		"declined, and undone":                {tongma.Answer{Outcome: tongma.Declined, Status: tongma.ReversedBack, Reason: tongma.ReversedBySwitch}, No},
+		"declined for an unheard-of reason":   {tongma.Answer{Outcome: tongma.Declined, Reason: 60001}, No},
+		"unknown, and paid":                   {tongma.Answer{Status: tongma.Paid}, Silence},
+		"unknown, while the payer is at it":   {tongma.Answer{Reason: tongma.PayerConfirming}, Waiting},
+		"unknown, since there is no such one": {tongma.Answer{Reason: tongma.UnknownToScheme}, NoRecord},
+	} {
+		if got := classify(&c.answer, nil); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
+}
+
+// TestAdoptBlocksBeforeItGivesAndTakesAwayWhatIsGone: a participant that is
+// suspended gets no new room first, one that is resumed has its new cap before it
+// may use it, and a currency that the directory no longer has is no account.
+func TestAdoptBlocksBeforeItGivesAndTakesAwayWhatIsGone(t *testing.T) {
+	var seen []clearing.Entry
+	b := over(t, journal.NewMemory(), func(o *Options) {
+		o.OnCommit = func(_ uint64, es []clearing.Entry) { seen = append(seen, es...) }
+	})
+	adopt := func(version uint64, change ...string) {
+		t.Helper()
+		seen = nil
+		if err := b.engine.Adopt(context.Background(), market(t, version, strings.NewReplacer(change...).Replace(fast))); err != nil {
+			t.Fatal(err)
+		}
+		b.stands("wallet", 0, 0) // behind which seen is complete
+	}
+	at := func(kind clearing.Kind) int {
+		return slices.IndexFunc(seen, func(e clearing.Entry) bool { return e.Kind == kind && e.Debtor == "wallet" })
+	}
+	wallet := `{id: wallet, name: W, country: CN, roles: [acquirer, issuer], caps: {CNY: "100.00"}`
+	adopt(2, wallet, `{id: wallet, name: W, country: CN, suspended: true, roles: [acquirer, issuer], caps: {CNY: "900.00"}`)
+	if s, c := at(clearing.KindSuspend), at(clearing.KindCap); s < 0 || c < 0 || s > c {
+		t.Errorf("suspended by entry %d, given its cap by entry %d", s, c)
+	}
+	adopt(3)
+	if r, c := at(clearing.KindResume), at(clearing.KindCap); r < 0 || c < 0 || c > r {
+		t.Errorf("resumed by entry %d, given its cap by entry %d", r, c)
+	}
+	limit := func() (minor int64) {
+		_ = b.engine.Ledger().Read(context.Background(), func(book *clearing.Book) {
+			for _, p := range book.Positions() {
+				if p.Participant == "other" && p.Currency == tongma.CNY {
+					minor = p.Cap
+				}
+			}
+		})
+		return minor
+	}
+	other := `{id: other, name: O, country: CN, roles: [acquirer, issuer], caps: {CNY: "100.00"}`
+	adopt(4, other, `{id: other, name: O, country: CN, roles: [acquirer, issuer], caps: {USD: "100.00"}`)
+	if got := limit(); got != 0 {
+		t.Errorf("a currency that is gone keeps its cap of %d", got)
+	}
+	adopt(5)
+	if got := limit(); got != 10000 {
+		t.Errorf("a currency that is back has a cap of %d", got)
+	}
+	adopt(6, "  - "+other+", accepts: all}\n", "")
+	if got := limit(); got != 0 {
+		t.Errorf("a participant that is gone keeps its cap of %d", got)
+	}
+}
+
+// TestAnEngineThatDoesNotOpenLeavesNothingRunning: here the books have seen a
+// newer directory.
+func TestAnEngineThatDoesNotOpenLeavesNothingRunning(t *testing.T) {
+	store := journal.NewMemory()
+	b := over(t, store, nil)
+	if err := b.engine.Adopt(context.Background(), market(t, 2, fast)); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.engine.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Open(context.Background(), Options{Store: store, Registry: schemes.NewMemoryRegistry(market(t, 1, fast))})
+	if tongma.ReasonOf(err) != tongma.StateConflict {
+		t.Fatal(err)
+	}
+	goleak.VerifyNone(t)
 }
