@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/tongma/tongma"
@@ -54,7 +55,7 @@ func (e *Engine) transfer(ctx context.Context, r tongma.Request) (tongma.Answer,
 	hold.Creditor, hold.Scheme = chosen.Participant, chosen.Scheme
 	r.Acquirer, r.Issuer, r.Scheme = chosen.Participant, r.From, chosen.Scheme
 	if r.Merchant == (tongma.Merchant{}) {
-		r.Merchant = merchantOf(code)
+		r.Merchant = merchantOf(code, chosen.Path)
 	}
 	hold.Merchant = cut(r.Merchant.ID, 35)
 	return e.run(ctx, &r, hold)
@@ -75,7 +76,10 @@ func (e *Engine) Resolve(ctx context.Context, r tongma.Request) (tongma.Resoluti
 		return out, nil
 	}
 	res := d.Explain(code, schemes.Query{Asker: r.From, Op: tongma.OpResolve, Amount: r.Amount, Country: r.Merchant.Country})
-	out.Reason, out.Detail, out.Merchant = res.Refusal, res.Detail, merchantOf(code)
+	out.Reason, out.Detail, out.Merchant = res.Refusal, res.Detail, merchantOf(code, "")
+	if len(res.Candidates) > 0 {
+		out.Merchant = merchantOf(code, res.Candidates[0].Path)
+	}
 	if m, ok := amountOf(code); ok {
 		out.Amount = m
 	}
@@ -145,6 +149,9 @@ func (e *Engine) inquire(ctx context.Context, r tongma.Request) (tongma.Answer, 
 	p, err := e.find(ctx, &r)
 	if err != nil {
 		return tongma.Answer{}, err
+	}
+	if p.Asker == r.From && !p.Final() {
+		p = e.settled(ctx, p)
 	}
 	return answerOf(&p), nil
 }
@@ -323,13 +330,46 @@ func fixedAmount(code codespec.Code, asked tongma.Money) tongma.Reason {
 	return tongma.NoReason
 }
 
-func merchantOf(code codespec.Code) tongma.Merchant {
+// merchantOf is what a merchant's code says of the merchant, with its number at
+// the scheme whose account stands at path.
+func merchantOf(code codespec.Code, path string) tongma.Merchant {
 	if code.MPM == nil {
 		return tongma.Merchant{}
 	}
 	m := code.MPM
-	unified, _ := code.UnifiedAccount()
-	return tongma.Merchant{ID: unified.Merchant, Terminal: unified.Till, Name: cut(m.Get("59"), 128), City: cut(m.Get("60"), 64), Country: cut(m.Get("58"), 2), MCC: cut(m.MCC(), 4)}
+	out := tongma.Merchant{ID: cut(accountOf(code, path), 35), Name: cut(m.Get("59"), 128), City: cut(m.Get("60"), 64), Country: cut(m.Get("58"), 2), MCC: cut(m.MCC(), 4)}
+	if unified, ok := code.UnifiedAccount(); ok {
+		out.Terminal = unified.Till
+	}
+	return out
+}
+
+// accountOf finds the merchant's number in the template at path: the unified
+// format's own; an account name as KHQR has it; else field 02, or 01.
+func accountOf(code codespec.Code, path string) string {
+	unified, ok := code.UnifiedAccount()
+	for i := range code.MPM.Accounts {
+		t := &code.MPM.Accounts[i]
+		if t.ID != path {
+			continue
+		}
+		if strings.EqualFold(t.GUID, codespec.UnifiedGUID) {
+			return unified.Merchant
+		}
+		if strings.Contains(t.GUID, "@") {
+			return t.GUID
+		}
+		for _, id := range []string{"02", "01"} {
+			if v, ok := t.Field(id); ok && v != "" {
+				return v
+			}
+		}
+		return t.Value
+	}
+	if ok {
+		return unified.Merchant
+	}
+	return ""
 }
 
 func tail(code string) string {

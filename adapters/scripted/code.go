@@ -18,6 +18,7 @@ const (
 	UnionPay                  // 19 digits: 62 oo sssssssssssssss
 	Unified                   // 20 digits: 77 iiii oo ssssssssss cc
 	CPM                       // EMVCo CPM in Base64; its track 2 begins with the UnionPay digits
+	AlipayHK                  // 18 digits: 2819 oo ssssssssssss; 281 may be of either Alipay
 )
 
 // String returns the style's name.
@@ -42,6 +43,7 @@ var styles = [...]struct {
 	UnionPay: {"unionpay", "62", 0, 15, false},
 	Unified:  {"unified", "77", 4, 10, true},
 	CPM:      {"cpm", "62", 0, 15, false},
+	AlipayHK: {"alipayhk", "2819", 0, 12, false},
 }
 
 // Code makes a payer's code that tells the wallet what to do. The serial makes it
@@ -154,7 +156,7 @@ func split(code string) (Style, string) {
 		}
 		return 0, ""
 	}
-	for s := WeChat; s < CPM; s++ {
+	for _, s := range [...]Style{AlipayHK, WeChat, Alipay, UnionPay, Unified} {
 		f := styles[s]
 		n := len(f.prefix) + f.issuer + 2 + f.serial
 		if f.checked {

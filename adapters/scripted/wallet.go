@@ -392,9 +392,11 @@ func (w *Wallet) giveBack(p *payment) error {
 	return nil
 }
 
-// Consult says whether a code is of a style that this wallet makes.
+// Consult says whether a code is of a style that this wallet makes. Where one
+// wallet runs both schemes of a style's prefix, only one of them owns up.
 func (w *Wallet) Consult(_ context.Context, r tongma.Request) (tongma.Answer, error) {
-	if OutcomeOf(r.Code) == None && w.cfg.Default == None {
+	foreign := (StyleOf(r.Code) == AlipayHK) != (r.Scheme == "alipayhk") && (StyleOf(r.Code) == AlipayHK || StyleOf(r.Code) == Alipay)
+	if foreign || (OutcomeOf(r.Code) == None && w.cfg.Default == None) {
 		return named(&r, tongma.Answer{Outcome: tongma.Declined, Status: tongma.Refused, Reason: tongma.IssuerCodeInvalid}), nil
 	}
 	return named(&r, tongma.Answer{Outcome: tongma.Approved, Status: tongma.Paid}), nil

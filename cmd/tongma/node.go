@@ -71,6 +71,7 @@ const (
 
 // newNode starts a switch. On an error everything that was started is stopped.
 func newNode(ctx context.Context, cfg nodeConfig) (n *node, err error) {
+	spareMemory()
 	n = &node{cfg: cfg}
 	defer func() {
 		if err != nil {

@@ -11,6 +11,8 @@ import (
 
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/adapters/scripted"
+	"github.com/tongma/tongma/codespec/emv"
+	"github.com/tongma/tongma/codespec/tlv"
 	switching "github.com/tongma/tongma/switch"
 )
 
@@ -64,7 +66,25 @@ var payerStyles = []struct {
 	issuer string
 }{
 	{"wechat", scripted.WeChat, ""}, {"alipay", scripted.Alipay, ""}, {"unionpay", scripted.UnionPay, ""}, {"tongbao", scripted.Unified, "1001"},
-	{"unionpay", scripted.CPM, ""},
+	{"unionpay", scripted.CPM, ""}, {"alipayhk", scripted.AlipayHK, ""}, {"harbour", scripted.Unified, "2002"},
+}
+
+// merchantStyles are the codes of merchants that the sandbox's networks obey: the
+// merchant's number tells what becomes of the credit.
+var merchantStyles = []struct {
+	scheme string
+	code   func(merchant string) string
+}{
+	{"north", func(id string) string { return merchantCode("2001", id, "", tongma.CNY) }},
+	{"harbour", func(id string) string { return merchantCode("2002", id, "", tongma.CNY) }},
+	{"tongbao", func(id string) string { return merchantCode("1001", id, "", tongma.CNY) }},
+	{"khqr", func(id string) string {
+		return shopCode(emv.Account{ID: "29", GUID: id + "@nbc"}, "", "KH", "PHNOM PENH", tongma.USD)
+	}},
+	{"promptpay", func(id string) string {
+		fields := []tlv.Object{{ID: "01", Value: "099400016550100"}, {ID: "02", Value: id}}
+		return shopCode(emv.Account{ID: "30", GUID: "A000000677010112", Fields: fields}, "", "TH", "BANGKOK", tongma.THB)
+	}},
 }
 
 // sandboxCodes makes count payers' codes for every outcome at every scheme, and
@@ -86,9 +106,9 @@ func sandboxCodes(count int) ([]sandboxCode, error) {
 			}
 		}
 	}
-	for _, m := range []struct{ scheme, acquirer string }{{"north", "2001"}, {"harbour", "2002"}, {"tongbao", "1001"}} {
+	for _, m := range merchantStyles {
 		for _, o := range scripted.Outcomes() {
-			out = append(out, sandboxCode{m.scheme, "merchant", o.String(), merchantCode(m.acquirer, strings.ReplaceAll(scripted.Merchant(o, ""), "-", ""), "", tongma.CNY)})
+			out = append(out, sandboxCode{m.scheme, "merchant", o.String(), m.code(strings.ReplaceAll(scripted.Merchant(o, ""), "-", ""))})
 		}
 	}
 	return out, nil

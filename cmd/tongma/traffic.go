@@ -189,15 +189,19 @@ func (t *traffic) transfer(s *shot) {
 	s.code = merchantCode(acquirer, fmt.Sprintf("SHOP%04d", t.rng.IntN(500)), fixed, tongma.CNY)
 }
 
-// merchantCode is a shop's code that carries the unified account beside that of
-// another scheme, as shops print them.
+// merchantCode is a shop's code with the unified account.
 func merchantCode(acquirer, merchant, amount string, c tongma.Currency) string {
 	account, err := codespec.UnifiedAccount{Acquirer: acquirer, Merchant: merchant, Till: "01"}.Account()
 	if err != nil {
 		panic(err) // the arguments are this program's own
 	}
-	m, err := emv.Draft{Dynamic: amount != "", Accounts: []emv.Account{account}, MCC: "5812", Currency: c.Number(), Amount: amount, Country: "CN",
-		Name: "NOODLE HOUSE " + merchant[max(0, len(merchant)-4):], City: "SHANGHAI"}.Build()
+	return shopCode(account, amount, "CN", "SHANGHAI", c)
+}
+
+// shopCode is a merchant-presented code with one account.
+func shopCode(account emv.Account, amount, country, city string, c tongma.Currency) string {
+	m, err := emv.Draft{Dynamic: amount != "", Accounts: []emv.Account{account}, MCC: "5812", Currency: c.Number(), Amount: amount, Country: country,
+		Name: "NOODLE HOUSE", City: city}.Build()
 	if err != nil {
 		panic(err)
 	}
