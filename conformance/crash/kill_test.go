@@ -21,7 +21,7 @@ func TestKilledServeLosesAndDoublesNothing(t *testing.T) {
 	begun := time.Now()
 	stage := func(what string) { t.Logf("%6.1f s: %s", time.Since(begun).Seconds(), what) }
 	rng := rand.New(rand.NewPCG(seed, 0))
-	s := newSite(t, t.TempDir())
+	s := newSite(t, keptDir(t))
 	p := s.serve(t, "--window-every", "1s")
 	s.ready(t, p)
 	wallets, m := startWallets(t, s), newMarket(t, s, seed)

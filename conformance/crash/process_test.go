@@ -66,6 +66,22 @@ func newSite(t *testing.T, dir string) *site {
 	return s
 }
 
+// keptDir is a temporary folder, or a new one below TONGMA_KEEP that stays, to be
+// looked into afterwards.
+func keptDir(t *testing.T) string {
+	t.Helper()
+	root := os.Getenv("TONGMA_KEEP")
+	if root == "" {
+		return t.TempDir()
+	}
+	dir, err := os.MkdirTemp(root, "crash-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("everything is kept in %s", dir)
+	return dir
+}
+
 // hasty shortens every scheme's times.
 func hasty(directory []byte) []byte {
 	var out []string
@@ -152,7 +168,12 @@ func start(t *testing.T, args ...string) *process {
 		_ = p.cmd.Wait() // its end is read from ProcessState
 		close(p.ended)
 	}()
-	t.Cleanup(p.kill)
+	t.Cleanup(func() {
+		p.kill()
+		if said := p.stderr.String(); t.Failed() && said != "" {
+			t.Logf("%s said, at the end:\n%s", args[0], said[max(0, len(said)-4000):])
+		}
+	})
 	return p
 }
 
