@@ -280,3 +280,35 @@ func TestServerThatGoesAwayLeavesDoubtThatIsSettled(t *testing.T) {
 		t.Fatalf("followed %v: %v", k.entries, err)
 	}
 }
+
+// TestReadingLeavesNoConsumerBehind: however often and however far the journal is
+// read, the server's limit of consumers for one stream is never reached.
+func TestReadingLeavesNoConsumerBehind(t *testing.T) {
+	j := openJetStream(t, connect(t, serve(t, t.TempDir())))
+	for i := range uint64(2 * fewMessages) {
+		if _, err := j.Append(t.Context(), i, []byte("message")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	enough := errors.New("enough")
+	for range 20 {
+		if err := j.Read(t.Context(), 1, func(seq uint64, _ []byte) error { return enough }); !errors.Is(err, enough) {
+			t.Fatal(err)
+		}
+		if err := j.Read(t.Context(), 1, func(uint64, []byte) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		info, err := j.stream.Info(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.State.Consumers == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d consumers are left of 40 readings", info.State.Consumers)
+		}
+	}
+}

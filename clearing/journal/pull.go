@@ -32,6 +32,7 @@ type puller struct {
 	sub     *nats.Subscription
 	inbox   string
 	subject string // where to ask for more
+	forget  string // where to have the consumer deleted
 	request []byte
 	number  int // of the pull under way; its status messages go to inbox.number
 	left    int // messages that it may still bring
@@ -45,7 +46,7 @@ func (j *JetStream) pull(ctx context.Context, from, last uint64, fn func(uint64,
 	if err != nil {
 		return from, fmt.Errorf("journal: stream %s: consumer: %w", j.name, err)
 	}
-	defer p.sub.Unsubscribe()
+	defer p.close()
 	defer context.AfterFunc(ctx, func() { p.sub.Unsubscribe() })()
 	for last == 0 || from <= last {
 		m, err := p.next()
@@ -75,13 +76,23 @@ func (j *JetStream) newPuller(ctx context.Context, from uint64, follow bool) (*p
 	if err != nil {
 		return nil, err
 	}
-	p := &puller{j: j, inbox: j.nc.NewInbox(), subject: "$JS.API.CONSUMER.MSG.NEXT." + j.name + "." + consumer.CachedInfo().Name}
+	name := j.name + "." + consumer.CachedInfo().Name
+	p := &puller{j: j, inbox: j.nc.NewInbox(), subject: "$JS.API.CONSUMER.MSG.NEXT." + name, forget: "$JS.API.CONSUMER.DELETE." + name}
 	p.request = fmt.Appendf(nil, `{"batch":%d,"max_bytes":%d,"no_wait":true}`, pullMessages, pullBytes)
 	if follow {
 		p.request = fmt.Appendf(nil, `{"batch":%d,"max_bytes":%d,"expires":%d,"idle_heartbeat":%d}`, pullMessages, pullBytes, pullExpires, heartbeat)
 	}
 	p.sub, err = j.nc.SubscribeSync(p.inbox + ".*")
 	return p, err
+}
+
+// close ends the pulls, and has the server forget the consumer at once: left to
+// consumerIdle, those of many short readings add up to the server's limit for one
+// stream, after which nobody can read. The answer is not waited for, since
+// consumerIdle ends what a lost message leaves.
+func (p *puller) close() {
+	p.sub.Unsubscribe()
+	_ = p.j.nc.Publish(p.forget, nil)
 }
 
 // errNoMore is a pull that the server had nothing for.
