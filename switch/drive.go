@@ -163,12 +163,18 @@ func (e *Engine) spawn(f func()) bool {
 	return true
 }
 
-// await returns when nobody drives the payment any more, or when ctx ends. It
-// tells whether there was a course, and it has ended.
+// await returns when nobody drives the payment any more, or so long before ctx
+// ends that there is time to say how it stands. It tells whether there was a
+// course, and it has ended.
 func (e *Engine) await(ctx context.Context, id tongma.PaymentID) bool {
 	c := e.course(id)
 	if c == nil {
 		return false
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-replyGrace))
+		defer cancel()
 	}
 	select {
 	case <-c.done:

@@ -383,3 +383,28 @@ func TestAnEngineThatDoesNotOpenLeavesNothingRunning(t *testing.T) {
 	}
 	goleak.VerifyNone(t)
 }
+
+// TestPendingIsToldBeforeTheAskersTimeIsOver: an answer that leaves when the
+// asker has stopped listening is none.
+func TestPendingIsToldBeforeTheAskersTimeIsOver(t *testing.T) {
+	b := newBench(t)
+	b.scheme.say(tongma.OpAuthorise, vanish)
+	for range 200 {
+		b.scheme.say(tongma.OpInquire, silent)
+		b.scheme.say(tongma.OpReverse, silent)
+	}
+	for _, ask := range []tongma.Request{payRequest("k1", 1, 1250), {Op: tongma.OpReverse, From: "acq", OfKey: "k1"}} {
+		ask.Budget = 120 * time.Millisecond
+		took := time.Hour
+		for range 5 { // a busy machine may be late itself
+			start := time.Now()
+			if a := b.do(ask); a.Status != tongma.Pending {
+				t.Fatalf("%s: %s", ask.Op, a.Status)
+			}
+			took = min(took, time.Since(start))
+		}
+		if took >= ask.Budget {
+			t.Errorf("%s: told after %v, asked to be within %v", ask.Op, took, ask.Budget)
+		}
+	}
+}
