@@ -1,8 +1,8 @@
 package crash_test
 
 import (
-	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -34,7 +34,6 @@ func TestDiskFull(t *testing.T) {
 	bigger := newSite(t, t.TempDir())
 	bigger.data = copied(t, s.data)
 	bigger.iso, bigger.http, bigger.nats = s.iso, s.http, s.nats
-	*m.site = *bigger
 	before := audited(t, bigger.data)
 	p = bigger.serve(t)
 	bigger.ready(t, p)
@@ -47,46 +46,54 @@ func TestDiskFull(t *testing.T) {
 		before.Entries, a.Entries, v.payments, v.approved, compared, v.lost, v.doubled, v.changed)
 }
 
-// smallDisk makes an installation on a disk of 24 MB, and names a file on it that
-// may grow.
+// smallDisk makes an installation on a disk of its own, a sparse image of 4 GB
+// (the event streams reserve 2 GB of it, so that a smaller one is refused), and
+// names a file on it that may grow.
 func smallDisk(t *testing.T) (s *site, ballast string) {
 	t.Helper()
-	at := t.TempDir()
-	err := syscall.Mount("tmpfs", at, "tmpfs", 0, "size=24m,mode=700")
-	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EACCES) {
-		t.Skip("a small disk cannot be mounted here: it takes root, and the right to mount (CAP_SYS_ADMIN)")
-	}
-	if err != nil {
+	at, image := t.TempDir(), filepath.Join(t.TempDir(), "disk.img")
+	if err := os.WriteFile(image, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Truncate(image, 4<<30); err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range [][]string{{"mkfs.ext4", "-q", "-F", "-m", "0", image}, {"mount", "-o", "loop", image, at}} {
+		if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
+			t.Skipf("no small disk can be made here, which takes root, mkfs.ext4 and a loop device: %s: %v: %s", command[0], err, out)
+		}
+	}
 	t.Cleanup(func() {
-		if err := syscall.Unmount(at, syscall.MNT_DETACH); err != nil {
-			t.Errorf("unmount %s: %v", at, err)
+		if out, err := exec.Command("umount", "-l", at).CombinedOutput(); err != nil {
+			t.Errorf("umount %s: %v: %s", at, err, out)
 		}
 	})
 	return newSite(t, at), filepath.Join(at, "ballast")
 }
 
-// fill writes the file until the disk has no more than leave bytes left.
-func fill(t *testing.T, name string, leave uint64) {
+// copied copies a stopped switch's folder to another disk, as an operator would.
+func copied(t *testing.T, from string) string {
 	t.Helper()
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	to := filepath.Join(t.TempDir(), "data")
+	if out, err := exec.Command("cp", "-a", from, to).CombinedOutput(); err != nil {
+		t.Fatalf("cp -a: %v: %s", err, out)
+	}
+	return to
+}
+
+// fill takes up the disk but for leave bytes.
+func fill(t *testing.T, name string, leave int64) {
+	t.Helper()
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	for chunk := make([]byte, 64<<10); ; {
-		var st syscall.Statfs_t
-		if err := syscall.Statfs(name, &st); err != nil {
-			t.Fatal(err)
-		}
-		if st.Bavail*uint64(st.Bsize) <= leave {
-			return
-		}
-		if _, err := f.Write(chunk); errors.Is(err, syscall.ENOSPC) {
-			return
-		} else if err != nil {
-			t.Fatal(err)
-		}
+	var st syscall.Statfs_t
+	if err := syscall.Fstatfs(int(f.Fd()), &st); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Fallocate(int(f.Fd()), 0, 0, int64(st.Bavail)*st.Bsize-leave); err != nil {
+		t.Fatalf("ballast: %v", err)
 	}
 }

@@ -2,7 +2,6 @@ package crash_test
 
 import (
 	"log/slog"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -108,14 +107,4 @@ func dump(t *testing.T, data string) string {
 		t.Fatalf("journal dump: exit %d\n%s", code, stderr)
 	}
 	return stdout
-}
-
-// copied copies a stopped switch's folder to another disk.
-func copied(t *testing.T, from string) string {
-	t.Helper()
-	to := filepath.Join(t.TempDir(), "data")
-	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
-		t.Fatal(err)
-	}
-	return to
 }
