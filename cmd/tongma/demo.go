@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing"
+	"github.com/tongma/tongma/codespec"
 	"github.com/tongma/tongma/schemes"
 	switching "github.com/tongma/tongma/switch"
 )
@@ -332,6 +334,7 @@ func settleDown(ctx context.Context, n *node, within time.Duration) error {
 // settling windows on the way.
 func (a *app) demoLive(ctx context.Context, n *node, sims *simulators, t *traffic, agent *simAgent, f demoFlags, kept bool) error {
 	a.banner(n, f, kept)
+	feed := &liveFeed{app: a}
 	window := time.NewTicker(f.window)
 	defer window.Stop()
 	var tick <-chan time.Time
@@ -347,7 +350,11 @@ func (a *app) demoLive(ctx context.Context, n *node, sims *simulators, t *traffi
 		case <-tick:
 			select {
 			case room <- struct{}{}:
-				wg.Go(func() { t.fire(context.WithoutCancel(ctx), t.next()); <-room })
+				wg.Go(func() {
+					s := t.next()
+					feed.show(s, t.fire(context.WithoutCancel(ctx), s))
+					<-room
+				})
 			default: // the market is slower than the tills: those who wait are enough
 			}
 		case <-window.C:
@@ -372,7 +379,7 @@ func (a *app) turnWindow(ctx context.Context, n *node, agent *simAgent) {
 		return
 	}
 	v := switching.ViewWindow(s)
-	a.say("%s  %s closed and settled: %d payments, gross %v, moved %v", time.Now().Format("15:04:05"), v.Window, v.Payments, v.Gross, v.ToMove)
+	a.say("%s  %s closed, netted and settled: %d payments, gross %s; %s moved", time.Now().Format("15:04:05"), v.Window, v.Payments, amounts(v.Gross), amounts(v.ToMove))
 }
 
 // lastWords shows how the books stand at the end.
@@ -416,4 +423,61 @@ func (a *app) banner(n *node, f demoFlags, kept bool) {
 	}
 	a.say("  schemes    %s (simulated)\n  traffic     %g payments a second, seed %d; a window closes every %s\n", ids, f.rate, f.seed, f.window)
 	a.say("Next:  tongma sandbox codes\n       tongma position ls --data %s\n       tongma window ls --data %s\n       tongma code parse CODE\nCtrl-C stops and shows the books.\n", n.cfg.data, n.cfg.data)
+}
+
+// liveFeed shows payments as they end: for people at most four a second, so that
+// they can be read; with --json every one.
+type liveFeed struct {
+	app  *app
+	mu   sync.Mutex // guards what follows, and the order of lines
+	last time.Time
+	made int
+}
+
+// livePayment is one line of the feed.
+type livePayment struct {
+	Time    string `json:"time"`
+	Door    string `json:"door"`
+	Asker   string `json:"asker"`
+	Scheme  string `json:"scheme"`
+	Code    string `json:"code"` // its last four characters
+	Amount  string `json:"amount"`
+	Payment string `json:"payment,omitempty"`
+	Status  string `json:"status"`
+	Millis  int64  `json:"ms"`
+}
+
+func (l *liveFeed) show(s shot, r shotResult) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.made++
+	now := time.Now()
+	if !l.app.json && now.Sub(l.last) < 250*time.Millisecond {
+		return
+	}
+	l.last = now
+	code, _ := codespec.Decode(s.code) // made by this program
+	p := livePayment{Time: now.Format("15:04:05"), Door: s.door, Asker: string(s.asker), Code: code.Masked(), Amount: s.amount.String(),
+		Payment: r.payment.String(), Status: r.status.String(), Millis: r.took.Milliseconds()}
+	if names := code.Schemes(); len(names) > 0 {
+		p.Scheme = names[0]
+	}
+	if r.err != nil {
+		p.Status = tongma.ReasonOf(r.err).String()
+	}
+	l.app.print(p, func(w io.Writer) {
+		fmt.Fprintf(w, "%s  %-8s  %-12s  %-9s  %-6s  %16s  %-9s %4d ms   %6d so far\n", p.Time, p.Door, p.Asker, p.Scheme, p.Code, p.Amount, p.Status, p.Millis, l.made)
+	})
+}
+
+// amounts writes amounts by currency: "12.50 CNY, 300 JPY".
+func amounts(by map[string]string) string {
+	parts := make([]string, 0, len(by))
+	for _, c := range sortedKeys(by) {
+		parts = append(parts, by[c]+" "+c)
+	}
+	if len(parts) == 0 {
+		return "nothing"
+	}
+	return strings.Join(parts, ", ")
 }

@@ -66,6 +66,18 @@
     return b;
   };
 
+  // The net figures of a window are many: folded until somebody asks, and kept
+  // open while the tables are drawn anew.
+  const unfolded = new Set();
+  const nets = (w) => {
+    const td = el("td"), fold = el("details"), pre = el("div", w.nets.map((n) => n.participant + "  " + n.net + " " + n.currency).join("\n"), "nets");
+    fold.open = unfolded.has(w.window);
+    fold.addEventListener("toggle", () => { if (fold.open) unfolded.add(w.window); else unfolded.delete(w.window); });
+    fold.append(el("summary", w.nets.length + " figures"), pre);
+    td.append(fold);
+    return td;
+  };
+
   const showWindows = (list) => {
     $("windows").replaceChildren(...list.map((w) => {
       const lines = (text, cls) => { const td = el("td", text, cls); td.style.whiteSpace = "pre"; return td; };
@@ -73,7 +85,7 @@
       if (me.operator && w.state === "open") act.append(button("Close", "/v1/windows/close?window=" + w.window));
       if (me.operator && (w.state === "closed" || w.state === "instructed")) act.append(button("Settle", "/v1/windows/" + w.window + "/settle"));
       return row(el("td", w.window, "id"), el("td", w.state, w.state), el("td", String(w.payments), "num"), lines(byCurrency(w.gross), "num"),
-        lines(byCurrency(w.to_move), "num"), lines(w.nets.map((n) => n.participant + " " + n.net + " " + n.currency).join("\n")), act);
+        lines(byCurrency(w.to_move), "num"), act, nets(w));
     }));
   };
 
@@ -93,7 +105,7 @@
     if (running) { due = 1; return; }
     running = true;
     try {
-      const [positions, windows, payments] = await Promise.all([get("/v1/positions"), get("/v1/windows?limit=6"), get("/v1/payments?limit=40")]);
+      const [positions, windows, payments] = await Promise.all([get("/v1/positions"), get("/v1/windows?limit=5"), get("/v1/payments?limit=15")]);
       showPositions(positions.positions);
       showWindows(windows.windows);
       showPayments(payments.payments);
