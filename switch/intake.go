@@ -106,6 +106,11 @@ func (e *Engine) refund(ctx context.Context, r tongma.Request) (tongma.Answer, e
 	if of.Op == tongma.OpTransfer {
 		hold.Scheme = e.schemeOf(of.Debtor)
 	}
+	if of.Phase != clearing.KindPost || of.Op == tongma.OpRefund {
+		// Said before the scheme is looked up, since a payment that never got as far
+		// as a scheme has none.
+		return e.refuse(ctx, &r, hold, tongma.NotRefundable)
+	}
 	r.Acquirer, r.Issuer, r.Scheme = of.Creditor, of.Debtor, hold.Scheme
 	return e.run(ctx, &r, hold)
 }
