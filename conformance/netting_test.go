@@ -1,0 +1,216 @@
+package conformance
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/tongma/tongma"
+)
+
+// TestRecomputedFromTheJournalAlone: the market pays, nets and settles; from the
+// dump of its journal alone come the windows and positions that a switch started
+// again on the same folder shows.
+func TestRecomputedFromTheJournalAlone(t *testing.T) {
+	dir := t.TempDir()
+	run(t, "demo", "--once", "--chaos", "--payments", "300", "--data", dir, "--json",
+		"--iso8583-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0", "--nats-listen", "127.0.0.1:0")
+	run(t, "demo", "--once", "--payments", "100", "--seed", "7", "--data", dir, "--json",
+		"--iso8583-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0", "--nats-listen", "127.0.0.1:0")
+	dump := run(t, "journal", "dump", "--data", dir, "--json")
+	sheets, positions, err := Recompute(bytes.NewReader(dump))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if settled := len(slices.DeleteFunc(slices.Clone(sheets), func(s *Sheet) bool { return s.State != "settled" || len(s.Figures) == 0 })); settled < 2 {
+		t.Fatalf("%d of %d windows are settled", settled, len(sheets))
+	}
+	demo(t, dir)
+	target, err := Open(dir, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "positions", shownPositions(t, target), ownPositions(positions))
+	same(t, "windows", shownWindows(t, target), ownWindows(sheets))
+	t.Logf("%d lines, %d windows, %d accounts", bytes.Count(dump, []byte("\n")), len(sheets), len(positions))
+}
+
+// same compares two renderings, row by row.
+func same(t *testing.T, what string, shown, own []string) {
+	t.Helper()
+	slices.Sort(shown)
+	slices.Sort(own)
+	if len(shown) != len(own) || len(own) == 0 {
+		t.Errorf("%s: %d rows are shown, %d recomputed", what, len(shown), len(own))
+	}
+	for i := range min(len(shown), len(own)) {
+		if shown[i] != own[i] {
+			t.Errorf("%s: shown %s, recomputed %s", what, shown[i], own[i])
+		}
+	}
+}
+
+func get(t *testing.T, x *Target, path string, into any) {
+	t.Helper()
+	a, err := x.http(t.Context(), call{who: operator, method: http.MethodGet, path: path})
+	if err == nil && a.status != http.StatusOK {
+		err = fmt.Errorf("status %d", a.status)
+	}
+	if err = errors.Join(err, json.Unmarshal(a.body, into)); err != nil {
+		t.Fatalf("GET %s: %v", path, err)
+	}
+}
+
+func shownPositions(t *testing.T, x *Target) (rows []string) {
+	var list struct {
+		Positions []struct{ Participant, Currency, Position, Reserved, Cap string }
+	}
+	get(t, x, "/v1/positions", &list)
+	for _, p := range list.Positions {
+		rows = append(rows, fmt.Sprintf("%s %s position %s held %s cap %s", p.Participant, p.Currency, p.Position, p.Reserved, p.Cap))
+	}
+	return rows
+}
+
+func decimal(minor int64, c tongma.Currency) string {
+	return tongma.Money{Minor: minor, Currency: c}.Decimal()
+}
+
+func ownPositions(positions Positions) (rows []string) {
+	for a, s := range positions {
+		limit := ""
+		if s.Capped {
+			limit = decimal(s.Cap, a.Currency)
+		}
+		rows = append(rows, fmt.Sprintf("%s %s position %s held %s cap %s", a.Participant, a.Currency, decimal(s.Position, a.Currency), decimal(s.Reserved, a.Currency), limit))
+	}
+	return rows
+}
+
+func shownWindows(t *testing.T, x *Target) (rows []string) {
+	var list struct {
+		Windows []struct {
+			Window, State string
+			FirstEntry    uint64 `json:"first_entry"`
+			EndEntry      uint64 `json:"end_entry"`
+			Payments      int64
+			Nets          []struct{ Participant, Currency, Debits, Credits, Net string }
+			Matrix        []struct {
+				Debtor, Creditor, Currency, Gross string
+				Payments                          int64
+			}
+			SheetHash string `json:"sheet_hash"`
+		}
+	}
+	get(t, x, "/v1/windows?limit=200", &list)
+	for _, w := range list.Windows {
+		rows = append(rows, fmt.Sprintf("%s %s [%d, %d) %d payments, sheet %s", w.Window, w.State, w.FirstEntry, w.EndEntry, w.Payments, w.SheetHash))
+		for _, n := range w.Nets {
+			rows = append(rows, fmt.Sprintf("%s %s %s debits %s credits %s net %s", w.Window, n.Participant, n.Currency, n.Debits, n.Credits, n.Net))
+		}
+		for _, o := range w.Matrix {
+			rows = append(rows, fmt.Sprintf("%s %s to %s %s %s in %d", w.Window, o.Debtor, o.Creditor, o.Gross, o.Currency, o.Payments))
+		}
+	}
+	return rows
+}
+
+func ownWindows(sheets Sheets) (rows []string) {
+	for _, w := range sheets {
+		rows = append(rows, fmt.Sprintf("%s %s [%d, %d) %d payments, sheet %s", w.Window, w.State, w.FirstEntry, w.EndEntry, w.Payments, w.Hash))
+		for a, f := range w.Figures {
+			rows = append(rows, fmt.Sprintf("%s %s %s debits %s credits %s net %s", w.Window, a.Participant, a.Currency,
+				decimal(f.Debits, a.Currency), decimal(f.Credits, a.Currency), decimal(f.Net, a.Currency)))
+		}
+		for p, c := range w.Matrix {
+			rows = append(rows, fmt.Sprintf("%s %s to %s %s %s in %d", w.Window, p.Debtor, p.Creditor, decimal(c.Gross, p.Currency), p.Currency, c.Count))
+		}
+	}
+	return rows
+}
+
+// story is a journal of two payments, a window and its settlement.
+func story() []map[string]any {
+	hash := func(window, first, end uint64, nets string) string {
+		s := &Sheet{Window: tongma.WindowID(window), FirstEntry: first, EndEntry: end, Figures: map[Account]Figure{}}
+		for _, text := range strings.Fields(nets) {
+			var net int64
+			who, number, _ := strings.Cut(text, ":")
+			fmt.Sscan(number, &net)
+			s.Figures[Account{tongma.ParticipantID(who), tongma.CNY}] = Figure{Net: net}
+		}
+		return s.hash()
+	}
+	sheet := hash(1, 1, 7, "bank:700 shop:-700")
+	lines := []map[string]any{
+		{"kind": "open", "window": 1},
+		{"kind": "cap", "debtor": "bank", "amount_minor": 1000, "currency": "CNY"},
+		{"kind": "hold", "payment": "p1", "debtor": "bank", "creditor": "shop", "amount_minor": 700, "currency": "CNY"},
+		{"kind": "post", "payment": "p1", "window": 1},
+		{"kind": "hold", "payment": "p2", "debtor": "bank", "creditor": "shop", "amount_minor": 300, "currency": "CNY"},
+		{"kind": "void", "payment": "p2"},
+		{"kind": "close", "window": 1},
+		{"kind": "instruct", "window": 1, "sheet_hash": sheet},
+		{"kind": "settle", "window": 1, "sheet_hash": sheet, "debtor": "bank", "amount_minor": 700, "currency": "CNY"},
+		{"kind": "settle", "window": 1, "sheet_hash": sheet, "creditor": "shop", "amount_minor": 700, "currency": "CNY"},
+		{"kind": "settled", "window": 1, "sheet_hash": sheet},
+	}
+	for i, l := range lines {
+		l["entry"], l["time"] = i+1, fmt.Sprintf("2026-11-22T10:00:%02d.000Z", i)
+	}
+	return lines
+}
+
+func written(lines []map[string]any) *bytes.Buffer {
+	var b bytes.Buffer
+	for _, l := range lines {
+		_ = json.NewEncoder(&b).Encode(l) // strings and numbers only: cannot fail
+	}
+	return &b
+}
+
+// TestJournalThatDoesNotAddUpIsRefused: one thing is changed at a time in a good
+// journal, and each is found where it stands.
+func TestJournalThatDoesNotAddUpIsRefused(t *testing.T) {
+	if _, positions, err := Recompute(written(story())); err != nil || positions[Account{"bank", tongma.CNY}] != (Standing{Cap: 1000, Capped: true}) {
+		t.Fatalf("the good one: %v, %v", positions, err)
+	}
+	for _, tt := range []struct {
+		name   string
+		entry  int
+		change map[string]any
+		says   string
+	}{
+		{"a gap", 4, map[string]any{"entry": 5}, "behind entry 3"},
+		{"time goes back", 4, map[string]any{"time": "2026-11-22T09:00:00.000Z"}, "time goes back"},
+		{"over the cap", 5, map[string]any{"amount_minor": 301}, "pass its cap"},
+		{"held twice", 5, map[string]any{"payment": "p1"}, "held before"},
+		{"posted twice", 6, map[string]any{"kind": "post", "payment": "p1", "window": 1}, "has ended"},
+		{"never held", 6, map[string]any{"payment": "p3"}, "never held"},
+		{"a refund of what was not paid", 5, map[string]any{"original": "p9"}, "refund of what was not paid"},
+		{"another window's posting", 4, map[string]any{"window": 2}, "while 1 is open"},
+		{"an unknown kind", 6, map[string]any{"kind": "gift"}, "no such kind"},
+		{"another sheet", 8, map[string]any{"sheet_hash": "00"}, "sheet hash"},
+		{"a leg of another amount", 9, map[string]any{"amount_minor": 699}, "no leg of 699"},
+		{"the creditor first", 9, map[string]any{"debtor": "", "creditor": "shop"}, "before the last debtor"},
+		{"a leg twice", 10, map[string]any{"debtor": "bank", "creditor": ""}, "no leg"},
+		{"settled early", 10, map[string]any{"kind": "settled"}, "1 legs are not confirmed"},
+		{"a window that is not there", 7, map[string]any{"window": 3}, "no window 3"},
+	} {
+		lines := story()
+		maps.Copy(lines[tt.entry-1], tt.change)
+		_, _, err := Recompute(written(lines))
+		if err == nil || !strings.Contains(err.Error(), tt.says) {
+			t.Errorf("%s: %v, want %q", tt.name, err, tt.says)
+		}
+	}
+	if _, _, err := Recompute(strings.NewReader("{")); err == nil {
+		t.Error("half a line is read")
+	}
+}
