@@ -139,6 +139,7 @@ func (o *EventOutbox) stream(ctx context.Context, p tongma.ParticipantID) error 
 	}
 	last, err := s.GetLastMsgForSubject(ctx, tongma.EventSubject(p, ">"))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		o.last[p] = 0
 		return nil
 	}
 	if err == nil {
@@ -217,6 +218,11 @@ func (o *EventOutbox) send(e *clearing.Entry) error {
 		return err
 	}
 	for p, body := range data {
+		if _, known := o.last[p]; !known { // it came, or went, while the directory was another
+			if err := o.stream(ctx, p); err != nil {
+				return err
+			}
+		}
 		if e.Number <= o.last[p] {
 			continue // an earlier run got as far as this stream
 		}
@@ -247,8 +253,10 @@ func (o *EventOutbox) dataFor(ctx context.Context, e *clearing.Entry) (map[tongm
 	out := map[tongma.ParticipantID][]byte{}
 	err := o.engine.Ledger().Read(ctx, func(b *clearing.Book) {
 		if p, ok := b.Payment(e.Payment); ok {
-			a := answerOf(&p)
-			out[p.Asker] = a.AppendJSON(nil)
+			if p.Final() { // otherwise it is being undone since, and the end of that is an event too
+				a := answerOf(&p)
+				out[p.Asker] = a.AppendJSON(nil)
+			}
 			return
 		}
 		sheet, _ := b.Sheet(e.Window)

@@ -2,17 +2,25 @@ package switching
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/goleak"
+
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing"
 	"github.com/tongma/tongma/clearing/journal"
 	"github.com/tongma/tongma/schemes"
-	"go.uber.org/goleak"
+	"github.com/tongma/tongma/switch/bus"
 )
 
 // slow is a store that takes nothing while it is shut, and all of it then.
@@ -406,5 +414,167 @@ func TestPendingIsToldBeforeTheAskersTimeIsOver(t *testing.T) {
 		if took >= ask.Budget {
 			t.Errorf("%s: told after %v, asked to be within %v", ask.Op, took, ask.Budget)
 		}
+	}
+}
+
+// posted is an engine whose events go into real streams, as cmd wires it.
+type posted struct {
+	*bench
+	outbox *EventOutbox
+	js     jetstream.JetStream
+}
+
+func overBus(t testing.TB, store journal.Store, nc *nats.Conn, dir string, registry *schemes.Registry) *posted {
+	t.Helper()
+	outbox, err := NewEventOutbox(nc, dir, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	marked := outbox.Marked()
+	b := over(t, store, func(o *Options) {
+		o.Outbox, o.Registry = outbox, registry
+		o.OnReplay = func(es []clearing.Entry) {
+			if len(es) > 0 && es[len(es)-1].Number > marked {
+				outbox.Committed(es)
+			}
+		}
+	})
+	if err := outbox.Start(t.Context(), b.engine); err != nil {
+		t.Fatal(err)
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &posted{b, outbox, js}
+}
+
+// stop ends it, as a node does.
+func (p *posted) stop() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	p.outbox.Stop(ctx)
+	p.engine.Close()
+}
+
+// late runs a payment whose asker is told "pending" first, and returns its answer.
+func (p *posted) late(from tongma.ParticipantID, key string, serial int) tongma.Answer {
+	p.t.Helper()
+	p.scheme.say(tongma.OpAuthorise, waiting)
+	r := payRequest(key, serial, 100)
+	r.From = from
+	p.want(p.do(r), tongma.Pending, tongma.PayerConfirming)
+	var a tongma.Answer
+	until(p.t, "the end", func() bool {
+		a = p.do(tongma.Request{Op: tongma.OpInquire, From: from, OfKey: key})
+		return a.Status.Final()
+	})
+	p.want(a, tongma.Paid, tongma.NoReason)
+	return a
+}
+
+// hears waits until a participant's stream ends with its n-th event, this one.
+func (p *posted) hears(who tongma.ParticipantID, n uint64, want tongma.Answer) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	var last uint64
+	until(p.t, fmt.Sprintf("event %d of %s", n, who), func() bool {
+		if s, err := p.js.Stream(ctx, tongma.EventStream(who)); err == nil {
+			last = s.CachedInfo().State.LastSeq
+		}
+		return last >= n
+	})
+	s, err := p.js.Stream(ctx, tongma.EventStream(who))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	m, err := s.GetMsg(ctx, last)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if last != n || m.Subject != tongma.EventSubject(who, EventPaymentEnded) || string(m.Data) != string(want.AppendJSON(nil)) {
+		p.t.Errorf("%s: event %d is %s %s, want event %d to be %s", who, last, m.Subject, m.Data, n, want.AppendJSON(nil))
+	}
+}
+
+func startBus(t testing.TB) *nats.Conn {
+	t.Helper()
+	srv, err := bus.Start(bus.Config{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(srv.Shutdown)
+	nc, err := srv.Switch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	return nc
+}
+
+// TestEventsAreNeitherLostNorDoubledByACrash: behind each publication, with the
+// mark where it was, and with the mark lost.
+func TestEventsAreNeitherLostNorDoubledByACrash(t *testing.T) {
+	nc, store, dir := startBus(t), journal.NewMemory(), t.TempDir()
+	registry := schemes.NewMemoryRegistry(market(t, 1, fast))
+	p := overBus(t, store, nc, dir, registry)
+	a := p.late("acq", "k1", 1)
+	p.hears("acq", 1, a)
+	p.stop()
+
+	mute := &posted{bench: over(t, store, func(o *Options) { o.Outbox, o.Registry = nil, registry })} // it dies before it has published anything
+	b := mute.late("acq", "k2", 2)
+	mute.engine.Close()
+
+	p = overBus(t, store, nc, dir, registry)
+	p.hears("acq", 2, b)
+	p.stop()
+
+	if err := os.Remove(filepath.Join(dir, "outbox.mark")); err != nil {
+		t.Fatal(err)
+	}
+	p = overBus(t, store, nc, dir, registry)
+	c := p.late("acq", "k3", 3)
+	p.hears("acq", 3, c)
+	p.stop()
+}
+
+// TestANewcomerHearsOfItsPaymentsAndHoldsUpNobody: it came into the directory
+// while the switch was running.
+func TestANewcomerHearsOfItsPaymentsAndHoldsUpNobody(t *testing.T) {
+	nc := startBus(t)
+	registry := schemes.NewMemoryRegistry(market(t, 1, fast))
+	p := overBus(t, journal.NewMemory(), nc, t.TempDir(), registry)
+	defer p.stop()
+	d, err := registry.Add([]byte(strings.Replace(fast, "schemes:", `  - {id: newcomer, name: N, country: CN, roles: [acquirer], acquirer_ids: ["00010355"], caps: {CNY: "1.00"}, accepts: all}`+"\nschemes:", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range d.Schemes() {
+		s.AuthoriseTimeout, s.InquireEvery, s.ReverseEvery, s.ConfirmWithin = 100*time.Millisecond, 10*time.Millisecond, 10*time.Millisecond, 300*time.Millisecond
+	}
+	if err := p.engine.Adopt(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	a := p.late("newcomer", "k1", 1)
+	b := p.late("acq", "k2", 2)
+	p.hears("newcomer", 1, a)
+	p.hears("acq", 1, b)
+}
+
+// TestAnEndThatIsBeingUndoneIsNotAnEnd: the posting's event is built when the
+// reversal is under way already; the end that counts has an event of its own.
+func TestAnEndThatIsBeingUndoneIsNotAnEnd(t *testing.T) {
+	b := newBench(t)
+	id := b.do(payRequest("k1", 1, 1250)).Payment
+	for range 200 {
+		b.scheme.say(tongma.OpReverse, silent)
+	}
+	b.want(b.do(tongma.Request{Op: tongma.OpReverse, From: "acq", OfKey: "k1", Budget: 60 * time.Millisecond}), tongma.Pending, tongma.ReversalPending)
+	o := &EventOutbox{engine: b.engine}
+	data, err := o.dataFor(context.Background(), &clearing.Entry{Kind: clearing.KindPost, Late: true, Payment: id})
+	if err != nil || len(data) != 0 {
+		t.Errorf("told %s, %v", data["acq"], err)
 	}
 }
