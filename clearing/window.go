@@ -152,6 +152,19 @@ func (b *Book) proposeSettle(e *Entry, w *window) Verdict {
 	return Verdict{Write: true}
 }
 
+// Confirmed tells whether the books have the agent's confirmation of in, so that it
+// need not be sent again.
+func (b *Book) Confirmed(in *Instruction) bool {
+	w := b.window(in.Window)
+	if w == nil || (w.state != WindowInstructed && w.state != WindowSettled) {
+		return false
+	}
+	e := in.Confirm()
+	k, figure, known := e.leg(b)
+	_, due := w.legs[k]
+	return known && !due && b.hadLeg(w, k, figure)
+}
+
 // hadLeg tells whether the sheet had this leg, so that it is confirmed already.
 func (b *Book) hadLeg(w *window, k accountKey, figure int64) bool {
 	return w.nets()[k] == figure

@@ -51,7 +51,20 @@ func (e *Engine) SettleWindow(ctx context.Context, id tongma.WindowID, agent Set
 	if err := e.book(ctx, clearing.Entry{Kind: clearing.KindInstruct, Window: id, Hash: s.Hash}); err != nil {
 		return s, err
 	}
-	for _, in := range clearing.Instruct(s) {
+	instructions := clearing.Instruct(s)
+	confirmed := make([]bool, len(instructions))
+	see := func(b *clearing.Book) {
+		for i := range instructions {
+			confirmed[i] = b.Confirmed(&instructions[i])
+		}
+	}
+	if err := e.ledger.Read(ctx, see); err != nil {
+		return s, err
+	}
+	for i, in := range instructions {
+		if confirmed[i] {
+			continue
+		}
 		if err := agent.Move(ctx, in); err != nil {
 			return s, err
 		}
