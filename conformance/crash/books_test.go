@@ -35,7 +35,6 @@ type booked struct {
 	phase  string
 	posts  int
 	reason string
-	late   bool // its asker had been told "pending"
 }
 
 // open tells whether the payment is not decided.
@@ -52,11 +51,12 @@ type books struct {
 	payments  map[string]*booked
 	keys      map[[2]string]*booked
 	positions map[account]int64
+	late      map[string][]uint64 // by asker: entries that end a payment it had heard "pending" of
 	faults    []string
 }
 
 func newBooks() *books {
-	return &books{next: 1, payments: map[string]*booked{}, keys: map[[2]string]*booked{}, positions: map[account]int64{}}
+	return &books{next: 1, payments: map[string]*booked{}, keys: map[[2]string]*booked{}, positions: map[account]int64{}, late: map[string][]uint64{}}
 }
 
 func (b *books) fault(e *entry, format string, args ...any) {
@@ -112,7 +112,10 @@ func (b *books) change(e entry) {
 		b.positions[debtor] -= p.first.Minor
 		b.positions[creditor] += p.first.Minor
 	}
-	p.phase, p.late = e.Kind, p.late || e.Late
+	if e.Late && !strings.Contains("pend reversing", e.Kind) {
+		b.late[p.first.Asker] = append(b.late[p.first.Asker], e.Entry)
+	}
+	p.phase = e.Kind
 	if e.Reason != "" {
 		p.reason = e.Reason
 	}

@@ -40,7 +40,7 @@ func TestDiskFull(t *testing.T) {
 	shut(30 * time.Second)
 	settleDown(t, bigger, 30*time.Second)
 	m.repeatAll(time.Minute)
-	v, a, b := wind(t, bigger, p, m)
+	v, a, b, _ := wind(t, bigger, p, m)
 	compared := startedWith.compare(t, b)
 	t.Logf("%d entries when the disk was full, %d at the end; %d payments, %d seen approved, %d movements compared; lost %d, doubled %d, changed %d",
 		before.Entries, a.Entries, v.payments, v.approved, compared, v.lost, v.doubled, v.changed)

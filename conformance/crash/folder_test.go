@@ -47,7 +47,7 @@ func TestTwoServesOnOneFolder(t *testing.T) {
 	time.Sleep(300 * time.Millisecond)
 	shut(20 * time.Second)
 	settleDown(t, s, 10*time.Second)
-	v, a, _ := wind(t, s, first, m)
+	v, a, _, _ := wind(t, s, first, m)
 	if v.approved == 0 {
 		t.Error("nothing was approved on the first switch")
 	}
@@ -103,5 +103,18 @@ func TestBusyPortsOfTheDemoAreTheNextFreeOnes(t *testing.T) {
 	stdout, stderr, code := run(t, "demo", "--once", "--payments", "50", "--json", "--iso8583-listen", ports[0], "--http-listen", ports[1], "--nats-listen", ports[2])
 	if code != 0 {
 		t.Errorf("exit %d\n%s%s", code, stdout, stderr)
+	}
+}
+
+// TestJournalOfAKilledSwitchIsDumped: the note of where the switch was, which
+// kill -9 leaves behind, does not hide the journal from the commands that read it.
+func TestJournalOfAKilledSwitchIsDumped(t *testing.T) {
+	s := newSite(t, t.TempDir())
+	p := s.serve(t)
+	s.ready(t, p)
+	running := dump(t, s.data)
+	p.kill()
+	if killed := dump(t, s.data); killed != running || killed == "" {
+		t.Errorf("dumped from the running switch:\n%s\nafter the kill:\n%s", running, killed)
 	}
 }

@@ -56,25 +56,27 @@ func TestKilledServeLosesAndDoublesNothing(t *testing.T) {
 	m.repeatAll(2 * time.Minute)
 	stage("everything was asked for again")
 	settleDown(t, s, 10*time.Second)
-	v, a, b := wind(t, s, p, m)
+	v, a, b, told := wind(t, s, p, m)
 	compared := wallets.compare(t, b)
-	t.Logf("seed %d: %d kills (%d at the start), %d payments, %d seen approved, %d answers in doubt of %d questions, %d movements compared with wallets; %d entries in %d batches; lost %d, doubled %d, changed %d",
-		seed, kills+early, early, v.payments, v.approved, m.doubts.Load(), m.asked.Load(), compared, a.Entries, a.Batches, v.lost, v.doubled, v.changed)
+	t.Logf("seed %d: %d kills (%d at the start), %d payments, %d seen approved, %d answers in doubt of %d questions, %d movements compared with wallets, %d events; %d entries in %d batches; lost %d, doubled %d, changed %d",
+		seed, kills+early, early, v.payments, v.approved, m.doubts.Load(), m.asked.Load(), compared, told, a.Entries, a.Batches, v.lost, v.doubled, v.changed)
 	if v.approved < kills || compared < v.approved {
 		t.Errorf("the load proves little: %d approved, %d compared", v.approved, compared)
 	}
 }
 
 // wind closes and settles every window, stops the switch as an operator would,
-// and returns what the tills' memory, the audit and the journal's dump say.
-func wind(t *testing.T, s *site, p *process, m *market) (verdict, audit, *books) {
+// and returns what the tills' memory, the audit and the journal's dump say, and
+// how many events were found in the askers' streams.
+func wind(t *testing.T, s *site, p *process, m *market) (v verdict, a audit, b *books, told int) {
 	t.Helper()
 	settleEverything(t, s)
+	events := m.events()
 	if code := p.terminate(t, 30*time.Second); code != 0 {
 		t.Errorf("SIGTERM of an idle switch: exit %d:\n%s", code, p.stderr.String())
 	}
-	a := audited(t, s.data)
-	b := dumped(t, s, a)
+	a = audited(t, s.data)
+	b = dumped(t, s, a)
 	if n := b.unfinished(); n != 0 || a.Open != 0 {
 		t.Errorf("%d payments are open, audit says %d", n, a.Open)
 	}
@@ -83,7 +85,7 @@ func wind(t *testing.T, s *site, p *process, m *market) (verdict, audit, *books)
 			t.Errorf("everything was settled, and %s stands at %d with %d held in %s", x.Participant, x.Position, x.Reserved, x.Currency)
 		}
 	}
-	return judge(t, m, b), a, b
+	return judge(t, m, b), a, b, b.compareEvents(t, events)
 }
 
 // window is what the tests read of a window.

@@ -35,7 +35,7 @@ func TestTerminatedUnderLoadAnswersOrRecovers(t *testing.T) {
 	shut(30 * time.Second)
 	settleDown(t, s, 30*time.Second)
 	m.repeatAll(time.Minute)
-	v, a, b := wind(t, s, p, m)
+	v, a, b, _ := wind(t, s, p, m)
 	compared := wallets.compare(t, b)
 	t.Logf("seed %d: %d times SIGTERM, the longest stop took %v; %d payments, %d seen approved, %d answers in doubt of %d questions, %d movements compared; %d entries; lost %d, doubled %d, changed %d",
 		seed, rounds, longest, v.payments, v.approved, m.doubts.Load(), m.asked.Load(), compared, a.Entries, v.lost, v.doubled, v.changed)
