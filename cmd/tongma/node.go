@@ -51,6 +51,7 @@ type nodeConfig struct {
 type node struct {
 	cfg      nodeConfig
 	registry *schemes.Registry
+	coming   *schemes.Directory // the version that this run brings into force, or the one in force
 	keys     *keyring.Keyring
 	bus      *bus.Server
 	store    *journal.JetStream
@@ -79,7 +80,7 @@ func newNode(ctx context.Context, cfg nodeConfig) (n *node, err error) {
 			n = nil
 		}
 	}()
-	for _, start := range []func(context.Context) error{n.openDirectory, n.startBus, n.startEngine, n.startNATSDoor, n.startISODoor, n.startHTTPDoor, n.tell} {
+	for _, start := range []func(context.Context) error{n.openDirectory, n.startBus, n.adoptDirectory, n.startEngine, n.startNATSDoor, n.startISODoor, n.startHTTPDoor, n.tell} {
 		if err := start(ctx); err != nil {
 			return n, err
 		}
@@ -110,13 +111,30 @@ func (n *node) openDirectory(context.Context) (err error) {
 	if n.registry, err = schemes.OpenRegistry(filepath.Join(n.cfg.data, "directory")); err != nil {
 		return &exitError{code: exitConfig, err: err}
 	}
-	if n.cfg.directory != nil {
-		if _, err := n.registry.Add(n.cfg.directory); err != nil {
+	if n.coming = n.registry.Current(); n.cfg.directory != nil {
+		version := uint64(1)
+		if n.coming != nil {
+			version = n.coming.Version() + 1
+		}
+		if n.coming, err = schemes.Parse(version, n.cfg.directory); err != nil {
 			return &exitError{code: exitConfig, err: err}
 		}
 	}
-	if n.registry.Current() == nil {
+	if n.coming == nil {
 		return &exitError{code: exitConfig, err: errors.New("no directory of participants: give one with --directory FILE (see tongma config init)")}
+	}
+	return nil
+}
+
+// adoptDirectory keeps the version that was given, if it is new. It comes behind
+// startBus, which takes the folder: a second switch that is refused must not leave
+// its directory to the next start of the first.
+func (n *node) adoptDirectory(context.Context) error {
+	if n.cfg.directory == nil {
+		return nil
+	}
+	if _, err := n.registry.Add(n.cfg.directory); err != nil {
+		return &exitError{code: exitConfig, err: err}
 	}
 	return nil
 }
@@ -124,7 +142,7 @@ func (n *node) openDirectory(context.Context) (err error) {
 // startBus starts NATS for the participants of the directory. Those whose key the
 // keyring holds get one now if they have none.
 func (n *node) startBus(context.Context) error {
-	d := n.registry.Current()
+	d := n.coming
 	var participants []bus.Participant
 	for _, p := range d.Participants() {
 		public := p.Key
