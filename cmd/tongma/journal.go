@@ -3,12 +3,15 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -73,13 +76,23 @@ type dump struct {
 
 var errEnough = errors.New("enough")
 
-// offline tells whether the journal lies in a folder that no switch runs on.
+// offline tells whether the journal lies in a folder that no switch runs on. One
+// that was killed has left the note of where it was: nobody answers there.
 func (d *dump) offline(t *target) bool {
 	if t.url != "" || t.data == "" {
 		return false
 	}
-	_, err := os.Stat(filepath.Join(t.data, "node.json"))
-	return err != nil
+	text, err := os.ReadFile(filepath.Join(t.data, "node.json"))
+	var where map[string]string
+	if err != nil || json.Unmarshal(text, &where) != nil {
+		return true
+	}
+	conn, err := net.DialTimeout("tcp", strings.TrimPrefix(where["http"], "http://"), time.Second)
+	if err != nil {
+		return true // if a switch has the folder all the same, opening it says so
+	}
+	_ = conn.Close()
+	return false
 }
 
 func (d *dump) read(ctx context.Context, dir string) error {
