@@ -362,13 +362,29 @@ func notReached(c Case) Case {
 // (TestWrongMACStopsEverythingBeforeBusiness).
 func BadInputs() Suite {
 	s := Suite{Name: "bad input"}
-	for _, cases := range [][]Case{badCodes(), badPayments(), badAmounts(), badRepeats(), badRequests(), badReferences(),
-		badLinks(), badFrames(), badMessages(), badBodies(), badSubjects(), badReplies(), badKeys()} {
-		s.Cases = append(s.Cases, cases...)
-	}
-	for i := range s.Cases {
-		if s.Cases[i].Want.Manner == Denied {
-			s.Cases[i] = notReached(s.Cases[i])
+	for _, chapter := range []struct {
+		topic string
+		cases []Case
+	}{
+		{"Codes that cannot be paid", badCodes()},
+		{"Payments that a scheme, a cap or the rules refuse", badPayments()},
+		{"Amounts", badAmounts()},
+		{"Keys used again for something else", badRepeats()},
+		{"Requests that break the rules of HTTP", badRequests()},
+		{"Payments of others, reversals and refunds", badReferences()},
+		{"ISO 8583: signing on", badLinks()},
+		{"ISO 8583: bytes that end the link", badFrames()},
+		{"ISO 8583: messages that are refused by name", badMessages()},
+		{"NATS: messages", badBodies()},
+		{"NATS: what permissions forbid", badSubjects()},
+		{"NATS: answers that shall go astray", badReplies()},
+		{"NATS: who it is", badKeys()},
+	} {
+		for _, c := range chapter.cases {
+			if c.Topic = chapter.topic; c.Want.Manner == Denied {
+				c = notReached(c)
+			}
+			s.Cases = append(s.Cases, c)
 		}
 	}
 	return s

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/tongma/tongma"
@@ -72,6 +73,7 @@ type Prior struct {
 type Case struct {
 	ID    string // stable, never used again for something else: "BAD-014"
 	Door  Door
+	Topic string // what it is about: cases of one topic stand together
 	Title string // one sentence, without a full stop
 
 	// Prepare makes what the case needs, and may move positions. Nil: nothing.
@@ -92,6 +94,7 @@ type Suite struct {
 type Verdict struct {
 	ID     string   `json:"id"`
 	Door   Door     `json:"door"`
+	Topic  string   `json:"topic,omitempty"`
 	Title  string   `json:"title"`
 	Pass   bool     `json:"pass"`
 	Want   string   `json:"want"`
@@ -121,6 +124,21 @@ func (r *Report) JSON() []byte {
 // caseWithin bounds one case: the longest waits out a half frame.
 const caseWithin = 45 * time.Second
 
+// Table returns the cases as Markdown, one table for each topic.
+func (s Suite) Table() string {
+	var b strings.Builder
+	topic := ""
+	for i := range s.Cases {
+		c := &s.Cases[i]
+		if c.Topic != topic {
+			topic = c.Topic
+			fmt.Fprintf(&b, "\n### %s\n\n| id | door | what somebody does | what must come of it |\n|---|---|---|---|\n", topic)
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", c.ID, c.Door, c.Title, c.Want)
+	}
+	return b.String()
+}
+
 // Run runs the cases one after the other, since each looks at the positions
 // before and after. Nothing else may move money meanwhile.
 func (s Suite) Run(ctx context.Context, t *Target) Report {
@@ -141,7 +159,7 @@ func (c *Case) run(ctx context.Context, t *Target) Verdict {
 	ctx, cancel := context.WithTimeout(ctx, caseWithin)
 	defer cancel()
 	start := time.Now()
-	v := Verdict{ID: c.ID, Door: c.Door, Title: c.Title, Want: c.Want.String()}
+	v := Verdict{ID: c.ID, Door: c.Door, Topic: c.Topic, Title: c.Title, Want: c.Want.String()}
 	var before Prior
 	var err error
 	if c.Prepare != nil {
