@@ -16,18 +16,18 @@ const (
 
 // wechatCode returns the 18 digits of a payer of WeChat Pay.
 func (t *Target) wechatCode(outcome int) string {
-	return fmt.Sprintf("13%02d%014d", outcome, t.number())
+	return t.payer(fmt.Sprintf("13%02d%014d", outcome, t.number()))
 }
 
 // alipayCode returns the 18 digits of a payer of Alipay.
 func (t *Target) alipayCode(outcome int) string {
-	return fmt.Sprintf("28%02d%014d", outcome, t.number())
+	return t.payer(fmt.Sprintf("28%02d%014d", outcome, t.number()))
 }
 
 // unifiedCode returns the 20 digits of the unified format.
 func (t *Target) unifiedCode(issuer string, outcome int) string {
 	body := fmt.Sprintf("77%s%02d%010d", issuer, outcome, t.number())
-	return body + checkDigits(body)
+	return t.payer(body + checkDigits(body))
 }
 
 // checkDigits returns the two digits of ISO 7064 MOD 97-10 behind a number: 98

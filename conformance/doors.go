@@ -133,8 +133,17 @@ func (s shown) do(ctx context.Context, t *Target, before Prior) (Observation, er
 	return over, nil
 }
 
+// shows returns the code. A payer's is noted as a secret.
+func (s shown) shows(t *Target, before Prior) string {
+	code := s.code(t, before)
+	if !s.transfer {
+		t.payer(code)
+	}
+	return code
+}
+
 func (s shown) body(t *Target, before Prior) ask {
-	body := till(s.code(t, before))
+	body := till(s.shows(t, before))
 	if s.amount != nil {
 		body["amount"] = s.amount
 	}
@@ -182,7 +191,7 @@ func (s shown) iso(ctx context.Context, t *Target, before Prior) (Observation, e
 	if err := l.signOn(); err != nil {
 		return Observation{}, err
 	}
-	f := t.purchase(s.code(t, before))
+	f := t.purchase(s.shows(t, before))
 	f[43] = fmt.Sprintf("%-25s%-13s%-2s", "SHANGHAI NOODLE HOUSE", "SHANGHAI", cmp.Or(s.country, "CN"))
 	if s.amount != nil {
 		currency, ok := tongma.CurrencyByCode(s.amount["currency"].(string))

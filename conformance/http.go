@@ -63,6 +63,9 @@ func (t *Target) http(ctx context.Context, c call) (heard, error) {
 	}
 	defer a.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(a.Body, 1<<20))
+	if err == nil {
+		err = t.repeats(text)
+	}
 	return heard{a.StatusCode, a.Header.Get("Content-Type"), text}, err
 }
 

@@ -139,6 +139,9 @@ func (l *isoLink) read() (string, fields, error) {
 	if _, err := io.ReadFull(l.conn, msg); err != nil {
 		return "", nil, errors.New("a reply that is cut short")
 	}
+	if err := l.t.repeats(msg); err != nil {
+		return "", nil, err
+	}
 	return unpack(msg)
 }
 

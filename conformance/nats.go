@@ -67,6 +67,7 @@ func (k nkey) sign(nonce []byte) ([]byte, error) { return ed25519.Sign(k.private
 // peer is one participant's connection, and what the server complained of.
 type peer struct {
 	*nats.Conn
+	t          *Target
 	who        string
 	complaints chan error
 }
@@ -84,7 +85,7 @@ func (t *Target) connect(who string) (*peer, error) {
 }
 
 func (t *Target) connectWith(who string, proof ...nats.Option) (*peer, error) {
-	p := &peer{who: who, complaints: make(chan error, 16)}
+	p := &peer{t: t, who: who, complaints: make(chan error, 16)}
 	note := func(err error) {
 		select {
 		case p.complaints <- err:
@@ -130,6 +131,9 @@ func (p *peer) ask(ctx context.Context, operation, key, body string) (Observatio
 	a, err := p.RequestMsgWithContext(ctx, m)
 	if err != nil {
 		return Observation{}, fmt.Errorf("no answer: %w", err)
+	}
+	if err := p.t.repeats(a.Data); err != nil {
+		return Observation{}, err
 	}
 	return observeNATS(a)
 }

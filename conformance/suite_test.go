@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,7 +16,9 @@ import (
 )
 
 // TestBadInput runs every case against the real binary: each is refused for its
-// reason, no position and no hold moves, and the switch lives on.
+// reason, no position and no hold moves, and the switch lives on. The journal
+// that is left of it adds up, and the wallets' own books agree: else the market
+// would end with an error.
 func TestBadInput(t *testing.T) {
 	dir := t.TempDir()
 	demo(t, dir)
@@ -32,6 +35,12 @@ func TestBadInput(t *testing.T) {
 		}
 	}
 	t.Logf("%d cases pass, %d fail", r.Passed, r.Failed)
+	sheets, positions, err := Recompute(bytes.NewReader(run(t, "journal", "dump", "--data", dir, "--json")))
+	if err != nil {
+		t.Fatalf("the journal behind it does not add up: %v", err)
+	}
+	same(t, "positions", shownPositions(t, target), ownPositions(positions))
+	same(t, "windows", shownWindows(t, target), ownWindows(sheets))
 	if path := os.Getenv("TONGMA_CONFORMANCE_REPORT"); path != "" {
 		if err := os.WriteFile(path, r.JSON(), 0o644); err != nil {
 			t.Error(err)
@@ -120,4 +129,13 @@ func TestOwnCodesAreRight(t *testing.T) {
 func decodable(code string) error {
 	_, err := codespec.Decode(code)
 	return err
+}
+
+// TestRepeatedCodeIsSeen: a payer's code in an answer or in the journal is found.
+func TestRepeatedCodeIsSeen(t *testing.T) {
+	x := &Target{}
+	code := x.wechatCode(approve)
+	if x.repeats([]byte(`{"code_tail":"`+code[14:]+`"}`)) != nil || x.repeats([]byte(`{"code":"`+code+`"}`)) == nil {
+		t.Error("the last four may be shown, and nothing else")
+	}
 }

@@ -43,7 +43,8 @@ type Target struct {
 	tokens map[string]string
 	seed   uint64 // keeps the codes and keys of two runs apart
 	serial atomic.Uint64
-	next   uint64 // journal entry to look from
+	next   uint64   // journal entry to look from
+	secret []string // payers' codes that were shown: nobody may repeat them
 }
 
 // Open finds the switch that runs on a data folder. The seed must differ from
@@ -78,6 +79,24 @@ func (t *Target) number() uint64 { return t.seed%100_000*10_000 + t.serial.Add(1
 // key returns a fresh idempotency key.
 func (t *Target) key() string { return fmt.Sprintf("bad-%x-%d", t.seed, t.serial.Add(1)) }
 
+// payer notes a payer's code, which is a secret from here on.
+func (t *Target) payer(code string) string {
+	if len(code) >= 16 {
+		t.secret = append(t.secret, code)
+	}
+	return code
+}
+
+// repeats tells whether a text holds a payer's code.
+func (t *Target) repeats(text []byte) error {
+	for _, code := range t.secret {
+		if bytes.Contains(text, []byte(code)) {
+			return errors.New("it repeats a payer's code")
+		}
+	}
+	return nil
+}
+
 // books is what the switch shows of its books.
 type books struct {
 	positions []byte
@@ -104,6 +123,9 @@ func (t *Target) look(ctx context.Context) (books, error) {
 		}
 		if page.status != http.StatusOK || json.Unmarshal(page.body, &body) != nil {
 			return books{}, fmt.Errorf("GET /v1/journal: status %d", page.status)
+		}
+		if err := t.repeats(page.body); err != nil {
+			return books{}, fmt.Errorf("the journal, from entry %d: %w", t.next, err)
 		}
 		t.next = body.Next
 		if len(body.Lines) < 1000 {
