@@ -47,7 +47,8 @@ func (e *Engine) run(ctx context.Context, r *tongma.Request, hold clearing.Entry
 	hold.Expiry = e.opts.Now().Add(scheme.ConfirmWithin).UnixMilli()
 	ctx, span := e.opts.Tracer.Start(ctx, "payment "+r.Op.String(), trace.WithAttributes(attribute.String("tongma.scheme", string(hold.Scheme))))
 	defer span.End()
-	c := e.newCourse(&clearing.Payment{ID: hold.Payment, Op: hold.Op, HeldAt: e.opts.Now().UnixMilli(), Expiry: hold.Expiry}, scheme, adapter)
+	c := newCourse(hold.Payment)
+	c.op, c.scheme, c.adapter, c.held, c.expiry = hold.Op, scheme, adapter, e.opts.Now().UnixMilli(), hold.Expiry
 	c.request = *r
 	c.request.Payment, c.request.From = c.id, ""
 	e.begin(c) // before the books know it, so that a reversal finds who is driving
@@ -86,9 +87,8 @@ func (e *Engine) run(ctx context.Context, r *tongma.Request, hold clearing.Entry
 	return answerOf(&p), nil
 }
 
-func (e *Engine) newCourse(p *clearing.Payment, scheme *schemes.Scheme, adapter Adapter) *course {
-	return &course{id: p.ID, op: p.Op, scheme: scheme, adapter: adapter, held: p.HeldAt, expiry: p.Expiry,
-		poked: make(chan struct{}, 1), done: make(chan struct{})}
+func newCourse(id tongma.PaymentID) *course {
+	return &course{id: id, poked: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
 // legTime is how long the first question may take: the scheme's own limit, or
@@ -105,6 +105,17 @@ func (e *Engine) begin(c *course) {
 	e.mu.Lock()
 	e.courses[c.id] = c
 	e.mu.Unlock()
+}
+
+// beginAlone begins a course unless the payment has one.
+func (e *Engine) beginAlone(c *course) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.courses[c.id] != nil {
+		return false
+	}
+	e.courses[c.id] = c
+	return true
 }
 
 // end takes a course off. Whoever poked it too late for it to notice, since its

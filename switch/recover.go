@@ -34,31 +34,36 @@ func (e *Engine) recover(ctx context.Context) error {
 }
 
 // resume drives a payment of the books in the background, unless somebody does
-// already. A scheme that the directory no longer has keeps the payment open, and
-// it is said so: it cannot be guessed what became of the money.
+// already.
 func (e *Engine) resume(p clearing.Payment) {
+	c := newCourse(p.ID)
+	if !e.beginAlone(c) {
+		return
+	}
+	if !e.outfit(c, &p) {
+		e.end(c)
+		return
+	}
+	e.background(c, next(c.state))
+}
+
+// outfit makes c the course of a payment of the books. A scheme that the directory
+// no longer has keeps the payment open, and it is said so: it cannot be guessed
+// what became of the money.
+func (e *Engine) outfit(c *course, p *clearing.Payment) bool {
 	scheme, ok := e.Directory().Scheme(p.Scheme)
 	adapter := e.opts.Adapters[p.Scheme]
 	if !ok || adapter == nil {
 		e.opts.Logger.Error("no adapter for an open payment: its hold stays", "payment", p.ID.String(), "scheme", string(p.Scheme))
-		return
+		return false
 	}
-	c := e.newCourse(&p, scheme, adapter)
-	c.state = StateOf(&p)
+	c.op, c.scheme, c.adapter, c.held, c.expiry, c.state = p.Op, scheme, adapter, p.HeldAt, p.Expiry, StateOf(p)
 	c.late.Store(true)
 	c.request = tongma.Request{Key: p.ID.String(), Payment: p.ID, Original: p.Original, Scheme: p.Scheme, Amount: p.Amount, Acquirer: p.Creditor, Issuer: p.Debtor}
 	if p.Op == tongma.OpRefund {
 		c.request.Acquirer, c.request.Issuer = p.Debtor, p.Creditor
 	}
-	e.mu.Lock()
-	_, driven := e.courses[p.ID]
-	if !driven {
-		e.courses[p.ID] = c
-	}
-	e.mu.Unlock()
-	if !driven {
-		e.background(c, next(c.state))
-	}
+	return true
 }
 
 // takeUpInDoubt takes up a payment whose entry may become durable though its
@@ -70,19 +75,37 @@ func (e *Engine) takeUpInDoubt(err error, id tongma.PaymentID) {
 }
 
 // takeUp looks a payment up in the books, behind all that was submitted before,
-// and drives it if it is open and nobody does.
+// and drives it if it is open. The course begins before the look: from there on
+// nobody else moves the payment, and what was seen stays true.
 func (e *Engine) takeUp(id tongma.PaymentID) {
-	e.spawn(func() {
+	c := newCourse(id)
+	if !e.beginAlone(c) {
+		return
+	}
+	started := e.spawn(func() {
+		if p, ok := e.lookUp(id); ok && !p.Final() && e.outfit(c, &p) {
+			e.drive(c, next(c.state))
+			return
+		}
+		e.end(c)
+	})
+	if !started {
+		e.end(c)
+	}
+}
+
+// lookUp reads a payment, and waits for an overload to pass.
+func (e *Engine) lookUp(id tongma.PaymentID) (clearing.Payment, bool) {
+	for {
 		var p clearing.Payment
 		var ok bool
-		see := func(b *clearing.Book) { p, ok = b.Payment(id) }
-		err := e.ledger.Read(e.ctx, see)
-		for tongma.ReasonOf(err) == tongma.Overloaded && e.ctx.Err() == nil {
-			time.Sleep(overloadPause)
-			err = e.ledger.Read(e.ctx, see)
+		err := e.ledger.Read(e.ctx, func(b *clearing.Book) { p, ok = b.Payment(id) })
+		if err == nil {
+			return p, ok
 		}
-		if err == nil && ok && !p.Final() {
-			e.resume(p)
+		if tongma.ReasonOf(err) != tongma.Overloaded || e.ctx.Err() != nil {
+			return clearing.Payment{}, false
 		}
-	})
+		time.Sleep(overloadPause)
+	}
 }

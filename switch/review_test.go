@@ -91,8 +91,7 @@ func TestReversalBehindThePostIsDriven(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
 			id := b.do(payRequest("k1", 1, 1250)).Payment
-			scheme, _ := b.engine.Directory().Scheme("wechat")
-			c := b.engine.newCourse(&clearing.Payment{ID: id, Op: tongma.OpPay}, scheme, b.scheme)
+			c := newCourse(id)
 			c.state = Approved // it has posted, and is about to end
 			b.engine.begin(c)
 			told := make(chan tongma.Answer, 1)
@@ -617,4 +616,31 @@ func TestWhatIsConfirmedIsNotInstructedAgain(t *testing.T) {
 		t.Errorf("moved: %+v", agent.moved)
 	}
 	b.stands("wallet", 0, 0)
+}
+
+// TestAPaymentThatIsBeingLookedUpIsNobodyElses: who takes a payment up holds its
+// place from before he looks, so that nobody goes on from what was true earlier.
+func TestAPaymentThatIsBeingLookedUpIsNobodyElses(t *testing.T) {
+	store := &slow{Memory: journal.NewMemory()}
+	b := over(t, store, nil)
+	id := b.do(payRequest("k1", 1, 1250)).Payment
+	stale, err := b.engine.find(context.Background(), &tongma.Request{From: "acq", Original: id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stale.Phase, stale.Posted = clearing.KindHold, false
+	b.scheme.say(tongma.OpInquire, reply{answer: tongma.Answer{Reason: tongma.UnknownToScheme}})
+	store.shut.Store(true)
+	go func() {
+		_, _ = b.engine.Ledger().Submit(context.Background(), clearing.Entry{Kind: clearing.KindSuspend, Debtor: "other"})
+	}()
+	until(t, "the batch", func() bool { return store.waiting.Load() == 1 })
+	b.engine.takeUp(id)
+	b.engine.resume(stale)
+	store.shut.Store(false)
+	until(t, "the end of the course", func() bool { return b.engine.course(id) == nil })
+	b.want(b.do(tongma.Request{Op: tongma.OpInquire, From: "acq", Original: id}), tongma.Paid, tongma.NoReason)
+	if n := b.scheme.count(tongma.OpInquire); n != 0 {
+		t.Errorf("the scheme was asked %d times about a payment that has ended", n)
+	}
 }
