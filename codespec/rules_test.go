@@ -102,7 +102,8 @@ func TestGUIDsMatchWithoutRegardToCase(t *testing.T) {
 
 // TestDefaultRulesAreOneValue: parsing happens once, and readers share it.
 func TestDefaultRulesAreOneValue(t *testing.T) {
-	if DefaultRules() != DefaultRules() || DefaultRules().Version() == "" {
+	first, second := DefaultRules(), DefaultRules()
+	if first != second || first.Version() == "" {
 		t.Error("two values, or no version")
 	}
 }

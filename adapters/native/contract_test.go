@@ -94,7 +94,7 @@ func faulty(t *testing.T, fault adaptertest.Fault) adaptertest.Asker {
 	s := startServer(t, "")
 	far := dial(t, s)
 	near := dial(t, s, nats.MaxReconnects(0))
-	reply := func(m *nats.Msg) {}
+	var reply func(*nats.Msg)
 	switch fault {
 	case adaptertest.Down:
 		return adapterFor(t, near, native.AdapterOptions{})
