@@ -18,6 +18,7 @@ import (
 var (
 	update     = flag.Bool("update", false, "write the generated part of README.md anew")
 	only       = flag.String("case", "", "run only the cases whose id begins so")
+	report     = flag.String("report", "", "write the verdicts to this file, as JSON")
 	givenPath  = flag.String("binary", "", "test this tongma instead of building one")
 	binaryPath = sync.OnceValues(build)
 	buildDir   string

@@ -41,8 +41,8 @@ func TestBadInput(t *testing.T) {
 	}
 	same(t, "positions", shownPositions(t, target), ownPositions(positions))
 	same(t, "windows", shownWindows(t, target), ownWindows(sheets))
-	if path := os.Getenv("TONGMA_CONFORMANCE_REPORT"); path != "" {
-		if err := os.WriteFile(path, r.JSON(), 0o644); err != nil {
+	if *report != "" {
+		if err := os.WriteFile(*report, r.JSON(), 0o644); err != nil {
 			t.Error(err)
 		}
 	}
