@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -643,4 +645,104 @@ func TestAPaymentThatIsBeingLookedUpIsNobodyElses(t *testing.T) {
 	if n := b.scheme.count(tongma.OpInquire); n != 0 {
 		t.Errorf("the scheme was asked %d times about a payment that has ended", n)
 	}
+}
+
+// TestStorm: payments, repeats, inquiries, reversals and refunds at once, with
+// askers that lose patience, a scheme that fails in every way it can, and a store
+// that stalls. In the end nothing is open, the payer is debited exactly where the
+// books say so, no hold is left, and whoever was told yes or no was told the truth.
+func TestStorm(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	store := &slow{Memory: journal.NewMemory()}
+	b := over(t, store, nil)
+	yes := reply{act: true, answer: tongma.Answer{Outcome: tongma.Approved}}
+	late := reply{act: true, wait: 30 * time.Millisecond, answer: tongma.Answer{Outcome: tongma.Approved}}
+	down := reply{err: &tongma.Error{Op: "script", Reason: tongma.AdapterDown}}
+	chance := rand.New(rand.NewPCG(seed, 1))
+	for range 2000 {
+		pick := func(rs ...reply) reply { return rs[chance.IntN(len(rs))] }
+		b.scheme.say(tongma.OpAuthorise, pick(yes, yes, late, silent, vanish, waiting, noFunds, down))
+		b.scheme.say(tongma.OpInquire, pick(silent, down, reply{answer: tongma.Answer{Reason: tongma.PayerConfirming}}))
+		b.scheme.say(tongma.OpReverse, pick(silent, down))
+		b.scheme.say(tongma.OpRefund, pick(yes, yes, silent, vanish, down)) // the same question is never answered otherwise: no declines here
+	}
+	// Half of what is asked behind the first question is answered honestly.
+	b.scheme.said[tongma.OpInquire] = b.scheme.said[tongma.OpInquire][:300]
+	b.scheme.said[tongma.OpReverse] = b.scheme.said[tongma.OpReverse][:100]
+	var told sync.Map // payment to the final answers that were heard of it
+	var all sync.WaitGroup
+	for i := range 150 {
+		key, seed := fmt.Sprintf("k%d", i), seed+uint64(i)
+		all.Go(func() {
+			chance := rand.New(rand.NewPCG(seed, 2))
+			for range 6 {
+				r := payRequest(key, i, 10)
+				switch chance.IntN(6) {
+				case 0:
+					r = tongma.Request{Op: tongma.OpReverse, From: "acq", OfKey: key}
+				case 1:
+					r = tongma.Request{Op: tongma.OpInquire, From: "acq", OfKey: key}
+				case 2:
+					r = tongma.Request{Op: tongma.OpRefund, From: "acq", Key: key + "r", OfKey: key, Amount: tongma.Money{Minor: 4, Currency: tongma.CNY}}
+				}
+				r.Budget = time.Duration(60+chance.IntN(60)) * time.Millisecond
+				ctx, cancel := context.WithTimeout(context.Background(), time.Duration(1+chance.IntN(120))*time.Millisecond)
+				if a, err := b.engine.Do(ctx, r); err == nil && a.Status.Final() {
+					told.Store(fmt.Sprint(a.Payment, a.Status), a)
+				}
+				cancel()
+			}
+		})
+	}
+	stalls := make(chan struct{})
+	go func() {
+		defer close(stalls)
+		for range 10 {
+			time.Sleep(20 * time.Millisecond)
+			store.shut.Store(true)
+			time.Sleep(15 * time.Millisecond)
+			store.shut.Store(false)
+		}
+	}()
+	all.Wait()
+	<-stalls
+	var book []clearing.Payment
+	until(t, "the end of all payments", func() bool {
+		open := 1
+		_ = b.engine.Ledger().Read(context.Background(), func(x *clearing.Book) {
+			open, book = x.Unfinished(), x.Recent(10_000, func(*clearing.Payment) bool { return true })
+		})
+		if open > 0 {
+			time.Sleep(2 * time.Millisecond)
+		}
+		return open == 0
+	})
+	states := map[clearing.Kind]int{}
+	var position int64
+	for _, p := range book {
+		states[p.Phase]++
+		if debited := b.scheme.debits[p.ID] == "debited"; debited != (p.Phase == clearing.KindPost) {
+			t.Errorf("%s %s is %s in the books, the scheme has acted: %v", p.Op, p.ID, p.Phase, debited)
+		}
+		if p.Phase == clearing.KindPost && p.Op == tongma.OpPay {
+			position += p.Amount.Minor
+		}
+		if p.Phase == clearing.KindPost && p.Op == tongma.OpRefund {
+			position -= p.Amount.Minor
+		}
+		for _, s := range []tongma.Status{tongma.Paid, tongma.Refused, tongma.ReversedBack} {
+			if a, heard := told.Load(fmt.Sprint(p.ID, s)); heard {
+				now, then := answerOf(&p), a.(tongma.Answer)
+				undone := s == tongma.Paid && now.Reason == tongma.ReversedByAcquirer
+				if !undone && string(then.AppendJSON(nil)) != string(now.AppendJSON(nil)) {
+					t.Errorf("%s was told %+v, is %+v", p.ID, then, now)
+				}
+			}
+		}
+	}
+	b.stands("wallet", position, 0)
+	b.stands("acq", -position, 0)
+	t.Log(states)
+	until(t, "the end of all courses", func() bool { b.engine.mu.Lock(); defer b.engine.mu.Unlock(); return len(b.engine.courses) == 0 })
 }
