@@ -371,6 +371,7 @@ func BadInputs() Suite {
 		{"Amounts", badAmounts()},
 		{"Keys used again for something else", badRepeats()},
 		{"Requests that break the rules of HTTP", badRequests()},
+		{"Bytes that are no request of HTTP", badHTTPBytes()},
 		{"Payments of others, reversals and refunds", badReferences()},
 		{"ISO 8583: signing on", badLinks()},
 		{"ISO 8583: bytes that end the link", badFrames()},
@@ -379,6 +380,7 @@ func BadInputs() Suite {
 		{"NATS: what permissions forbid", badSubjects()},
 		{"NATS: answers that shall go astray", badReplies()},
 		{"NATS: who it is", badKeys()},
+		{"NATS: bytes of nobody", badNATSBytes()},
 	} {
 		for _, c := range chapter.cases {
 			if c.Topic = chapter.topic; c.Want.Manner == Denied {
