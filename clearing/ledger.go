@@ -1,8 +1,10 @@
 package clearing
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"sync"
 	"time"
@@ -16,9 +18,10 @@ import (
 // the order of arrival and commits them in groups. Nobody hears of an entry, nor
 // of a refusal that rests on one, before it is durable.
 type Ledger struct {
-	log  *journal.Log
-	book *Book
-	opts LedgerOptions
+	store journal.Store
+	log   *journal.Log
+	book  *Book
+	opts  LedgerOptions
 
 	// mu guards queue and err. Nothing else is taken while it is held.
 	mu    sync.Mutex
@@ -44,6 +47,17 @@ type LedgerOptions struct {
 	Journal      []journal.Option               // such as where to keep the checkpoint
 	CommitWithin time.Duration                  // how long a batch may take before the store counts as broken; default 15 s
 	CloseGrace   time.Duration                  // how long Close waits for the batch in flight; default 5 s
+
+	// Confirm asks the store, before an answer that writes nothing is given, whether
+	// another writer has come. Set it where a standby may take over: without it a
+	// deposed Ledger that is idle answers looks and repeats from a Book that is old.
+	Confirm bool
+}
+
+func (o *LedgerOptions) defaults() {
+	o.QueueLimit = cmp.Or(o.QueueLimit, 1<<16)
+	o.CommitWithin = cmp.Or(o.CommitWithin, 15*time.Second)
+	o.CloseGrace = cmp.Or(o.CloseGrace, 5*time.Second)
 }
 
 // submission is one caller waiting. Its owner is the caller until it is queued,
@@ -51,6 +65,7 @@ type LedgerOptions struct {
 type submission struct {
 	entry   Entry
 	read    func(*Book)
+	confirm bool // whether we are still the writer
 	verdict Verdict
 	err     error
 	done    chan struct{}
@@ -58,34 +73,26 @@ type submission struct {
 
 // OpenLedger reads the whole journal into a Book, becomes its writer by an epoch
 // record, and opens the first window if there is none. It fails, and says where,
-// if the journal's chain or the Book's rules are broken.
+// if the journal's chain or the Book's rules are broken. What it does is what a
+// Standby does that takes over as soon as it has read.
 func OpenLedger(ctx context.Context, store journal.Store, opts LedgerOptions) (*Ledger, error) {
-	if opts.QueueLimit == 0 {
-		opts.QueueLimit = 1 << 16
-	}
-	if opts.CommitWithin == 0 {
-		opts.CommitWithin = 15 * time.Second
-	}
-	if opts.CloseGrace == 0 {
-		opts.CloseGrace = 5 * time.Second
-	}
-	l := &Ledger{book: NewBook(), opts: opts, wake: make(chan struct{}, 1), quit: make(chan struct{}), stopped: make(chan struct{})}
-	l.pool.New = func() any { return &submission{done: make(chan struct{}, 1)} }
-	log, err := journal.Open(ctx, store, opts.Shard, func(b journal.Batch) error {
-		return l.book.Replay(b, opts.OnReplay)
-	}, opts.Journal...)
+	s, err := readIn(ctx, store, opts)
 	if err != nil {
 		return nil, err
 	}
-	if err := log.TakeOver(ctx, max(opts.Now(), l.book.clock)); err != nil {
-		return nil, errors.Join(err, log.Close())
-	}
-	l.log = log
-	go l.run()
-	if _, err := l.Submit(ctx, Entry{Kind: KindOpen}); err != nil {
-		return nil, errors.Join(err, l.Close())
+	l, err := s.enter(ctx, ctx)
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
 	return l, nil
+}
+
+// start runs the writer of a Book whose journal's writer log has become.
+func start(store journal.Store, log *journal.Log, book *Book, opts LedgerOptions) *Ledger {
+	l := &Ledger{store: store, log: log, book: book, opts: opts, wake: make(chan struct{}, 1), quit: make(chan struct{}), stopped: make(chan struct{})}
+	l.pool.New = func() any { return &submission{done: make(chan struct{}, 1)} }
+	go l.run()
+	return l
 }
 
 // Replay applies the entries of a batch, and shows them to see, if given.
@@ -114,11 +121,11 @@ func (b *Book) Replay(batch journal.Batch, see func([]Entry)) error {
 
 // Submit proposes e and waits until it, or what it was refused for, is durable.
 // The verdict tells whether it was written; the entry is returned as written. An
-// error means that nothing is decided: JournalStopped and Overloaded if nothing
-// was written, JournalInDoubt if that is not known.
+// error means that nothing is decided: JournalStopped, SteppedDown and Overloaded
+// if nothing was written, JournalInDoubt if that is not known.
 func (l *Ledger) Submit(ctx context.Context, e Entry) (Result, error) {
 	s := l.pool.Get().(*submission)
-	s.entry, s.read = e, nil
+	s.entry, s.read, s.confirm = e, nil, false
 	if err := l.wait(ctx, s); err != nil {
 		return Result{}, err
 	}
@@ -136,8 +143,20 @@ type Result struct {
 // Read runs see on the Book, on the writer's goroutine, and returns when all
 // that it could see is durable. see must be quick and keep nothing of the Book.
 func (l *Ledger) Read(ctx context.Context, see func(*Book)) error {
+	return l.look(ctx, see, false)
+}
+
+// Confirm asks the store whether another writer has come, and returns nil if
+// none had at some moment during the call. If one has, the Ledger stops with
+// SteppedDown. On a cluster it is the stream's leader who answers: one that is cut
+// off from the others may take itself for the leader for some seconds more.
+func (l *Ledger) Confirm(ctx context.Context) error {
+	return l.look(ctx, func(*Book) {}, true)
+}
+
+func (l *Ledger) look(ctx context.Context, see func(*Book), confirm bool) error {
 	s := l.pool.Get().(*submission)
-	s.entry, s.read = Entry{}, see
+	s.entry, s.read, s.confirm = Entry{}, see, confirm
 	if err := l.wait(ctx, s); err != nil {
 		return err
 	}
@@ -187,11 +206,13 @@ type group struct {
 	ends    []int
 	slices  [][]byte
 	time    int64
+	confirm bool // somebody wants to know whether we are still the writer
 }
 
 func (g *group) reset() {
 	clear(g.waiting)
 	g.waiting, g.entries, g.bytes, g.ends, g.slices = g.waiting[:0], g.entries[:0], g.bytes[:0], g.ends[:0], g.slices[:0]
+	g.confirm = false
 }
 
 // maxWaiting bounds a group by those who wait for it: repeats and reads make no
@@ -231,7 +252,7 @@ func (l *Ledger) run() {
 			return
 		}
 		if flying == nil && len(next.waiting) > 0 {
-			if len(next.entries) == 0 { // only reads and repeats of what is durable already
+			if len(next.entries) == 0 && !next.confirm { // only reads and repeats of what is durable already
 				l.finish(next, nil)
 				continue
 			}
@@ -286,8 +307,36 @@ func (l *Ledger) linger(g *group) {
 func (l *Ledger) commit(ctx context.Context, g *group) error {
 	ctx, cancel := context.WithTimeout(ctx, l.opts.CommitWithin)
 	defer cancel()
+	if len(g.entries) == 0 {
+		return l.confirm(ctx)
+	}
 	return l.log.Commit(ctx, g.cut(), g.time, l.opts.directoryOf(g))
 }
+
+// confirm compares the end of the stream with the last batch of ours. Nothing is
+// in flight, so that whatever is behind it is another's. While the store does not
+// answer, as during an election, it asks again, until ctx ends.
+func (l *Ledger) confirm(ctx context.Context) error {
+	ours := l.log.Position().Sequence
+	for {
+		last, err := l.store.Last(ctx)
+		switch {
+		case err == nil && last == ours:
+			return nil
+		case err == nil && last > ours:
+			return fmt.Errorf("%w: the stream goes on to sequence %d, we wrote up to %d", journal.ErrFenced, last, ours)
+		case err == nil:
+			return fmt.Errorf("%w: the stream ends at sequence %d, we wrote up to %d", journal.ErrStopped, last, ours)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", ctx.Err(), err)
+		case <-time.After(confirmPause):
+		}
+	}
+}
+
+const confirmPause = 50 * time.Millisecond
 
 func (o *LedgerOptions) directoryOf(g *group) uint64 {
 	return g.entries[len(g.entries)-1].Directory
@@ -333,6 +382,7 @@ func (l *Ledger) recycle(taken []*submission) {
 
 func (l *Ledger) apply(g *group, s *submission) {
 	g.waiting = append(g.waiting, s)
+	g.confirm = g.confirm || s.confirm || l.opts.Confirm
 	if l.fault != nil {
 		s.err = l.fault
 		return
@@ -435,12 +485,16 @@ func (l *Ledger) Err() error {
 	return l.err
 }
 
-// Stopped is closed when the writer has ended, by Close or by a fault: then the
-// process must end, since its Book may be ahead of the journal.
+// Stopped is closed when the writer has ended, by Close, by another writer that
+// took over (SteppedDown), or by a fault: then the process must end, since its Book
+// may be ahead of the journal. Everybody who waited has been answered.
 func (l *Ledger) Stopped() <-chan struct{} { return l.stopped }
 
 // Next returns the number that the next durable entry will have.
 func (l *Ledger) Next() uint64 { return l.log.Next() }
+
+// Epoch returns the number of the take-over by which this Ledger became the writer.
+func (l *Ledger) Epoch() uint64 { return l.log.Epoch() }
 
 // Head returns the number and the hash of the last durable batch.
 func (l *Ledger) Head() (uint64, [32]byte) { return l.log.Head() }
