@@ -168,7 +168,7 @@ func TestALookThatIsGivenUpIsLeftAlone(t *testing.T) {
 	defer cancel()
 	_, _ = b.engine.find(ctx, &tongma.Request{From: "acq", Original: first.Payment})
 	_, _ = b.engine.Sheet(ctx, 1)
-	if p := b.engine.reread(ctx, stale); p != stale {
+	if p := b.engine.reread(ctx, stale); p.Phase != stale.Phase || p.Entry != stale.Entry {
 		t.Errorf("got %+v", p)
 	}
 	store.shut.Store(false)
@@ -687,10 +687,12 @@ func TestStorm(t *testing.T) {
 					r = tongma.Request{Op: tongma.OpRefund, From: "acq", Key: key + "r", OfKey: key, Amount: tongma.Money{Minor: 4, Currency: tongma.CNY}}
 				}
 				r.Budget = time.Duration(60+chance.IntN(60)) * time.Millisecond
-				ctx, cancel := context.WithTimeout(context.Background(), time.Duration(1+chance.IntN(120))*time.Millisecond)
+				ctx, cancel := context.WithCancel(context.Background())
+				hangUp := time.AfterFunc(time.Duration(chance.IntN(200))*time.Millisecond, cancel)
 				if a, err := b.engine.Do(ctx, r); err == nil && a.Status.Final() {
 					told.Store(fmt.Sprint(a.Payment, a.Status), a)
 				}
+				hangUp.Stop()
 				cancel()
 			}
 		})
@@ -701,7 +703,7 @@ func TestStorm(t *testing.T) {
 		for range 10 {
 			time.Sleep(20 * time.Millisecond)
 			store.shut.Store(true)
-			time.Sleep(15 * time.Millisecond)
+			time.Sleep(30 * time.Millisecond)
 			store.shut.Store(false)
 		}
 	}()
