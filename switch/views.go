@@ -96,14 +96,18 @@ func ViewWindow(s clearing.Sheet) WindowView {
 	}
 	if s.State != clearing.WindowOpen {
 		for _, in := range clearing.Instruct(s) {
-			direction := "credit"
-			if in.Debit {
-				direction = "debit"
-			}
-			v.Instructions = append(v.Instructions, InstructionView{in.ID, string(in.Participant), direction, in.Amount.Currency.Code(), in.Amount.Decimal()})
+			v.Instructions = append(v.Instructions, instructionView(in))
 		}
 	}
 	return v
+}
+
+func instructionView(in clearing.Instruction) InstructionView {
+	direction := "credit"
+	if in.Debit {
+		direction = "debit"
+	}
+	return InstructionView{in.ID, string(in.Participant), direction, in.Amount.Currency.Code(), in.Amount.Decimal()}
 }
 
 func figureView(n clearing.NetFigure) FigureView {

@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -379,7 +378,7 @@ func (a *app) turnWindow(ctx context.Context, n *node, agent *simAgent) {
 		return
 	}
 	v := switching.ViewWindow(s)
-	a.say("%s  %s closed, netted and settled: %d payments, gross %s; %s moved", time.Now().Format("15:04:05"), v.Window, v.Payments, amounts(v.Gross), amounts(v.ToMove))
+	a.say("%s  %s closed, netted and settled: %d payments, gross %s; %s moved", time.Now().Format("15:04:05"), v.Window, v.Payments, sums(v.Gross), sums(v.ToMove))
 }
 
 // lastWords shows how the books stand at the end.
@@ -468,16 +467,4 @@ func (l *liveFeed) show(s shot, r shotResult) {
 	l.app.print(p, func(w io.Writer) {
 		fmt.Fprintf(w, "%s  %-8s  %-12s  %-9s  %-6s  %16s  %-9s %4d ms   %6d so far\n", p.Time, p.Door, p.Asker, p.Scheme, p.Code, p.Amount, p.Status, p.Millis, l.made)
 	})
-}
-
-// amounts writes amounts by currency: "12.50 CNY, 300 JPY".
-func amounts(by map[string]string) string {
-	parts := make([]string, 0, len(by))
-	for _, c := range sortedKeys(by) {
-		parts = append(parts, by[c]+" "+c)
-	}
-	if len(parts) == 0 {
-		return "nothing"
-	}
-	return strings.Join(parts, ", ")
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -22,8 +23,9 @@ func newWindowCmd(a *app) *cobra.Command {
 		Example: `  tongma window ls
   tongma window show win_000001
   tongma window close win_000001
+  tongma window project win_000001
   tongma window settle win_000001`,
-	}, newWindowListCmd(a), newWindowShowCmd(a), newWindowCloseCmd(a), newWindowSettleCmd(a))
+	}, newWindowListCmd(a), newWindowShowCmd(a), newWindowProjectCmd(a), newWindowCloseCmd(a), newWindowSettleCmd(a))
 }
 
 func newWindowListCmd(a *app) *cobra.Command {
@@ -253,4 +255,59 @@ func drawPositions(w io.Writer, list []switching.PositionView) {
 		rows = append(rows, []string{p.Participant, p.Currency, p.Position, p.Reserved, p.Cap, p.Available, note})
 	}
 	showTable(w, []column{left("participant"), left("currency"), right("position"), right("held"), right("cap"), right("available"), left("")}, rows)
+}
+
+func newWindowProjectCmd(a *app) *cobra.Command {
+	var t target
+	cmd := &cobra.Command{
+		Use:   "project [WINDOW...]",
+		Short: "Show what settling would do, before anyone does it",
+		Example: `  tongma window project                     all that are not settled, the open one as if closed now
+  tongma window project win_000001          that one alone: who would then be beyond its cap?`,
+		Long: "It changes nothing. Exit code 8 says that somebody would be beyond the cap afterwards.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			query := url.Values{}
+			for _, arg := range args {
+				id, err := windowArgument(arg)
+				if err != nil {
+					return err
+				}
+				query.Add("window", id.String())
+			}
+			return a.with(cmd, &t, func(ctx context.Context, c *client) error {
+				got, err := c.ask(ctx, http.MethodGet, "/v1/windows/projection?"+query.Encode(), "", nil)
+				if err != nil {
+					return err
+				}
+				var v switching.ProjectionView
+				if err := c.read(got, &v); err != nil {
+					return err
+				}
+				a.print(raw(got.body), func(w io.Writer) { drawProjection(w, v) })
+				if v.Beyond > 0 {
+					return &exitError{code: exitChecks}
+				}
+				return nil
+			})
+		},
+	}
+	t.flags(cmd)
+	return cmd
+}
+
+func drawProjection(w io.Writer, v switching.ProjectionView) {
+	if len(v.Windows) == 0 {
+		fmt.Fprintln(w, "nothing is left to settle")
+		return
+	}
+	fmt.Fprintf(w, "settling %s would move %s by %d instructions\n\n", strings.Join(v.Windows, ", "), sums(v.ToMove), len(v.Instructions))
+	var rows [][]string
+	for _, p := range v.Positions {
+		mark := ""
+		if p.Beyond != "" {
+			mark = "beyond its cap by " + p.Beyond
+		}
+		rows = append(rows, []string{p.Participant, p.Currency, p.Position, p.Settled, p.After, p.Reserved, p.Cap, mark})
+	}
+	showTable(w, []column{left("participant"), left("currency"), right("position"), right("settled"), right("after"), right("held"), right("cap"), left("")}, rows)
 }

@@ -349,6 +349,9 @@ func (a *API) bookOperations(d describe) []operation {
 	windows.Parameters = []*huma.Param{countParam("limit", "at most so many", windowsStandard, windowsMost)}
 	closing := base("close-window", "books", "POST", "/v1/windows/close", "Close the open window", "The next one opens in the same entry of the journal, so that a repeat would close that: say which one you mean.")
 	closing.Parameters = []*huma.Param{textParam("window", "refuse unless this is the open one")}
+	projecting := base("project-windows", "books", "GET", "/v1/windows/projection", "See what settling would do",
+		"Before anyone presses a button: who would pay and be paid, and who would be beyond its cap afterwards. It changes nothing.")
+	projecting.Parameters = []*huma.Param{textParam("window", "which window; may be given several times; none means all that are not settled")}
 	pages := base("read-journal", "books", "GET", "/v1/journal", "Read the journal", "Entries as they were made durable, without gaps.")
 	pages.Parameters = []*huma.Param{countParam("from", "number of the first entry", 1, 0), countParam("limit", "at most so many", linesStandard, linesMost)}
 	events := base("listen", "books", "GET", "/v1/events", "Hear of each entry as it becomes durable",
@@ -360,6 +363,7 @@ func (a *API) bookOperations(d describe) []operation {
 		view(windows, "Latest first.", WindowList{}, anyone, (*call).windows, tongma.FieldInvalid),
 		view(window(base("get-window", "books", "GET", "/v1/windows/{id}", "See a window's net sheet", "A participant sees its own figures.")), "The sheet.", switching.WindowView{}, anyone, (*call).oneWindow, tongma.WindowUnknown),
 		view(closing, "The sheet of the window that was closed.", switching.WindowView{}, operatorOnly, (*call).closeWindow, tongma.WindowUnknown, tongma.WindowNotOpen, tongma.FieldInvalid, tongma.JournalInDoubt, tongma.MessageTooLong),
+		view(projecting, "The projection.", switching.ProjectionView{}, operatorOnly, (*call).projectWindows, tongma.WindowUnknown, tongma.StateConflict, tongma.FieldInvalid),
 		view(window(base("settle-window", "books", "POST", "/v1/windows/{id}/settle", "Have a closed window settled", "All debits first, then the credits. It may be repeated after a fault: each instruction is carried out once.")),
 			"The sheet of the window that was settled.", switching.WindowView{}, operatorOnly, (*call).settleWindow,
 			tongma.WindowUnknown, tongma.WindowNotClosed, tongma.StateConflict, tongma.SheetMismatch, tongma.AdapterDown, tongma.JournalInDoubt, tongma.MessageTooLong),

@@ -243,6 +243,24 @@ func (c *call) oneWindow() error {
 	return c.send(c.window(s))
 }
 
+func (c *call) projectWindows() error {
+	var ids []tongma.WindowID
+	for _, text := range c.r.URL.Query()["window"] {
+		id, err := tongma.ParseWindowID(text)
+		if err != nil {
+			return &tongma.Error{Op: "http", Reason: tongma.FieldInvalid, Field: "window", Detail: "not a window id"}
+		}
+		ids = append(ids, id)
+	}
+	ctx, cancel := context.WithTimeout(c.r.Context(), readWithin)
+	defer cancel()
+	v, err := c.cfg.Engine.Project(ctx, ids)
+	if err != nil {
+		return unread(err)
+	}
+	return c.send(v)
+}
+
 func (c *call) windowID() (tongma.WindowID, error) {
 	id, err := tongma.ParseWindowID(c.r.PathValue("id"))
 	if err != nil {
