@@ -45,15 +45,23 @@ func (g Good) step(d Date, dir int) (Date, error) {
 			return Date{}, &Error{Op: "step", Fault: Outside}
 		}
 		if ok, err := g.Business(d); ok || err != nil {
-			return d, err
+			return orNone(d, err)
 		}
 	}
+}
+
+// orNone keeps a date that is not known to be right from passing as one.
+func orNone(d Date, err error) (Date, error) {
+	if err != nil {
+		return Date{}, err
+	}
+	return d, nil
 }
 
 // Roll returns d if it is a good day, and otherwise the day that the rule gives.
 func (g Good) Roll(d Date, rule Roll) (Date, error) {
 	if ok, err := g.Business(d); ok || err != nil {
-		return d, err
+		return orNone(d, err)
 	}
 	if rule != Following && rule != ModifiedFollowing {
 		return Date{}, &Error{Op: "roll", Fault: NotGood, Date: d}
@@ -64,7 +72,7 @@ func (g Good) Roll(d Date, rule Roll) (Date, error) {
 	// Within the month only: whether next month's days are known does not matter.
 	for e := d.Add(1); e.sameMonth(d); e = e.Add(1) {
 		if ok, err := g.Business(e); ok || err != nil {
-			return e, err
+			return orNone(e, err)
 		}
 	}
 	return g.step(d, -1)
