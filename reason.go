@@ -186,7 +186,7 @@ var reasons = [...]ReasonInfo{
 	{OperationUnknown, "operation-unknown", "The operation is not offered", NotMoved, ActAcquirer, RetryNever, "40", 404, ""},
 	{IssuerUnknown, "issuer-unknown", "No scheme of the directory issued this code", NotMoved, ActCashier, RetryNewCode, "92", 422, "`tongma code parse` shows which rules were tried."},
 	{SchemeNotAccepted, "scheme-not-accepted", "This acquirer does not accept the code's scheme", NotMoved, ActCashier, RetryNewCode, "57", 422, ""},
-	{ParticipantSuspended, "participant-suspended", "A participant is suspended", NotMoved, ActOperator, RetryLater, "91", 403, "Debits are blocked; credits and refunds to payers go on."},
+	{ParticipantSuspended, "participant-suspended", "A participant is suspended", NotMoved, ActOperator, RetryLater, "91", 403, "Its debits are blocked, refunds that it would pay among them; credits go on."},
 	{ParticipantUnknown, "participant-unknown", "The directory has no such participant", NotMoved, ActOperator, RetryNever, "03", 403, ""},
 	{MerchantUnknown, "merchant-unknown", "The acquirer does not know this merchant", NotMoved, ActWallet, RetryNever, "03", 422, ""},
 	{AdapterDown, "adapter-down", "The scheme's adapter is not there", NotMoved, ActScheme, RetryNewKey, "91", 503, "Nothing was sent. Try again with a new key."},

@@ -32,7 +32,7 @@ type Participant struct {
 	ID          tongma.ParticipantID
 	Name        string
 	Country     string // ISO 3166-1 alpha-2
-	Suspended   bool   // its debits are refused; credits and refunds to payers go on
+	Suspended   bool   // its debits are refused, refunds that it would pay among them; credits go on
 	Acquirer    bool
 	Issuer      bool
 	AcquirerIDs []string // ISO 8583 DE32, as sent: up to 11 digits

@@ -328,10 +328,11 @@ func classify(a *tongma.Answer, err error) Event {
 	if err != nil {
 		reason := tongma.ReasonOf(err)
 		*a = tongma.Answer{Reason: reason}
-		if reason.Info().Money == tongma.NotMoved {
+		switch reason {
+		case tongma.AdapterDown, tongma.AdapterBusy, tongma.DeadlineTooShort:
 			return NotSent
 		}
-		return Silence
+		return Silence // also for a wallet that says "malformed": who knows which of its own legs was?
 	}
 	switch {
 	case contradicts(a):

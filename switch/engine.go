@@ -21,11 +21,10 @@ import (
 // goroutines, and return when ctx ends at the latest. A scheme that is asked the
 // same question of the same payment again gives the same answer.
 //
-// An error says what is known of the question: one whose reason says that no money
-// moved, such as AdapterDown, AdapterBusy and DeadlineTooShort, promises that the
-// scheme did nothing and never will; anything else, that nothing is known. An
-// answer that cannot be read is SchemeAnswerMalformed, never MessageMalformed. An
-// answer of outcome Unknown and reason PayerConfirming says that the payer is
+// An error says what is known of the question: AdapterDown, AdapterBusy and
+// DeadlineTooShort promise that it never reached the scheme, which did nothing and
+// never will; anything else, that nothing is known, so that the switch inquires.
+// An answer of outcome Unknown and reason PayerConfirming says that the payer is
 // being asked.
 type Adapter interface {
 	Authorise(ctx context.Context, r tongma.Request) (tongma.Answer, error) // debit the payer
