@@ -35,6 +35,7 @@ type booked struct {
 	phase  string
 	posts  int
 	reason string
+	told   uint64 // the entry of its end, if its asker had heard "pending" and is to be told
 }
 
 // open tells whether the payment is not decided.
@@ -51,12 +52,11 @@ type books struct {
 	payments  map[string]*booked
 	keys      map[[2]string]*booked
 	positions map[account]int64
-	late      map[string][]uint64 // by asker: entries that end a payment it had heard "pending" of
 	faults    []string
 }
 
 func newBooks() *books {
-	return &books{next: 1, payments: map[string]*booked{}, keys: map[[2]string]*booked{}, positions: map[account]int64{}, late: map[string][]uint64{}}
+	return &books{next: 1, payments: map[string]*booked{}, keys: map[[2]string]*booked{}, positions: map[account]int64{}}
 }
 
 func (b *books) fault(e *entry, format string, args ...any) {
@@ -112,10 +112,9 @@ func (b *books) change(e entry) {
 		b.positions[debtor] -= p.first.Minor
 		b.positions[creditor] += p.first.Minor
 	}
-	if e.Late && !strings.Contains("pend reversing", e.Kind) {
-		b.late[p.first.Asker] = append(b.late[p.first.Asker], e.Entry)
+	if p.phase, p.told = e.Kind, 0; e.Late && !p.open() {
+		p.told = e.Entry
 	}
-	p.phase = e.Kind
 	if e.Reason != "" {
 		p.reason = e.Reason
 	}
