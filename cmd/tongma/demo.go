@@ -62,8 +62,16 @@ func newDemoCmd(a *app) *cobra.Command {
 	return cmd
 }
 
-// demo starts the market and lets it run.
+// demo runs the market until it is told to stop.
 func (a *app) demo(ctx context.Context, cfg config, f demoFlags) error {
+	err := a.market(ctx, cfg, f)
+	if err != nil && ctx.Err() != nil && exitCodeOf(err) != exitBooks {
+		return ctx.Err() // interrupted while it was starting: nothing went wrong
+	}
+	return err
+}
+
+func (a *app) market(ctx context.Context, cfg config, f demoFlags) error {
 	data := cfg.Data
 	if data == "" {
 		dir, err := os.MkdirTemp("", "tongma-demo-")
