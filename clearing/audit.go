@@ -32,7 +32,12 @@ const (
 	checkCode      = "code"
 	checkCap       = "cap"
 	checkSuspended = "suspended"
+	checkApproval  = "approval"
+	checkPrefund   = "prefunding"
 	checkHolds     = "holds"
+	checkCapture   = "capture"
+	checkExpiry    = "expiry"
+	checkFees      = "fees"
 	checkRefund    = "refund"
 	checkReversal  = "reversal"
 	checkWindow    = "window"
@@ -61,9 +66,14 @@ var auditChecks = []AuditCheck{
 	{checkSame, "What a later entry repeats of a payment agrees with its first entry."},
 	{checkAmount, "Amounts that are held are more than zero, of at most twelve digits, and in a currency of ISO 4217."},
 	{checkCode, "A payer's code is spent once, unless it was given back."},
-	{checkCap, "At every hold, position + reserved + amount was within the debtor's cap as of that entry."},
+	{checkCap, "At every hold, position + reserved + amount was within the debtor's cap and prefunding as of that entry."},
 	{checkSuspended, "No amount of a suspended debtor was held."},
+	{checkApproval, "A cap that was proposed is approved or rejected once, by somebody else than its maker, and approved only if no other came between."},
+	{checkPrefund, "Each deposit and withdrawal has a key of its own, and nothing was withdrawn that was not there, in use, or of a suspended participant."},
 	{checkHolds, "Reserved amounts are the sum of the open holds, and never less than zero."},
+	{checkCapture, "What is posted of a hold is more than zero and not more than was held."},
+	{checkExpiry, "No hold is dropped before its time."},
+	{checkFees, "Fees move between two, with a posting and in its currency; a refund gives back its proportion of those that say so, a reversal all."},
 	{checkRefund, "Refunds go back the way the payment came, in its currency, and in sum never pass it."},
 	{checkReversal, "Nothing that was refunded is reversed, and no refund is reversed."},
 	{checkWindow, "Every posting is in exactly one window: the one open at its entry."},
@@ -124,18 +134,20 @@ type AuditPayments struct {
 	Reversing  int64 `json:"reversing"`
 	Reversed   int64 `json:"reversed"`
 	Tombstones int64 `json:"tombstones"`
+	Expired    int64 `json:"expired,omitempty"`
 }
 
 // AuditTotal sums up one currency.
 type AuditTotal struct {
 	Currency  string `json:"currency"`
 	Postings  int64  `json:"postings"`       // how many, refunds and reversals included
-	Posted    int64  `json:"posted_minor"`   // gross of all postings
+	Posted    int64  `json:"posted_minor"`   // gross of all postings, without fees
 	Refunded  int64  `json:"refunded_minor"` // of which refunds
 	Reversed  int64  `json:"reversed_minor"` // of which turned back
 	Held      int64  `json:"held_minor"`     // open holds
 	Collected int64  `json:"collected_minor"`
 	Paid      int64  `json:"paid_minor"`
+	Fees      int64  `json:"fees_minor,omitempty"` // gross of all fee legs, those given back included
 }
 
 // AuditPosition is one account.
@@ -146,6 +158,7 @@ type AuditPosition struct {
 	Reserved    int64  `json:"reserved_minor"`
 	Cap         *int64 `json:"cap_minor,omitempty"` // none: it may only receive
 	Suspended   bool   `json:"suspended,omitempty"`
+	Prefunded   int64  `json:"prefunded_minor,omitempty"`
 }
 
 // AuditWindow is one window; it holds the entries [Opened, Closed).
@@ -205,6 +218,7 @@ type Auditor struct {
 	suspended               map[tongma.ParticipantID]bool
 	payments                map[tongma.PaymentID]*auditPayment
 	keys                    map[auditKey]struct{}
+	orders                  map[string]*auditOrder
 	codes                   map[Digest]int64 // day of the hold
 	windows                 []*auditWindow
 	totals                  map[tongma.Currency]*AuditTotal
@@ -229,7 +243,7 @@ func NewAuditor(opts AuditOptions) *Auditor {
 	}
 	a := &Auditor{opts: opts, chain: journal.NewChain(journal.Position{Shard: opts.Shard}), next: 1,
 		unknown: map[uint64][32]byte{}, accounts: map[auditAccount]*auditBalance{}, suspended: map[tongma.ParticipantID]bool{},
-		payments: map[tongma.PaymentID]*auditPayment{}, keys: map[auditKey]struct{}{}, codes: map[Digest]int64{},
+		payments: map[tongma.PaymentID]*auditPayment{}, keys: map[auditKey]struct{}{}, orders: map[string]*auditOrder{}, codes: map[Digest]int64{},
 		totals: map[tongma.Currency]*AuditTotal{}}
 	for number, hash := range opts.Known {
 		a.unknown[number] = hash
@@ -292,10 +306,13 @@ func (a *Auditor) Entry(e *Entry) {
 	}
 	a.next, a.clock = e.Number+1, max(a.clock, e.Time)
 	a.checkDirectory(e)
+	if len(e.Legs) > 0 && e.Kind != KindPost && e.Kind != KindReversed {
+		a.find(checkFees, "%d fees in an entry that moves nothing", len(e.Legs))
+	}
 	switch e.Kind {
 	case KindHold, KindRefuse, KindTombstone:
 		a.asked(e)
-	case KindPend, KindPost, KindVoid, KindReversing, KindReversed:
+	case KindPend, KindPost, KindVoid, KindExpire, KindReversing, KindReversed:
 		a.changed(e)
 	case KindOpen:
 		a.opened(e)
@@ -304,11 +321,13 @@ func (a *Auditor) Entry(e *Entry) {
 	case KindInstruct, KindSettle, KindSettled:
 		a.settling(e)
 	case KindCap:
-		if e.Amount.Minor < 0 {
-			a.find(checkCap, "the cap of %s is %d", e.Debtor, e.Amount.Minor)
-		}
-		b := a.balance(e.Debtor, e.Amount.Currency)
-		b.capped, b.cap = true, e.Amount.Minor
+		a.capped(e)
+	case KindCapProposed:
+		a.capProposed(e)
+	case KindCapApproved, KindCapRejected:
+		a.capChecked(e)
+	case KindDeposit, KindWithdraw:
+		a.prefunded(e)
 	case KindSuspend, KindResume:
 		a.suspended[e.Debtor] = e.Kind == KindSuspend
 	case KindDirectory:

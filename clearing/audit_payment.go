@@ -7,10 +7,12 @@ import (
 // auditBalance is one account, as the audit adds it up.
 type auditBalance struct {
 	auditAccount
-	capped   bool
-	cap      int64
-	position int64
-	reserved int64
+	capped     bool
+	cap        int64
+	capAt      uint64 // entry that set it
+	prefunding int64
+	position   int64
+	reserved   int64
 }
 
 // auditPayment is one payment, as the audit follows it.
@@ -18,7 +20,10 @@ type auditPayment struct {
 	debtor, creditor *auditBalance // nil if nothing was held
 	original         *auditPayment // of a refund
 	amount           int64
+	paid             int64 // posted of amount
+	fees             []Leg // of its posting
 	given, giving    int64 // refunds posted, and under way
+	expiry           int64
 	code             Digest
 	first            tongma.Money // as it was asked for
 	phase            Kind
@@ -58,7 +63,7 @@ func (a *Auditor) asked(e *Entry) {
 	if open := a.openWindow(); open == nil || e.AuthWindow != open.id {
 		a.find(checkAuth, "names %s, %s is open", e.AuthWindow, open.name())
 	}
-	p := &auditPayment{amount: e.Amount.Minor, first: e.Amount, phase: e.Kind}
+	p := &auditPayment{amount: e.Amount.Minor, first: e.Amount, phase: e.Kind, expiry: e.Expiry}
 	a.payments[e.Payment] = p
 	if e.Kind == KindHold {
 		a.held(e, p)
@@ -104,11 +109,13 @@ func (a *Auditor) checkCap(p *auditPayment) {
 	use := d.position
 	a.add(&use, d.reserved)
 	a.add(&use, p.amount)
+	uncovered := use
+	a.add(&uncovered, -d.prefunding)
 	switch {
 	case !d.capped:
 		a.find(checkCap, "%s has no cap in %s", d.who, d.currency)
-	case use > d.cap:
-		a.find(checkCap, "%s: %d + %d + %d is more than %d", d.who, d.position, d.reserved, p.amount, d.cap)
+	case uncovered > d.cap:
+		a.find(checkCap, "%s: %d + %d + %d is more than %d, with %d prefunded", d.who, d.position, d.reserved, p.amount, d.cap, d.prefunding)
 	}
 }
 
@@ -125,8 +132,8 @@ func (a *Auditor) checkRefund(e *Entry, p *auditPayment) {
 		a.find(checkRefund, "the original is at %s", o.phase)
 	case o.debtor != p.creditor || o.creditor != p.debtor:
 		a.find(checkRefund, "from %s to %s, the original went from %s to %s", p.debtor.who, p.creditor.who, o.debtor.who, o.creditor.who)
-	case o.given+o.giving+p.amount > o.amount:
-		a.find(checkRefund, "%d + %d + %d is more than the original's %d", o.given, o.giving, p.amount, o.amount)
+	case o.given+o.giving+p.amount > o.paid:
+		a.find(checkRefund, "%d + %d + %d is more than the original's %d", o.given, o.giving, p.amount, o.paid)
 	}
 	p.original = o
 	a.add(&o.giving, p.amount)
@@ -136,7 +143,7 @@ func (a *Auditor) checkRefund(e *Entry, p *auditPayment) {
 func follows(from, to Kind) bool {
 	waiting := from == KindHold || from == KindPend
 	switch to {
-	case KindPend:
+	case KindPend, KindExpire:
 		return from == KindHold
 	case KindPost, KindVoid:
 		return waiting
@@ -163,10 +170,17 @@ func (a *Auditor) changed(e *Entry) {
 	p.phase = e.Kind
 	switch e.Kind {
 	case KindPost:
-		p.posted = true
+		p.posted, p.paid, p.fees = true, a.captured(e, p), e.Legs
 		a.release(p)
-		a.post(e, p.debtor, p.creditor, p.amount)
-		a.refundEnds(p, p.amount)
+		a.post(e, p.debtor, p.creditor, p.paid)
+		a.checkFees(e, p)
+		a.refundEnds(p, p.paid)
+	case KindExpire:
+		if p.expiry == 0 || e.Time <= p.expiry {
+			a.find(checkExpiry, "dropped at %d, it was to be kept until %d", e.Time, p.expiry)
+		}
+		a.release(p)
+		a.refundEnds(p, 0)
 	case KindVoid:
 		a.release(p)
 		a.refundEnds(p, 0)
@@ -179,11 +193,12 @@ func (a *Auditor) changed(e *Entry) {
 		}
 	case KindReversed:
 		if p.posted {
-			a.post(e, p.creditor, p.debtor, p.amount)
-			a.add(&a.total(p.debtor.currency).Reversed, p.amount)
+			a.post(e, p.creditor, p.debtor, p.paid)
+			a.add(&a.total(p.debtor.currency).Reversed, p.paid)
 		} else {
 			a.release(p)
 		}
+		a.checkFees(e, p)
 	}
 	moves := e.Kind == KindPost || (e.Kind == KindReversed && p.posted)
 	if !moves && e.Window != 0 {
@@ -192,9 +207,13 @@ func (a *Auditor) changed(e *Entry) {
 }
 
 func (a *Auditor) checkSame(e *Entry, p *auditPayment) {
+	stands := p.first
+	if p.posted {
+		stands.Minor = p.paid
+	}
 	switch {
-	case e.Amount != (tongma.Money{}) && e.Amount != p.first:
-		a.find(checkSame, "amount %d, held were %d", e.Amount.Minor, p.amount)
+	case e.Amount != (tongma.Money{}) && e.Amount != stands && e.Kind != KindPost:
+		a.find(checkSame, "amount %d, it is of %d", e.Amount.Minor, stands.Minor)
 	case e.Debtor != "" && e.Debtor != p.debtor.who:
 		a.find(checkSame, "debtor %s, the hold was of %s", e.Debtor, p.debtor.who)
 	case e.Creditor != "" && e.Creditor != p.creditor.who:
@@ -231,6 +250,7 @@ func (a *Auditor) post(e *Entry, debtor, creditor *auditBalance, amount int64) {
 		a.find(checkWindow, "posted into %s, %s is open", e.Window, w.name())
 	}
 	if w != nil {
+		w.items++
 		w.take(a, debtor, creditor, amount)
 	}
 }

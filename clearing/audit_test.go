@@ -72,7 +72,38 @@ func life(t testing.TB) []Entry {
 	step(Entry{Kind: KindResume, Debtor: "bank-c"})
 	step(hold(10, "bank-a", "shop-b", 50))
 	step(refund(11, 1, 250))
+
+	order := func(kind Kind, key string, minor int64, maker, checker string) Entry {
+		e := capOf("bank-a", minor)
+		e.Kind, e.Key, e.Maker, e.Checker = kind, key, maker, checker
+		return e
+	}
+	step(order(KindDeposit, "d-1", 500, "", ""))
+	step(order(KindWithdraw, "w-1", 200, "", ""))
+	step(order(KindCapProposed, "c-1", 20_000, "ann", ""))
+	step(Entry{Kind: KindCapApproved, Key: "c-1", Checker: "bob"})
+	step(order(KindCapProposed, "c-2", 30_000, "ann", ""))
+	step(Entry{Kind: KindCapRejected, Key: "c-2", Checker: "bob"})
+	step(with(hold(12, "bank-a", "shop-b", 1_000), func(e *Entry) { e.Expiry = k.now + 10 }))
+	step(to(KindExpire, 12))
+	step(hold(13, "bank-a", "shop-b", 1_000))
+	step(with(to(KindPost, 13), func(e *Entry) {
+		e.Amount = tongma.Money{Minor: 601, Currency: tongma.CNY}
+		e.Legs = []Leg{fee(FeeInterchange, FeeReturn, "shop-b", "bank-a", 7), fee(FeeScheme, FeeKeep, "bank-a", "net-s", 3), fee(FeeSwitch, FeeReturn, "shop-b", "tongma", 5)}
+	}))
+	step(refund(14, 13, 300))
+	step(to(KindPost, 14))
+	step(hold(15, "bank-a", "shop-b", 100))
+	step(with(to(KindPost, 15), func(e *Entry) { e.Legs = []Leg{fee(FeeScheme, FeeKeep, "bank-a", "net-s", 3)} }))
+	step(to(KindReversing, 15))
+	step(to(KindReversed, 15))
+	step(refund(16, 13, 301))
+	step(to(KindPost, 16))
 	return k.written
+}
+
+func fee(kind FeeKind, on OnRefund, from, to tongma.ParticipantID, minor int64) Leg {
+	return Leg{kind, on, from, to, tongma.Money{Minor: minor, Currency: tongma.CNY}}
 }
 
 func TestAuditAgreesWithTheBook(t *testing.T) {
@@ -84,10 +115,10 @@ func TestAuditAgreesWithTheBook(t *testing.T) {
 			t.Fatal(err)
 		}
 		sameAsAudit(t, r, book)
-		if r.Entries != uint64(len(written)) || r.Payments != (AuditPayments{Held: 2, Posted: 4, Refused: 1, Voided: 1, Reversed: 2, Tombstones: 1}) {
+		if r.Entries != uint64(len(written)) || r.Payments != (AuditPayments{Held: 2, Posted: 7, Refused: 1, Voided: 1, Reversed: 3, Tombstones: 1, Expired: 1}) {
 			t.Errorf("%d entries, %+v", r.Entries, r.Payments)
 		}
-		want := AuditTotal{Currency: "CNY", Postings: 6, Posted: 8_100, Refunded: 500, Reversed: 900, Held: 300, Collected: 5_400, Paid: 5_400}
+		want := AuditTotal{Currency: "CNY", Postings: 11, Posted: 9_502, Refunded: 1_101, Reversed: 1_000, Held: 300, Collected: 5_400, Paid: 5_400, Fees: 33}
 		if len(r.Totals) != 1 || r.Totals[0] != want {
 			t.Errorf("%+v, want %+v", r.Totals, want)
 		}
@@ -153,7 +184,53 @@ var damages = []damage{
 	{"posted behind a no", checkPhase, edit(KindReversing, 5, func(e *Entry) { e.Kind, e.Payment, e.Window = KindPost, testID(4), 1 })},
 	{"a late yes counts", checkPhase, edit(KindReversed, 5, func(e *Entry) { e.Kind, e.Window = KindPost, 1 })},
 	{"posted without a hold", checkPhase, edit(KindPost, 2, func(e *Entry) { e.Payment = testID(99) })},
-	{"a posting names another amount", checkSame, edit(KindPost, 2, func(e *Entry) { e.Amount = tongma.Money{Minor: 1, Currency: tongma.CNY} })},
+	{"a reversal names another amount", checkSame, edit(KindReversed, 6, func(e *Entry) { e.Amount.Minor-- })},
+	{"more is posted than was held", checkCapture, edit(KindPost, 2, func(e *Entry) { e.Amount.Minor = 2_001 })},
+	{"less than nothing is posted", checkCapture, edit(KindPost, 2, func(e *Entry) { e.Amount.Minor = -1 })},
+	{"posted in another currency", checkCapture, edit(KindPost, 2, func(e *Entry) { e.Amount.Currency = tongma.JPY })},
+	{"a hold is dropped too early", checkExpiry, edit(KindExpire, 12, func(e *Entry) { e.Time -= 4 })},
+	{"a hold without an end is dropped", checkExpiry, func(es []Entry, _ func(Kind, int) int, of func(Kind, uint64) int) ([]Entry, int) {
+		es[of(KindHold, 12)].Expiry = 0
+		return es, of(KindExpire, 12) + 1
+	}},
+	{"a fee of nothing", checkFees, edit(KindPost, 13, func(e *Entry) { e.Legs[1].Amount.Minor = 0 })},
+	{"a fee in another currency", checkFees, edit(KindPost, 13, func(e *Entry) { e.Legs[1].Amount.Currency = tongma.JPY })},
+	{"a fee to oneself", checkFees, edit(KindPost, 13, func(e *Entry) { e.Legs[1].To = "bank-a" })},
+	{"a fee of a hold", checkFees, edit(KindHold, 13, func(e *Entry) { e.Legs = []Leg{fee(FeeScheme, FeeKeep, "bank-a", "net-s", 3)} })},
+	{"a refund gives back too much", checkFees, edit(KindPost, 14, func(e *Entry) { e.Legs[0].Amount.Minor++ })},
+	{"a refund gives back what is kept", checkFees, edit(KindPost, 14, func(e *Entry) { e.Legs = append(e.Legs, fee(FeeScheme, FeeKeep, "net-s", "bank-a", 1)) })},
+	{"a refund gives back nothing", checkFees, edit(KindPost, 16, func(e *Entry) { e.Legs = nil })},
+	{"a reversal keeps a fee", checkFees, edit(KindReversed, 15, func(e *Entry) { e.Legs = nil })},
+	{"a cap is approved by its maker", checkApproval, edit(KindCapApproved, 0, func(e *Entry) { e.Checker = " Ann" })},
+	{"a cap is approved by nobody", checkApproval, edit(KindCapApproved, 0, func(e *Entry) { e.Checker = "" })},
+	{"another cap is approved", checkApproval, edit(KindCapApproved, 0, func(e *Entry) { e.Amount.Minor++ })},
+	{"a cap is proposed by nobody", checkApproval, edit(KindCapProposed, 0, func(e *Entry) { e.Maker = "" })},
+	{"a rejected cap is approved", checkApproval, func(es []Entry, at func(Kind, int) int, _ func(Kind, uint64) int) ([]Entry, int) {
+		i := at(KindCapRejected, 1)
+		e := es[i]
+		e.Kind = KindCapApproved
+		return renumber(slices.Insert(es, i+1, e)), i + 2
+	}},
+	{"a cap is approved over another", checkApproval, func(es []Entry, at func(Kind, int) int, _ func(Kind, uint64) int) ([]Entry, int) {
+		i := at(KindCapApproved, 1)
+		return renumber(slices.Insert(es, i, capOf("bank-a", 12_000))), i + 2
+	}},
+	{"a deposit is taken twice", checkPrefund, func(es []Entry, at func(Kind, int) int, _ func(Kind, uint64) int) ([]Entry, int) {
+		i := at(KindDeposit, 1)
+		return renumber(slices.Insert(es, i+1, es[i])), i + 2
+	}},
+	{"a deposit of nothing", checkPrefund, edit(KindDeposit, 0, func(e *Entry) { e.Amount.Minor = 0 })},
+	{"more is withdrawn than is there", checkPrefund, edit(KindWithdraw, 0, func(e *Entry) { e.Amount.Minor = 501 })},
+	{"what is in use is withdrawn", checkPrefund, func(es []Entry, at func(Kind, int) int, _ func(Kind, uint64) int) ([]Entry, int) {
+		i := at(KindWithdraw, 1)
+		use := hold(60, "bank-a", "shop-b", 5_000)
+		use.AuthWindow = 2
+		return renumber(slices.Insert(es, i, use, capOf("bank-a", 0))), i + 3
+	}},
+	{"a suspended bank withdraws", checkPrefund, func(es []Entry, at func(Kind, int) int, _ func(Kind, uint64) int) ([]Entry, int) {
+		i := at(KindWithdraw, 1)
+		return renumber(slices.Insert(es, i, Entry{Kind: KindSuspend, Debtor: "bank-a"})), i + 2
+	}},
 	{"a posting names another debtor", checkSame, edit(KindPost, 2, func(e *Entry) { e.Debtor = "bank-a" })},
 	{"a posting names another creditor", checkSame, edit(KindPost, 2, func(e *Entry) { e.Creditor = "bank-a" })},
 	{"nothing is held", checkAmount, edit(KindHold, 10, func(e *Entry) { e.Amount.Minor = 0 })},
@@ -206,7 +283,9 @@ var damages = []damage{
 	{"the sheet is missing", checkSheet, edit(KindSettled, 0, func(e *Entry) { e.Hash = [32]byte{} })},
 	{"a leg is of another sheet", checkSheet, edit(KindSettle, 0, func(e *Entry) { e.Hash[0] ^= 1 })},
 	{"an amount is changed", checkSheet, func(es []Entry, at func(Kind, int) int, of func(Kind, uint64) int) ([]Entry, int) {
-		es[of(KindHold, 2)].Amount.Minor++
+		for _, kind := range []Kind{KindHold, KindPend, KindPost} {
+			es[of(kind, 2)].Amount.Minor++
+		}
 		return es, at(KindInstruct, 1) + 1
 	}},
 	{"a posting is taken out", checkSheet, func(es []Entry, at func(Kind, int) int, of func(Kind, uint64) int) ([]Entry, int) {
@@ -272,6 +351,7 @@ func TestAuditChecksItself(t *testing.T) {
 	for check, spoil := range map[string]func(*Auditor){
 		checkHolds:    func(a *Auditor) { a.balance("bank-a", tongma.CNY).reserved++ },
 		checkPosition: func(a *Auditor) { a.balance("bank-a", tongma.CNY).position++ },
+		checkPrefund:  func(a *Auditor) { a.balance("bank-a", tongma.CNY).prefunding++ },
 		checkZeroSum:  func(a *Auditor) { a.balance("bank-c", tongma.CNY).position++ },
 		checkMatrix: func(a *Auditor) {
 			w := a.openWindow()

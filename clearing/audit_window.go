@@ -50,7 +50,6 @@ func (w *auditWindow) name() string {
 }
 
 func (w *auditWindow) take(a *Auditor, debtor, creditor *auditBalance, amount int64) {
-	w.items++
 	w.matrix[auditPair{debtor, creditor}] += amount
 	owes := w.nets[debtor]
 	a.add(&owes, amount)
@@ -231,6 +230,7 @@ func (a *Auditor) closingChecks(r *Report) {
 		a.find(checkKnown, "batch %d is known elsewhere, the journal ends before it", number)
 	}
 	r.Payments, r.OpenHolds = a.checkHolds()
+	a.checkPrefunding()
 	a.checkPositions()
 	for _, w := range a.windows {
 		r.Windows = append(r.Windows, w.report())
@@ -242,7 +242,7 @@ func (a *Auditor) closingChecks(r *Report) {
 		}
 	}
 	for _, b := range a.sorted() {
-		p := AuditPosition{Participant: string(b.who), Currency: b.currency.Code(), Position: b.position, Reserved: b.reserved, Suspended: a.suspended[b.who]}
+		p := AuditPosition{Participant: string(b.who), Currency: b.currency.Code(), Position: b.position, Reserved: b.reserved, Suspended: a.suspended[b.who], Prefunded: b.prefunding}
 		if b.capped {
 			figure := b.cap
 			p.Cap = &figure
@@ -289,6 +289,8 @@ func (a *Auditor) checkHolds() (n AuditPayments, open int64) {
 			n.Reversed++
 		case KindTombstone:
 			n.Tombstones++
+		case KindExpire:
+			n.Expired++
 		}
 		if p.phase == KindHold || p.phase == KindPend || (p.phase == KindReversing && !p.posted) {
 			holds[p.debtor] += p.amount

@@ -25,8 +25,9 @@ type Book struct {
 	byKey     map[Digest]uint32 // digest of asker and key
 	codes     [2]map[Digest]struct{}
 	codeDay   int64
-	windows   []*window // windows[i] has id i+1; the last one is open
-	open      int       // payments that are held, pending or reversing
+	windows   []*window         // windows[i] has id i+1; the last one is open
+	orders    map[string]*order // proposed caps, deposits and withdrawals, by key
+	open      int               // payments that are held, pending or reversing
 }
 
 type accountKey struct {
@@ -36,10 +37,21 @@ type accountKey struct {
 
 // account is one participant's standing in one currency, in minor units.
 type account struct {
-	capped   bool
-	cap      int64 // net debit cap
-	position int64 // posted debits less posted credits, not yet settled
-	reserved int64 // sum of the open holds
+	capped     bool
+	cap        int64  // net debit cap in force
+	directed   int64  // what the last KindCap said: the directory's cap, even if another was approved since
+	capAt      uint64 // entry that set cap
+	prefunding int64  // deposited and not withdrawn
+	position   int64  // posted debits less posted credits, not yet settled
+	reserved   int64  // sum of the open holds
+}
+
+// limit is what position and reserved together may not pass.
+func (a *account) limit() int64 {
+	if sum, ok := addChecked(a.cap, a.prefunding); ok {
+		return sum
+	}
+	return math.MaxInt64
 }
 
 // payment is one movement of money. phase is the kind of its latest entry.
@@ -61,13 +73,35 @@ type payment struct {
 	posted, late             bool
 	schemeRef, approval      string
 	codeTail                 [4]byte
+	more                     *postedMore // nil if the whole hold was posted, without fees
+}
+
+// postedMore is what a posting has that most have not.
+type postedMore struct {
+	captured int64 // minor units posted
+	legs     []Leg
+}
+
+// moved returns what was posted, or would be.
+func (p *payment) moved() int64 {
+	if p.more != nil {
+		return p.more.captured
+	}
+	return p.amount
+}
+
+func (p *payment) legs() []Leg {
+	if p.more != nil {
+		return p.more.legs
+	}
+	return nil
 }
 
 const day = 24 * 60 * 60 * 1000
 
 // NewBook returns an empty Book, which has no window yet: KindOpen comes first.
 func NewBook() *Book {
-	return &Book{next: 1, numbers: map[string]uint16{}, accounts: map[accountKey]*account{}, blocked: map[uint16]bool{},
+	return &Book{next: 1, numbers: map[string]uint16{}, accounts: map[accountKey]*account{}, blocked: map[uint16]bool{}, orders: map[string]*order{},
 		byID: map[tongma.PaymentID]uint32{}, byKey: map[Digest]uint32{}, codes: [2]map[Digest]struct{}{{}, {}}}
 }
 
@@ -97,8 +131,14 @@ func (b *Book) number(name string) uint16 {
 // number that wraps round would be another participant's.
 func (b *Book) hasRoom(e *Entry) bool {
 	names := [...]string{string(e.Asker), string(e.Debtor), string(e.Creditor), string(e.Scheme)}
-	if len(b.names)+len(names) <= math.MaxUint16+1 {
+	if len(b.names)+len(names)+2*len(e.Legs) <= math.MaxUint16+1 {
 		return true
+	}
+	for i := range e.Legs {
+		_, from := b.numbers[string(e.Legs[i].From)]
+		if _, to := b.numbers[string(e.Legs[i].To)]; !from || !to {
+			return false
+		}
 	}
 	for _, name := range names {
 		if _, known := b.numbers[name]; !known {
@@ -134,18 +174,33 @@ func keyDigest(asker tongma.ParticipantID, key string) Digest {
 
 // Verdict is what the Book says to a proposed entry. Either it is written, as e
 // now stands; or not, because it changes nothing (Exists) or may not be (Reason).
-// A hold that is refused is written as KindRefuse, with Reason.
+// A hold that is refused is written as KindRefuse, with Reason. Exists with a
+// Reason is a repeat that asks for something else than what stands.
 type Verdict struct {
 	Write   bool
 	Exists  bool
+	Crossed uint8 // a granted hold brought its debtor to 50, 75 or 90 % of its limit: the highest; else 0
 	Reason  tongma.Reason
 	Payment Payment // the payment concerned, as it stands after the entry
 }
 
 // Propose decides whether e may be written, and completes it: number, time,
-// windows, and for a hold that is not granted the kind and the reason. It changes
-// nothing. Where several reasons apply, the first in the order of the code below
-// is given, always the same.
+// windows, what it repeats of its payment, and for a hold that is not granted the
+// kind and the reason. It changes nothing.
+//
+// Where several reasons apply, the first of these is given, always the same
+// (TestReasonsHaveOneOrder):
+//
+//	any entry:    FieldInvalid (does not fit), PositionOverflow (no room for names), FieldInvalid (legs where none may be)
+//	first entry:  a repeat: Exists, with the first difference of operation, amount, currency, code, original, content;
+//	              then of a hold CurrencyUnknown, AmountInvalid, CodeSpent,
+//	              of a refund PaymentUnknown, NotRefundable, CurrencyMismatch, RefundExceeds;
+//	              then NoAccount, ParticipantSuspended, PositionOverflow, OverCap
+//	later entry:  PaymentUnknown; a repeat: Exists, of a posting with ExistsOtherAmount; StateConflict, AlreadyRefunded,
+//	              StateConflict (refund reversed, hold not expired yet); of a posting CurrencyMismatch, AmountInvalid,
+//	              FieldInvalid (legs in another currency), PositionOverflow
+//	rules:        see proposeRule and proposeOrder
+//	windows:      see proposeWindow
 func (b *Book) Propose(e *Entry, now int64) Verdict {
 	e.Number, e.Time = b.next, max(now, b.clock)
 	if !e.fits() {
@@ -154,15 +209,20 @@ func (b *Book) Propose(e *Entry, now int64) Verdict {
 	if !b.hasRoom(e) {
 		return Verdict{Reason: tongma.PositionOverflow}
 	}
+	if len(e.Legs) > 0 && e.Kind != KindPost {
+		return Verdict{Reason: tongma.FieldInvalid}
+	}
 	switch e.Kind {
 	case KindHold, KindRefuse, KindTombstone:
 		return b.proposeNew(e)
-	case KindPend, KindPost, KindVoid, KindReversing, KindReversed:
+	case KindPend, KindPost, KindVoid, KindExpire, KindReversing, KindReversed:
 		return b.proposeChange(e)
 	case KindOpen, KindClose, KindInstruct, KindSettle, KindSettled:
 		return b.proposeWindow(e)
 	case KindCap, KindSuspend, KindResume, KindDirectory:
 		return b.proposeRule(e)
+	case KindCapProposed, KindCapApproved, KindCapRejected, KindDeposit, KindWithdraw:
+		return b.proposeOrder(e)
 	}
 	return Verdict{Reason: tongma.Internal}
 }
@@ -176,13 +236,16 @@ func (b *Book) proposeNew(e *Entry) Verdict {
 		return Verdict{Reason: tongma.Internal}
 	}
 	e.AuthWindow = b.openWindow().id
+	v := Verdict{Write: true}
 	if e.Kind == KindHold {
-		if reason := b.holdable(e); reason != tongma.NoReason {
+		var reason tongma.Reason
+		if reason, v.Crossed = b.holdable(e); reason != tongma.NoReason {
 			// The scheme never hears of it, so the code is not spent.
 			e.Kind, e.Reason, e.Expiry, e.Code, e.CodeTail = KindRefuse, reason, 0, Digest{}, ""
 		}
 	}
-	return Verdict{Write: true, Reason: e.Reason}
+	v.Reason = e.Reason
+	return v
 }
 
 // differs tells whether e asks for something else than p did under the same key:
@@ -209,44 +272,53 @@ func (p *payment) differs(e *Entry, b *Book) tongma.Reason {
 	return tongma.NoReason
 }
 
-// holdable says why the debtor's amount may not be held.
-func (b *Book) holdable(e *Entry) tongma.Reason {
+// holdable says why the debtor's amount may not be held; if it may, which part of
+// its limit that reaches.
+func (b *Book) holdable(e *Entry) (tongma.Reason, uint8) {
 	if err := e.Amount.Payable(); err != nil {
-		return tongma.ReasonOf(err)
+		return tongma.ReasonOf(err), 0
 	}
 	if e.Code != (Digest{}) && b.spent(e.Code) {
-		return tongma.CodeSpent
+		return tongma.CodeSpent, 0
 	}
 	if e.Op == tongma.OpRefund {
 		if reason := b.refundable(e); reason != tongma.NoReason {
-			return reason
+			return reason, 0
 		}
 	}
 	debtor, known := b.numbers[string(e.Debtor)]
 	a := b.accounts[accountKey{debtor, e.Amount.Currency}]
 	if !known || a == nil || !a.capped || e.Creditor == "" {
-		return tongma.NoAccount
+		return tongma.NoAccount, 0
 	}
 	if b.blocked[debtor] {
-		return tongma.ParticipantSuspended
+		return tongma.ParticipantSuspended, 0
 	}
-	use, ok := addChecked(a.position, a.reserved)
+	before, ok := addChecked(a.position, a.reserved)
+	use := before
 	if ok {
-		use, ok = addChecked(use, e.Amount.Minor)
+		use, ok = addChecked(before, e.Amount.Minor)
 	}
-	if !ok || b.creditorAt(e) < math.MinInt64/2 {
-		return tongma.PositionOverflow
+	if !ok || b.standing(e.Creditor, e.Amount.Currency).position < math.MinInt64/2 {
+		return tongma.PositionOverflow, 0
 	}
-	if use > a.cap {
-		return tongma.OverCap
+	limit := a.limit()
+	if use > limit {
+		return tongma.OverCap, 0
 	}
-	return tongma.NoReason
+	return tongma.NoReason, crossed(before, use, limit)
 }
 
-func (b *Book) creditorAt(e *Entry) int64 {
-	if n, ok := b.numbers[string(e.Creditor)]; ok {
-		if a := b.accounts[accountKey{n, e.Amount.Currency}]; a != nil {
-			return a.position
+// crossed returns the highest of 50, 75 and 90 % of limit that use has reached
+// and before had not; 0 if none.
+func crossed(before, use, limit int64) uint8 {
+	for _, percent := range [...]int64{90, 75, 50} {
+		mark := limit/100*percent + (limit%100*percent+99)/100
+		if use >= mark {
+			if before < mark {
+				return uint8(percent)
+			}
+			return 0
 		}
 	}
 	return 0
@@ -270,7 +342,7 @@ func (b *Book) refundable(e *Entry) tongma.Reason {
 		return tongma.NotRefundable
 	case p.currency != e.Amount.Currency:
 		return tongma.CurrencyMismatch
-	case p.refunded+p.refunding+e.Amount.Minor > p.amount:
+	case p.refunded+p.refunding+e.Amount.Minor > p.moved():
 		return tongma.RefundExceeds
 	}
 	return tongma.NoReason
@@ -287,6 +359,7 @@ var changes = map[Kind][]Kind{
 	KindPend:      {KindHold},
 	KindPost:      {KindHold, KindPend},
 	KindVoid:      {KindHold, KindPend},
+	KindExpire:    {KindHold}, // who waits for a payer has a scheme that must be told
 	KindReversing: {KindHold, KindPend, KindPost},
 	KindReversed:  {KindReversing},
 }
@@ -301,59 +374,106 @@ func (b *Book) proposeChange(e *Entry) Verdict {
 	switch {
 	case p.phase == e.Kind:
 		v.Exists = true
+		if e.Kind == KindPost && e.Amount != (tongma.Money{}) && e.Amount != (tongma.Money{Minor: p.moved(), Currency: p.currency}) {
+			v.Reason = tongma.ExistsOtherAmount
+		}
 	case !slices.Contains(changes[e.Kind], p.phase):
 		v.Reason = tongma.StateConflict
 	case e.Kind == KindReversing && p.refunded+p.refunding > 0:
 		v.Reason = tongma.AlreadyRefunded
 	case e.Kind == KindReversing && p.op == tongma.OpRefund:
 		v.Reason = tongma.StateConflict
+	case e.Kind == KindExpire && !p.expired(e.Time):
+		v.Reason = tongma.StateConflict
+	case e.Kind == KindPost:
+		_, v.Reason = p.capture(e.Amount)
+		v.Write = v.Reason == tongma.NoReason
 	default:
 		v.Write = true
 	}
 	if v.Write {
 		b.complete(e, p)
+		if v.Reason = b.chargeable(e); v.Reason != tongma.NoReason {
+			v.Write = false
+		}
 	}
 	return v
 }
 
+// expired tells whether the hold's time is over. One without an end never expires.
+func (p *payment) expired(at int64) bool { return p.expiry != 0 && at > p.expiry }
+
+// capture returns how much of the hold is posted if given is asked for: all of it
+// if nothing is said, never more. What is not posted is released by the same entry.
+func (p *payment) capture(given tongma.Money) (int64, tongma.Reason) {
+	switch {
+	case given == (tongma.Money{}):
+		return p.amount, tongma.NoReason
+	case given.Currency != p.currency:
+		return 0, tongma.CurrencyMismatch
+	case given.Minor <= 0 || given.Minor > p.amount:
+		return 0, tongma.AmountInvalid
+	}
+	return given.Minor, tongma.NoReason
+}
+
 // complete repeats in the entry what the payment is, so that each line of the
-// journal can be read, and added up, by itself.
+// journal can be read, and added up, by itself. The fees that a refund or a
+// reversal gives back follow from those that were taken: they are the Book's to
+// say, since only it knows in which order refunds are posted.
 func (b *Book) complete(e *Entry, p *payment) {
 	e.Op, e.Original = p.op, p.original
 	e.Asker, e.Debtor, e.Creditor = tongma.ParticipantID(b.names[p.asker]), tongma.ParticipantID(b.names[p.debtor]), tongma.ParticipantID(b.names[p.creditor])
-	e.Scheme, e.Amount = tongma.SchemeID(b.names[p.scheme]), tongma.Money{Minor: p.amount, Currency: p.currency}
-	if e.Kind == KindPost || (e.Kind == KindReversed && p.posted) {
+	e.Scheme = tongma.SchemeID(b.names[p.scheme])
+	minor := p.moved()
+	switch {
+	case e.Kind == KindPost:
+		minor, _ = p.capture(e.Amount)
 		e.Window = b.openWindow().id
+		if p.op == tongma.OpRefund {
+			e.Legs = b.returned(p, minor)
+		}
+	case e.Kind == KindReversed && p.posted:
+		e.Window = b.openWindow().id
+		e.Legs = turned(p.legs())
+	case e.Kind == KindExpire && e.Reason == tongma.NoReason:
+		e.Reason = tongma.HoldExpired
 	}
+	e.Amount = tongma.Money{Minor: minor, Currency: p.currency}
 }
 
-func (b *Book) proposeRule(e *Entry) Verdict {
-	n, known := b.numbers[string(e.Debtor)]
-	switch e.Kind {
-	case KindCap:
-		a := b.accounts[accountKey{n, e.Amount.Currency}]
-		if known && a != nil && a.capped && a.cap == e.Amount.Minor {
-			return Verdict{Exists: true}
+// returned returns the fees that go back if minor units of a refund are posted now.
+func (b *Book) returned(p *payment, minor int64) []Leg {
+	o := &b.payments[b.byID[p.original]]
+	return Returned(o.legs(), o.moved(), o.refunded, minor)
+}
+
+// chargeable says why the fee legs of a completed entry may not be written. Caps
+// are no such reason: what the scheme has approved is posted, with its fees.
+func (b *Book) chargeable(e *Entry) tongma.Reason {
+	for i := range e.Legs {
+		l := &e.Legs[i]
+		if l.Amount.Currency != e.Amount.Currency {
+			return tongma.FieldInvalid
 		}
-		if e.Amount.Minor < 0 || !e.Amount.Currency.Valid() || e.Debtor == "" {
-			return Verdict{Reason: tongma.FieldInvalid}
-		}
-	case KindSuspend, KindResume:
-		if e.Debtor == "" {
-			return Verdict{Reason: tongma.FieldInvalid}
-		}
-		if (known && b.blocked[n]) == (e.Kind == KindSuspend) {
-			return Verdict{Exists: true}
-		}
-	case KindDirectory:
-		if e.Directory == b.directory {
-			return Verdict{Exists: true}
-		}
-		if e.Directory < b.directory {
-			return Verdict{Reason: tongma.StateConflict}
+		from, to := b.standing(l.From, l.Amount.Currency), b.standing(l.To, l.Amount.Currency)
+		use, ok := addChecked(from.position, from.reserved)
+		const most = MaxLegs * tongma.MaxMinor // all legs of an entry, on one account
+		if !ok || use > math.MaxInt64-most || to.position < math.MinInt64/2 {
+			return tongma.PositionOverflow
 		}
 	}
-	return Verdict{Write: true}
+	return tongma.NoReason
+}
+
+// standing returns an account as it stands, without making it.
+func (b *Book) standing(who tongma.ParticipantID, c tongma.Currency) account {
+	if n, ok := b.numbers[string(who)]; ok {
+		if a := b.accounts[accountKey{n, c}]; a != nil {
+			return *a
+		}
+	}
+	return account{}
 }
 
 // Apply makes e part of the Book. It is the only place where a position changes.
@@ -370,13 +490,15 @@ func (b *Book) Apply(e *Entry) error {
 	switch e.Kind {
 	case KindHold, KindRefuse, KindTombstone:
 		err = b.applyNew(e)
-	case KindPend, KindPost, KindVoid, KindReversing, KindReversed:
+	case KindPend, KindPost, KindVoid, KindExpire, KindReversing, KindReversed:
 		err = b.applyChange(e)
 	case KindOpen, KindClose, KindInstruct, KindSettle, KindSettled:
 		err = b.applyWindow(e)
 	case KindCap:
 		a := b.account(b.number(string(e.Debtor)), e.Amount.Currency)
-		a.capped, a.cap = true, e.Amount.Minor
+		a.capped, a.cap, a.directed, a.capAt = true, e.Amount.Minor, e.Amount.Minor, e.Number
+	case KindCapProposed, KindCapApproved, KindCapRejected, KindDeposit, KindWithdraw:
+		err = b.applyOrder(e)
 	case KindSuspend, KindResume:
 		b.blocked[b.number(string(e.Debtor))] = e.Kind == KindSuspend
 	case KindDirectory:
@@ -454,13 +576,30 @@ func (b *Book) applyChange(e *Entry) error {
 	if moves := e.Kind == KindPost || (e.Kind == KindReversed && p.posted); moves && e.Window != b.openWindow().id {
 		return b.broken(e, "posted into a window that is not the open one")
 	}
+	if fault := b.wrongLegs(e, p); fault != "" {
+		return b.broken(e, fault)
+	}
 	debtor := b.account(p.debtor, p.currency)
 	switch e.Kind {
 	case KindPost:
+		minor, reason := p.capture(e.Amount)
+		if reason != tongma.NoReason {
+			return b.broken(e, "posted is not of what is held")
+		}
 		debtor.reserved -= p.amount
-		b.move(p.debtor, p.creditor, p.currency, p.amount)
+		b.move(p.debtor, p.creditor, p.currency, minor)
+		if minor != p.amount || len(e.Legs) > 0 {
+			p.more = &postedMore{minor, slices.Clone(e.Legs)}
+		}
 		p.posted, p.window = true, uint32(e.Window)
-		b.settleRefund(p, p.amount)
+		b.settleRefund(p, minor)
+		b.open--
+	case KindExpire:
+		if !p.expired(e.Time) {
+			return b.broken(e, "expired before its time")
+		}
+		debtor.reserved -= p.amount
+		b.settleRefund(p, 0)
 		b.open--
 	case KindVoid:
 		debtor.reserved -= p.amount
@@ -476,7 +615,7 @@ func (b *Book) applyChange(e *Entry) error {
 		}
 	case KindReversed:
 		if p.posted {
-			b.move(p.creditor, p.debtor, p.currency, p.amount)
+			b.move(p.creditor, p.debtor, p.currency, p.moved())
 		} else {
 			debtor.reserved -= p.amount
 		}
@@ -484,6 +623,9 @@ func (b *Book) applyChange(e *Entry) error {
 	}
 	if debtor.reserved < 0 {
 		return b.broken(e, "holds below zero")
+	}
+	for i := range e.Legs {
+		b.charge(&e.Legs[i])
 	}
 	p.phase, p.entry, p.changedAt = e.Kind, e.Number, e.Time
 	p.late = p.late || e.Late
@@ -497,6 +639,29 @@ func (b *Book) applyChange(e *Entry) error {
 		p.approval = e.Approval
 	}
 	return nil
+}
+
+// wrongLegs says what is wrong with the fee legs of an entry that changes p; ""
+// if nothing is. What a refund or a reversal gives back has to be what was taken.
+func (b *Book) wrongLegs(e *Entry, p *payment) string {
+	var due []Leg
+	switch {
+	case e.Kind == KindPost && p.op != tongma.OpRefund:
+		if !legsFit(e.Legs) || slices.ContainsFunc(e.Legs, func(l Leg) bool { return l.Amount.Currency != p.currency }) {
+			return "fee legs"
+		}
+		return ""
+	case e.Kind == KindPost:
+		if minor, _ := p.capture(e.Amount); minor > 0 {
+			due = b.returned(p, minor)
+		}
+	case e.Kind == KindReversed && p.posted:
+		due = turned(p.legs())
+	}
+	if !slices.Equal(e.Legs, due) {
+		return "fee legs are not those that go back"
+	}
+	return ""
 }
 
 // settleRefund takes a refund out of what its original has under way, and adds
@@ -516,6 +681,14 @@ func (b *Book) move(debtor, creditor uint16, c tongma.Currency, amount int64) {
 	b.openWindow().add(flowKey{debtor, creditor, c}, amount)
 }
 
+// charge posts a fee, in the open window.
+func (b *Book) charge(l *Leg) {
+	from, to := b.number(string(l.From)), b.number(string(l.To))
+	b.account(from, l.Amount.Currency).position += l.Amount.Minor
+	b.account(to, l.Amount.Currency).position -= l.Amount.Minor
+	b.openWindow().addFee(flowKey{from, to, l.Amount.Currency}, l.Amount.Minor)
+}
+
 // Payment is how a payment stands, for those outside of the Book.
 type Payment struct {
 	ID, Original tongma.PaymentID
@@ -527,9 +700,10 @@ type Payment struct {
 	Debtor       tongma.ParticipantID
 	Creditor     tongma.ParticipantID
 	Scheme       tongma.SchemeID
-	Amount       tongma.Money
-	Refunded     int64 // minor units, posted
-	Refunding    int64 // minor units, under way
+	Amount       tongma.Money // held
+	Captured     int64        // minor units of it that were posted: less than held if captured in part
+	Refunded     int64        // minor units, posted
+	Refunding    int64        // minor units, under way
 	Reason       tongma.Reason
 	AuthWindow   tongma.WindowID
 	Window       tongma.WindowID
@@ -540,6 +714,7 @@ type Payment struct {
 	SchemeRef    string
 	Approval     string
 	CodeTail     string
+	Legs         []Leg // fees of its posting; not to be changed
 }
 
 // Final tells whether the payment will not change unless someone asks.
@@ -552,10 +727,14 @@ func (b *Book) view(p *payment) Payment {
 	if tail[0] == 0 {
 		tail = nil
 	}
+	captured := int64(0)
+	if p.posted {
+		captured = p.moved()
+	}
 	return Payment{ID: p.id, Original: p.original, Op: p.op, Phase: p.phase, Posted: p.posted, Late: p.late,
 		Asker: tongma.ParticipantID(b.names[p.asker]), Debtor: tongma.ParticipantID(b.names[p.debtor]),
 		Creditor: tongma.ParticipantID(b.names[p.creditor]), Scheme: tongma.SchemeID(b.names[p.scheme]),
-		Amount: tongma.Money{Minor: p.amount, Currency: p.currency}, Refunded: p.refunded, Refunding: p.refunding,
+		Amount: tongma.Money{Minor: p.amount, Currency: p.currency}, Captured: captured, Refunded: p.refunded, Refunding: p.refunding, Legs: p.legs(),
 		Reason: p.reason, AuthWindow: tongma.WindowID(p.authWindow), Window: tongma.WindowID(p.window), HeldAt: p.heldAt,
 		ChangedAt: p.changedAt, Expiry: p.expiry, Entry: p.entry, SchemeRef: p.schemeRef, Approval: p.approval, CodeTail: string(tail)}
 }
@@ -610,13 +789,14 @@ type Position struct {
 	Cap         int64
 	Capped      bool // false: it may only receive
 	Suspended   bool
+	Prefunded   int64 // deposited and not withdrawn: the limit is Cap and this
 }
 
 // Positions returns every account, ordered by participant and currency.
 func (b *Book) Positions() []Position {
 	out := make([]Position, 0, len(b.accounts))
 	for k, a := range b.accounts {
-		out = append(out, Position{tongma.ParticipantID(b.names[k.participant]), k.currency, a.position, a.reserved, a.cap, a.capped, b.blocked[k.participant]})
+		out = append(out, Position{tongma.ParticipantID(b.names[k.participant]), k.currency, a.position, a.reserved, a.cap, a.capped, b.blocked[k.participant], a.prefunding})
 	}
 	slices.SortFunc(out, func(x, y Position) int {
 		return cmp.Or(cmp.Compare(x.Participant, y.Participant), cmp.Compare(x.Currency.Code(), y.Currency.Code()))

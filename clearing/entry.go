@@ -14,30 +14,38 @@ import (
 type Kind uint8
 
 const (
-	KindNone      Kind = 0
-	KindDirectory Kind = 1  // a directory version comes into force
-	KindCap       Kind = 2  // a participant's net debit cap in one currency
-	KindSuspend   Kind = 3  // a participant's debits are blocked
-	KindResume    Kind = 4  // and allowed again
-	KindOpen      Kind = 5  // the first window opens
-	KindRefuse    Kind = 10 // asked and refused: no hold, but the key is used up
-	KindHold      Kind = 11 // the debtor's amount is held
-	KindPend      Kind = 12 // the payer is confirming; the hold stays
-	KindPost      Kind = 13 // the hold becomes a posted debit and credit
-	KindVoid      Kind = 14 // the scheme said no: the hold is released
-	KindReversing Kind = 15 // it will be undone: from here on a yes does not count
-	KindReversed  Kind = 16 // undone: the hold released, or the posting turned back
-	KindTombstone Kind = 17 // reversed before it arrived: the key is used up
-	KindClose     Kind = 20 // a window closes, and the next one opens
-	KindInstruct  Kind = 21 // the net sheet of a closed window goes to the settlement agent
-	KindSettle    Kind = 22 // one leg of the sheet was confirmed
-	KindSettled   Kind = 23 // every leg was confirmed
+	KindNone        Kind = 0
+	KindDirectory   Kind = 1  // a directory version comes into force
+	KindCap         Kind = 2  // a participant's net debit cap in one currency
+	KindSuspend     Kind = 3  // a participant's debits are blocked
+	KindResume      Kind = 4  // and allowed again
+	KindOpen        Kind = 5  // the first window opens
+	KindCapProposed Kind = 6  // somebody proposes another cap: nothing changes yet
+	KindCapApproved Kind = 7  // somebody else approves it: from here on it is the cap
+	KindCapRejected Kind = 8  // somebody else rejects it
+	KindDeposit     Kind = 9  // prefunding came in: the limit is the cap and this
+	KindRefuse      Kind = 10 // asked and refused: no hold, but the key is used up
+	KindHold        Kind = 11 // the debtor's amount is held
+	KindPend        Kind = 12 // the payer is confirming; the hold stays
+	KindPost        Kind = 13 // the hold becomes a posted debit and credit
+	KindVoid        Kind = 14 // the scheme said no: the hold is released
+	KindReversing   Kind = 15 // it will be undone: from here on a yes does not count
+	KindReversed    Kind = 16 // undone: the hold released, or the posting turned back
+	KindTombstone   Kind = 17 // reversed before it arrived: the key is used up
+	KindExpire      Kind = 18 // the hold is dropped: its time is over, and nobody needs to be told
+	KindWithdraw    Kind = 19 // prefunding went out again
+	KindClose       Kind = 20 // a window closes, and the next one opens
+	KindInstruct    Kind = 21 // the net sheet of a closed window goes to the settlement agent
+	KindSettle      Kind = 22 // one leg of the sheet was confirmed
+	KindSettled     Kind = 23 // every leg was confirmed
 )
 
 var kindNames = map[Kind]string{
 	KindDirectory: "directory", KindCap: "cap", KindSuspend: "suspend", KindResume: "resume", KindOpen: "open",
 	KindRefuse: "refuse", KindHold: "hold", KindPend: "pend", KindPost: "post", KindVoid: "void",
 	KindReversing: "reversing", KindReversed: "reversed", KindTombstone: "tombstone",
+	KindCapProposed: "cap-proposed", KindCapApproved: "cap-approved", KindCapRejected: "cap-rejected",
+	KindDeposit: "deposit", KindWithdraw: "withdraw", KindExpire: "expire",
 	KindClose: "close", KindInstruct: "instruct", KindSettle: "settle", KindSettled: "settled",
 }
 
@@ -64,11 +72,11 @@ type Entry struct {
 	Original   tongma.PaymentID // refund: what it gives back of
 	Op         tongma.Operation // pay, transfer or refund
 	Asker      tongma.ParticipantID
-	Key        string               // idempotency key, the asker's
-	Debtor     tongma.ParticipantID // pays the creditor; subject of cap, suspend, resume and settle
+	Key        string               // idempotency key, the asker's; id of a proposed cap, a deposit or a withdrawal
+	Debtor     tongma.ParticipantID // pays the creditor; subject of caps, suspend, resume, deposit, withdraw and settle
 	Creditor   tongma.ParticipantID
 	Scheme     tongma.SchemeID
-	Amount     tongma.Money // the payment's; the cap's; the settled leg's
+	Amount     tongma.Money // the payment's; what is posted of it, or turned back; the cap's; the settled leg's
 	AuthWindow tongma.WindowID
 	Window     tongma.WindowID // post, and reversed if it turns a posting back: clearing window; close, instruct, settle(d): which one
 	Expiry     int64           // hold: Unix milliseconds after which the switch gives up waiting for the payer
@@ -83,6 +91,9 @@ type Entry struct {
 	Directory  uint64   // version in force
 	Hash       [32]byte // directory: of its bytes; instruct, settled: of the net sheet
 	Salt       []byte   // place for the salt of a commitment; at most 32 bytes
+	Legs       []Leg    // post, and reversed if it turns a posting back: the fees that move with it, in order
+	Maker      string   // who proposed a cap
+	Checker    string   // who approved or rejected it: somebody else
 }
 
 // field numbers of the canonical form; the order is the order on disk.
@@ -113,6 +124,9 @@ const (
 	fDirectory
 	fHash
 	fSalt
+	fLegs
+	fMaker
+	fChecker
 	fieldCount
 )
 
@@ -179,7 +193,27 @@ func (e *Entry) AppendTo(b []byte) []byte {
 		b = append(b, e.Hash[:]...)
 	}
 	text(fSalt, string(e.Salt))
+	if flag(fLegs, len(e.Legs) > 0) {
+		b = appendLegs(b, e.Legs)
+	}
+	text(fMaker, e.Maker)
+	text(fChecker, e.Checker)
 	binary.BigEndian.PutUint32(b[at:], bits)
+	return b
+}
+
+// appendLegs appends how many there are and, of each, what it is for, what a
+// refund does with it, from whom, to whom and how much.
+func appendLegs(b []byte, legs []Leg) []byte {
+	b = binary.AppendUvarint(b, uint64(len(legs)))
+	for i := range legs {
+		l := &legs[i]
+		b = append(b, byte(l.Kind), byte(l.OnRefund))
+		b = append(binary.AppendUvarint(b, uint64(len(l.From))), l.From...)
+		b = append(binary.AppendUvarint(b, uint64(len(l.To))), l.To...)
+		b = binary.AppendVarint(b, l.Amount.Minor)
+		b = binary.BigEndian.AppendUint16(b, uint16(l.Amount.Currency))
+	}
 	return b
 }
 
@@ -236,12 +270,42 @@ func (r *entryReader) text(f, limit int) string {
 	if !r.has(f) {
 		return ""
 	}
+	return r.name(limit)
+}
+
+// name takes text that is there for certain.
+func (r *entryReader) name(limit int) string {
 	n := r.uvarint()
 	if n == 0 || n > uint64(limit) {
 		r.bad = true
 		return ""
 	}
 	return string(r.take(int(n)))
+}
+
+func (r *entryReader) legs(f int) []Leg {
+	if !r.has(f) {
+		return nil
+	}
+	n := r.uvarint()
+	if n == 0 || n > MaxLegs {
+		r.bad = true
+		return nil
+	}
+	legs := make([]Leg, n)
+	for i := range legs {
+		l := &legs[i]
+		if b := r.take(2); b != nil {
+			l.Kind, l.OnRefund = FeeKind(b[0]), OnRefund(b[1])
+		}
+		l.From, l.To = tongma.ParticipantID(r.name(maxName)), tongma.ParticipantID(r.name(maxName))
+		l.Amount.Minor = r.varint()
+		if c := r.take(2); c != nil {
+			l.Amount.Currency = tongma.Currency(binary.BigEndian.Uint16(c))
+		}
+	}
+	r.bad = r.bad || !legsFit(legs)
+	return legs
 }
 
 func (r *entryReader) fixed(f int, dst []byte) {
@@ -272,13 +336,14 @@ const (
 func (e *Entry) fits() bool {
 	for _, f := range [...]struct{ length, limit int }{{len(e.Asker), maxName}, {len(e.Debtor), maxName}, {len(e.Creditor), maxName},
 		{len(e.Scheme), maxName}, {len(e.Key), tongma.MaxKey}, {len(e.SchemeRef), maxRef}, {len(e.Order), maxRef}, {len(e.Approval), maxApproval},
-		{len(e.Merchant), maxMerchant}, {len(e.CodeTail), maxTail}, {len(e.Salt), maxSalt}, {int(e.Reason), maxReason}} {
+		{len(e.Merchant), maxMerchant}, {len(e.CodeTail), maxTail}, {len(e.Salt), maxSalt}, {len(e.Maker), maxName}, {len(e.Checker), maxName},
+		{int(e.Reason), maxReason}} {
 		if f.length > f.limit {
 			return false
 		}
 	}
 	return kindNames[e.Kind] != "" && e.Time >= 0 && e.Time <= maxNumber && e.Expiry >= 0 && e.Expiry <= maxNumber &&
-		e.AuthWindow <= maxNumber && e.Window <= maxNumber && e.Directory <= maxNumber
+		e.AuthWindow <= maxNumber && e.Window <= maxNumber && e.Directory <= maxNumber && legsFit(e.Legs)
 }
 
 // ParseEntry reads canonical bytes. Anything that AppendTo would not have
@@ -329,6 +394,8 @@ func ParseEntry(data []byte) (Entry, error) {
 	if s := r.text(fSalt, maxSalt); s != "" {
 		e.Salt = []byte(s)
 	}
+	e.Legs = r.legs(fLegs)
+	e.Maker, e.Checker = r.text(fMaker, maxName), r.text(fChecker, maxName)
 	if r.bad || len(r.b) != 0 || kindNames[e.Kind] == "" {
 		return Entry{}, &tongma.Error{Op: "clearing.ParseEntry", Reason: tongma.Internal, Offset: len(data) - len(r.b), Detail: "not a canonical entry"}
 	}
@@ -370,6 +437,18 @@ type Line struct {
 	Sheet      string `json:"sheet_hash,omitempty"`
 	Late       bool   `json:"late,omitempty"`
 	KeepCode   bool   `json:"keep_code,omitempty"`
+	Fees       []Fee  `json:"fees,omitempty"`
+	Maker      string `json:"maker,omitempty"`
+	Checker    string `json:"checker,omitempty"`
+}
+
+// Fee is a fee leg as a Line shows it, in the currency of the line.
+type Fee struct {
+	Kind      string `json:"fee"`
+	From      string `json:"from"`
+	To        string `json:"to"`
+	AmountMin int64  `json:"fee_minor"`
+	OnRefund  string `json:"on_refund"`
 }
 
 // LeafHash is the hash of an entry's canonical bytes as a Merkle leaf.
@@ -388,7 +467,11 @@ func NewLine(e *Entry, batch uint64, canonical []byte) Line {
 		Payment: e.Payment.String(), Original: e.Original.String(), Operation: e.Op.String(), Asker: string(e.Asker), Key: e.Key,
 		Debtor: string(e.Debtor), Creditor: string(e.Creditor), Scheme: string(e.Scheme), AuthWindow: uint64(e.AuthWindow),
 		Window: uint64(e.Window), Expiry: stamp(e.Expiry), CodeTail: e.CodeTail, SchemeRef: e.SchemeRef, Approval: e.Approval,
-		Merchant: e.Merchant, Order: e.Order, Directory: e.Directory, Late: e.Late, KeepCode: e.KeepCode}
+		Merchant: e.Merchant, Order: e.Order, Directory: e.Directory, Late: e.Late, KeepCode: e.KeepCode,
+		Maker: e.Maker, Checker: e.Checker}
+	for _, f := range e.Legs {
+		l.Fees = append(l.Fees, Fee{f.Kind.String(), string(f.From), string(f.To), f.Amount.Minor, f.OnRefund.String()})
+	}
 	if e.Amount.Currency != 0 {
 		l.AmountMin, l.Currency = &e.Amount.Minor, e.Amount.Currency.Code()
 	}

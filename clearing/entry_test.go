@@ -28,6 +28,11 @@ func anyEntry(t *rapid.T) Entry {
 			copy(b, rapid.SliceOfN(rapid.Byte(), len(b), len(b)).Draw(t, "bytes"))
 		}
 	}
+	leg := rapid.Custom(func(t *rapid.T) Leg {
+		name := rapid.SampledFrom([]tongma.ParticipantID{"a", "b", "c", "d", tongma.ParticipantID(strings.Repeat("x", 32)), tongma.ParticipantID(strings.Repeat("x", 33)), ""})
+		return Leg{FeeKind(rapid.SampledFrom([]int{1, 2, 3, 3, 2, 1, 0, 4}).Draw(t, "fee")), OnRefund(rapid.SampledFrom([]int{0, 1, 1, 0, 2}).Draw(t, "on refund")),
+			name.Draw(t, "from"), name.Draw(t, "to"), tongma.Money{Minor: rapid.SampledFrom([]int64{1, 64, 65, tongma.MaxMinor, tongma.MaxMinor + 1, 0, -1}).Draw(t, "fee minor"), Currency: tongma.Currency(rapid.Uint16().Draw(t, "currency"))}}
+	})
 	e := Entry{Kind: Kind(rapid.IntRange(0, 24).Draw(t, "kind")), Number: rapid.Uint64().Draw(t, "entry"),
 		Late: rapid.Bool().Draw(t, "late"), KeepCode: rapid.Bool().Draw(t, "keep"), Time: number(),
 		Op: tongma.Operation(rapid.Byte().Draw(t, "op")), Asker: tongma.ParticipantID(text(32)), Key: text(tongma.MaxKey),
@@ -35,7 +40,11 @@ func anyEntry(t *rapid.T) Entry {
 		Amount:     tongma.Money{Minor: rapid.Int64().Draw(t, "minor"), Currency: tongma.Currency(rapid.Uint16().Draw(t, "currency"))},
 		AuthWindow: tongma.WindowID(number()), Window: tongma.WindowID(number()), Expiry: number(), CodeTail: text(4),
 		Reason: tongma.Reason(rapid.Uint16Range(0, 10_001).Draw(t, "reason")), SchemeRef: text(64), Approval: text(6),
-		Merchant: text(35), Order: text(64), Directory: uint64(number())}
+		Merchant: text(35), Order: text(64), Directory: uint64(number()),
+		Maker: text(32), Checker: text(32)}
+	if legs := rapid.SliceOfN(leg, 0, MaxLegs+1).Draw(t, "legs"); len(legs) > 0 && rapid.Bool().Draw(t, "fees") {
+		e.Legs = legs
+	}
 	if rapid.Bool().Draw(t, "no amount") {
 		e.Amount = tongma.Money{}
 	}
@@ -121,6 +130,12 @@ func TestOtherFormsOfAnEntryAreRefused(t *testing.T) {
 		"an unknown field":     bit(fieldCount),
 		"the last unknown":     bit(31),
 		"a field without data": bit(fSalt),
+		"no legs, but said":    append(bit(fLegs), 0),
+		"too many legs":        append(bit(fLegs), 9),
+		"half a leg":           append(bit(fLegs), 1, 1, 0, 1, 'a', 1, 'b', 2),
+		"a leg of nothing":     append(bit(fLegs), 1, 1, 0, 1, 'a', 1, 'b', 0, 0, 156),
+		"a leg to itself":      append(bit(fLegs), 1, 1, 0, 1, 'a', 1, 'a', 2, 0, 156),
+		"a leg of no kind":     append(bit(fLegs), 1, 0, 0, 1, 'a', 1, 'b', 2, 0, 156),
 		"kind 0":               splice(0, 1, 0),
 		"kind 99":              splice(0, 1, 99),
 	} {
@@ -154,7 +169,8 @@ func TestLineHoldsWhatTheEntryHolds(t *testing.T) {
 		Op: tongma.OpRefund, Asker: "shop-b", Key: "k-1", Debtor: "shop-b", Creditor: "bank-a", Scheme: "bank-a-pay",
 		Amount: tongma.Money{Minor: 1250, Currency: tongma.CNY}, AuthWindow: 3, Window: 4, Expiry: startMillis + 30_000,
 		Content: Digest{1}, Code: Digest{2}, CodeTail: "1234", Reason: tongma.OverCap, SchemeRef: "ref", Approval: "A1B2C3",
-		Merchant: "m-1", Order: "o-1", Directory: 7, Hash: [32]byte{9}, Salt: []byte("salt")}
+		Merchant: "m-1", Order: "o-1", Directory: 7, Hash: [32]byte{9}, Salt: []byte("salt"), Maker: "ann", Checker: "bob",
+		Legs: []Leg{{FeeScheme, FeeReturn, "shop-b", "net-s", tongma.Money{Minor: 3, Currency: tongma.CNY}}}}
 	data := e.AppendTo(nil)
 	text, err := json.Marshal(NewLine(&e, 5, data))
 	if err != nil {
@@ -166,7 +182,8 @@ func TestLineHoldsWhatTheEntryHolds(t *testing.T) {
 		`"amount_minor":1250,"currency":"CNY","auth_window":3,"window":4,"expiry":"2026-11-22T00:00:30.000Z",` +
 		`"code_digest":"02000000000000000000000000000000","code_tail":"1234","content_digest":"01000000000000000000000000000000",` +
 		`"reason":"TM-3001","reason_name":"over-cap","scheme_ref":"ref","approval":"A1B2C3","merchant":"m-1","order":"o-1",` +
-		`"directory":7,"sheet_hash":"0900000000000000000000000000000000000000000000000000000000000000","late":true,"keep_code":true}`
+		`"directory":7,"sheet_hash":"0900000000000000000000000000000000000000000000000000000000000000","late":true,"keep_code":true,` +
+		`"fees":[{"fee":"scheme","from":"shop-b","to":"net-s","fee_minor":3,"on_refund":"return"}],"maker":"ann","checker":"bob"}`
 	var got, expected map[string]any
 	if err := json.Unmarshal(text, &got); err != nil {
 		t.Fatal(err)

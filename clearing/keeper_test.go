@@ -103,7 +103,10 @@ func sameAsAudit(t testing.TB, r Report, b *Book) {
 	}
 	for _, p := range b.Positions() {
 		a := audited[[2]string{string(p.Participant), p.Currency.Code()}]
-		if a.Position != p.Position || a.Reserved != p.Reserved || (a.Cap != nil) != p.Capped || a.Suspended != p.Suspended {
+		if a.Cap != nil && *a.Cap != p.Cap {
+			t.Fatalf("the Book has a cap of %d, the audit %d", p.Cap, *a.Cap)
+		}
+		if a.Position != p.Position || a.Reserved != p.Reserved || (a.Cap != nil) != p.Capped || a.Suspended != p.Suspended || a.Prefunded != p.Prefunded {
 			t.Fatalf("the Book has %+v, the audit %+v", p, a)
 		}
 	}

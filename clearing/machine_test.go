@@ -431,7 +431,7 @@ func (m *machine) agree() {
 	for _, p := range m.book.Positions() {
 		who := string(p.Participant)
 		limit, capped := m.caps[who+p.Currency.Code()]
-		want := Position{p.Participant, p.Currency, m.position(who, p.Currency), m.reserved(who, p.Currency), limit, capped, m.suspended[who]}
+		want := Position{p.Participant, p.Currency, m.position(who, p.Currency), m.reserved(who, p.Currency), limit, capped, m.suspended[who], 0}
 		if p != want {
 			m.rt.Fatalf("the Book says %+v, the oracle %+v", p, want)
 		}

@@ -12,13 +12,14 @@ import (
 )
 
 // Obligation is what one participant owes another from one window, in minor
-// units: the sum of its payments, before any netting.
+// units: the sum of its payments and fees, before any netting.
 type Obligation struct {
 	Debtor   tongma.ParticipantID
 	Creditor tongma.ParticipantID
 	Currency tongma.Currency
-	Gross    int64
-	Count    int64
+	Gross    int64 // payments and fees
+	Count    int64 // payments; fees are not counted
+	Fees     int64 // of Gross
 }
 
 // NetFigure is one participant's multilateral net in one currency: more than
@@ -34,7 +35,7 @@ type NetFigure struct {
 // Total sums up one currency of a sheet.
 type Total struct {
 	Currency tongma.Currency
-	Gross    int64 // all payments
+	Gross    int64 // all payments and fees
 	ToMove   int64 // what the net debtors pay
 	Count    int64
 }
@@ -114,7 +115,7 @@ func (w *window) nets() map[accountKey]int64 {
 func (b *Book) sheet(w *window) Sheet {
 	s := Sheet{Window: w.id, State: w.state, Opened: w.opened, Closed: w.closed, OpenedAt: w.openedAt, ClosedAt: w.closedAt}
 	for k, f := range w.flows {
-		s.Matrix = append(s.Matrix, Obligation{tongma.ParticipantID(b.names[k.debtor]), tongma.ParticipantID(b.names[k.creditor]), k.currency, f.gross, f.count})
+		s.Matrix = append(s.Matrix, Obligation{tongma.ParticipantID(b.names[k.debtor]), tongma.ParticipantID(b.names[k.creditor]), k.currency, f.gross, f.count, f.fees})
 	}
 	slices.SortFunc(s.Matrix, func(x, y Obligation) int {
 		return cmp.Or(cmp.Compare(x.Currency.Code(), y.Currency.Code()), cmp.Compare(x.Debtor, y.Debtor), cmp.Compare(x.Creditor, y.Creditor))

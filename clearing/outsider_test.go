@@ -55,7 +55,14 @@ func Recompute(lines []byte) (*recomputed, error) {
 			return nil, err
 		}
 		h := holds[text(l, "payment")]
-		debtor, creditor, currency, amount := text(h, "debtor"), text(h, "creditor"), text(h, "currency"), number(h, "amount_minor")
+		debtor, creditor, currency, held := text(h, "debtor"), text(h, "creditor"), text(h, "currency"), number(h, "amount_minor")
+		fees := func() {
+			list, _ := l["fees"].([]any)
+			for _, one := range list {
+				f, _ := one.(map[string]any)
+				move(number(l, "window"), text(f, "from"), text(f, "to"), currency, number(f, "fee_minor"))
+			}
+		}
 		switch text(l, "kind") {
 		case "open":
 			open(number(l, "window"), number(l, "entry"))
@@ -67,15 +74,17 @@ func Recompute(lines []byte) (*recomputed, error) {
 			r.reserved[text(l, "debtor")+" "+text(l, "currency")] += number(l, "amount_minor")
 		case "post":
 			posted[text(l, "payment")] = true
-			r.reserved[debtor+" "+currency] -= amount
-			move(number(l, "window"), debtor, creditor, currency, amount)
-		case "void":
-			r.reserved[debtor+" "+currency] -= amount
+			r.reserved[debtor+" "+currency] -= held
+			move(number(l, "window"), debtor, creditor, currency, number(l, "amount_minor"))
+			fees()
+		case "void", "expire":
+			r.reserved[debtor+" "+currency] -= held
 		case "reversed":
 			if posted[text(l, "payment")] {
-				move(number(l, "window"), creditor, debtor, currency, amount)
+				move(number(l, "window"), creditor, debtor, currency, number(l, "amount_minor"))
+				fees()
 			} else {
-				r.reserved[debtor+" "+currency] -= amount
+				r.reserved[debtor+" "+currency] -= held
 			}
 		case "instruct":
 			r.named[number(l, "window")] = text(l, "sheet_hash")
@@ -153,7 +162,8 @@ func TestTheDocumentNamesEveryField(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for f := range reflect.TypeFor[Line]().Fields() {
+	fields := slices.Collect(reflect.TypeFor[Line]().Fields())
+	for _, f := range slices.AppendSeq(fields, reflect.TypeFor[Fee]().Fields()) {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		if !strings.Contains(string(text), "`"+name+"`") {
 			t.Errorf("the field %s is not in docs/journal.md", name)

@@ -28,6 +28,7 @@ type flowKey struct {
 type flow struct {
 	gross int64
 	count int64
+	fees  int64 // of gross
 }
 
 // window is the entries of [opened, closed) of the journal. Which payments it
@@ -47,14 +48,25 @@ func newWindow(id tongma.WindowID, entry uint64, at int64) *window {
 	return &window{id: id, opened: entry, openedAt: at, flows: map[flowKey]*flow{}}
 }
 
-func (w *window) add(k flowKey, amount int64) {
+func (w *window) flow(k flowKey) *flow {
 	f := w.flows[k]
 	if f == nil {
 		f = &flow{}
 		w.flows[k] = f
 	}
+	return f
+}
+
+func (w *window) add(k flowKey, amount int64) {
+	f := w.flow(k)
 	f.gross += amount
 	f.count++
+}
+
+func (w *window) addFee(k flowKey, amount int64) {
+	f := w.flow(k)
+	f.gross += amount
+	f.fees += amount
 }
 
 func (b *Book) window(id tongma.WindowID) *window {

@@ -1,0 +1,307 @@
+package clearing
+
+import (
+	"cmp"
+	"math/bits"
+	"slices"
+
+	"github.com/shopspring/decimal"
+	"github.com/tongma/tongma"
+)
+
+// FeeKind says what a fee is paid for. Numbers are given once and never reused.
+type FeeKind uint8
+
+const (
+	FeeNone        FeeKind = 0
+	FeeInterchange FeeKind = 1 // between issuer and acquirer
+	FeeScheme      FeeKind = 2 // to the scheme
+	FeeSwitch      FeeKind = 3 // to the switch
+)
+
+// String returns "interchange", "scheme" or "switch".
+func (k FeeKind) String() string {
+	if k > FeeSwitch {
+		return "unknown"
+	}
+	return [...]string{"none", "interchange", "scheme", "switch"}[k]
+}
+
+// OnRefund says what becomes of a fee when its payment is refunded. Whatever it
+// says, a payment that is reversed gives back all of its fees: it never was.
+type OnRefund uint8
+
+const (
+	FeeKeep   OnRefund = 0 // it stays where it is
+	FeeReturn OnRefund = 1 // it goes back, in proportion to what is refunded
+)
+
+// String returns "keep" or "return".
+func (o OnRefund) String() string { return [...]string{"keep", "return"}[o&1] }
+
+// Leg is one fee of a posting: From pays To, in the same entry as the posting and
+// in its currency. A leg moves positions and counts in the window just as the
+// payment does, but is not held beforehand: it may take its bearer past its cap,
+// and then blocks that bearer's next holds.
+type Leg struct {
+	Kind     FeeKind
+	OnRefund OnRefund
+	From, To tongma.ParticipantID // never the same
+	Amount   tongma.Money         // more than zero, at most tongma.MaxMinor
+}
+
+// MaxLegs bounds the fee legs of one entry.
+const MaxLegs = 8
+
+// legsFit tells whether the legs can be written to disk and read back.
+func legsFit(legs []Leg) bool {
+	for i := range legs {
+		l := &legs[i]
+		if l.Kind == FeeNone || l.Kind > FeeSwitch || l.OnRefund > FeeReturn || l.From == "" || l.To == "" || l.From == l.To ||
+			len(l.From) > maxName || len(l.To) > maxName || l.Amount.Minor <= 0 || l.Amount.Minor > tongma.MaxMinor {
+			return false
+		}
+	}
+	return len(legs) <= MaxLegs
+}
+
+// Party is a role in a payment, which a fee rule names in place of participants.
+type Party uint8
+
+const (
+	PartyNone     Party = iota
+	PartyIssuer         // the debtor of the payment
+	PartyAcquirer       // its creditor
+	PartyScheme
+	PartySwitch
+)
+
+// Parties says who plays which role in one payment. A role may stay empty if no
+// rule names it.
+type Parties struct {
+	Issuer, Acquirer, Scheme, Switch tongma.ParticipantID
+}
+
+func (p *Parties) of(role Party) tongma.ParticipantID {
+	switch role {
+	case PartyIssuer:
+		return p.Issuer
+	case PartyAcquirer:
+		return p.Acquirer
+	case PartyScheme:
+		return p.Scheme
+	case PartySwitch:
+		return p.Switch
+	}
+	return ""
+}
+
+// FeeRule is how one fee is computed. The fee is basis points of the amount plus
+// something flat, by the amount's tier if there are tiers, not less than MinMinor
+// and, unless that is zero, not more than MaxMinor. It is rounded once, half to
+// even, to whole minor units of Currency.
+type FeeRule struct {
+	Kind        FeeKind
+	From, To    Party
+	Currency    tongma.Currency // of payments to which it applies, and of every figure here
+	BasisPoints decimal.Decimal // hundredths of a percent: 0 to 10,000, with at most six decimals
+	FlatMinor   int64
+	Tiers       []Tier  // in place of BasisPoints and FlatMinor; ordered
+	Shares      []Share // in place of To: the rounded fee, split
+	MinMinor    int64
+	MaxMinor    int64
+	OnRefund    OnRefund
+}
+
+// Tier is the price of amounts from AboveMinor on. It holds for the whole amount,
+// not only for what lies above.
+type Tier struct {
+	AboveMinor  int64 // the first tier's is zero
+	BasisPoints decimal.Decimal
+	FlatMinor   int64
+}
+
+// Share is one receiver's part of a fee.
+type Share struct {
+	To     Party
+	Weight int64
+}
+
+// Check says what is wrong with a rule: FieldInvalid, and where.
+func (r *FeeRule) Check() error {
+	bad := func(field string) error {
+		return &tongma.Error{Op: "clearing.FeeRule", Reason: tongma.FieldInvalid, Field: field}
+	}
+	price := func(points decimal.Decimal, flat int64) bool {
+		return points.Exponent() >= -6 && points.Exponent() <= 4 && !points.IsNegative() && points.LessThanOrEqual(decimal.NewFromInt(10_000)) &&
+			flat >= 0 && flat <= tongma.MaxMinor
+	}
+	role := func(p Party) bool { return p >= PartyIssuer && p <= PartySwitch }
+	switch {
+	case r.Kind == FeeNone || r.Kind > FeeSwitch:
+		return bad("/kind")
+	case r.OnRefund > FeeReturn:
+		return bad("/on_refund")
+	case !r.Currency.Valid():
+		return bad("/currency")
+	case !role(r.From):
+		return bad("/from")
+	case len(r.Shares) == 0 && (!role(r.To) || r.To == r.From), len(r.Shares) > 0 && r.To != PartyNone:
+		return bad("/to")
+	case !price(r.BasisPoints, r.FlatMinor), len(r.Tiers) > 0 && !(r.BasisPoints.IsZero() && r.FlatMinor == 0):
+		return bad("/basis_points")
+	case r.MinMinor < 0 || r.MaxMinor < 0 || r.MinMinor > tongma.MaxMinor || r.MaxMinor > tongma.MaxMinor || (r.MaxMinor > 0 && r.MinMinor > r.MaxMinor):
+		return bad("/min")
+	}
+	for i, t := range r.Tiers {
+		if !price(t.BasisPoints, t.FlatMinor) || (i == 0) != (t.AboveMinor == 0) || (i > 0 && t.AboveMinor <= r.Tiers[i-1].AboveMinor) {
+			return bad("/tiers")
+		}
+	}
+	for _, s := range r.Shares {
+		if !role(s.To) || s.To == r.From || s.Weight <= 0 || s.Weight > tongma.MaxMinor {
+			return bad("/shares")
+		}
+	}
+	return nil
+}
+
+// fee returns what the rule takes of an amount, in minor units.
+func (r *FeeRule) fee(amount int64) int64 {
+	points, flat := r.BasisPoints, r.FlatMinor
+	for _, t := range r.Tiers {
+		if amount >= t.AboveMinor {
+			points, flat = t.BasisPoints, t.FlatMinor
+		}
+	}
+	exact := points.Mul(decimal.NewFromInt(amount)).Shift(-4).Add(decimal.NewFromInt(flat))
+	minor := max(exact.RoundBank(0).IntPart(), r.MinMinor)
+	if r.MaxMinor > 0 {
+		minor = min(minor, r.MaxMinor)
+	}
+	return min(minor, tongma.MaxMinor)
+}
+
+// Fees returns the legs of a payment of the given amount, in the order of the
+// rules. Rules for other currencies are passed over. No leg comes of a fee of
+// zero, nor of one that a participant would pay itself, as when issuer and acquirer
+// are one. FieldInvalid: a rule is wrong, a role that it names is played by nobody,
+// the amount is not payable, or there are more than MaxLegs. It is pure.
+func Fees(rules []FeeRule, who Parties, amount tongma.Money) ([]Leg, error) {
+	if err := amount.Payable(); err != nil {
+		return nil, err
+	}
+	var legs []Leg
+	for i := range rules {
+		r := &rules[i]
+		if err := r.Check(); err != nil {
+			return nil, err
+		}
+		if r.Currency != amount.Currency {
+			continue
+		}
+		shares := r.Shares
+		if len(shares) == 0 {
+			shares = []Share{{r.To, 1}}
+		}
+		weights := make([]int64, len(shares))
+		for j, s := range shares {
+			weights[j] = s.Weight
+		}
+		parts, err := Split(r.fee(amount.Minor), weights)
+		if err != nil {
+			return nil, err
+		}
+		for j, part := range parts {
+			l := Leg{r.Kind, r.OnRefund, who.of(r.From), who.of(shares[j].To), tongma.Money{Minor: part, Currency: amount.Currency}}
+			if l.From == "" || l.To == "" {
+				return nil, &tongma.Error{Op: "clearing.Fees", Reason: tongma.FieldInvalid, Field: "/parties", Detail: "a role is played by nobody"}
+			}
+			if part > 0 && l.From != l.To {
+				legs = append(legs, l)
+			}
+		}
+	}
+	if !legsFit(legs) {
+		return nil, &tongma.Error{Op: "clearing.Fees", Reason: tongma.FieldInvalid, Field: "/rules", Detail: "too many legs"}
+	}
+	return legs, nil
+}
+
+// Split divides total by weights, so that the parts are whole, differ from the
+// exact ones by less than one, and add up to total: each gets its exact part cut
+// off, and those that lost most by it get one more, the earlier first where they
+// lost the same. FieldInvalid: total or a weight is less than zero, no weight is
+// more, or their sum is more than 64 bits hold.
+func Split(total int64, weights []int64) ([]int64, error) {
+	bad := &tongma.Error{Op: "clearing.Split", Reason: tongma.FieldInvalid}
+	sum, ok := int64(0), total >= 0
+	for _, w := range weights {
+		sum += w
+		ok = ok && w >= 0 && sum >= 0
+	}
+	if !ok || sum == 0 {
+		return nil, bad
+	}
+	parts, lost, order := make([]int64, len(weights)), make([]uint64, len(weights)), make([]int, len(weights))
+	left := total
+	for i, w := range weights {
+		hi, lo := bits.Mul64(uint64(total), uint64(w))
+		q, r := bits.Div64(hi, lo, uint64(sum)) // w is at most sum, so that q is at most total
+		parts[i], lost[i], order[i] = int64(q), r, i
+		left -= int64(q)
+	}
+	slices.SortStableFunc(order, func(x, y int) int { return cmp.Compare(lost[y], lost[x]) })
+	for _, i := range order[:left] {
+		parts[i]++
+	}
+	return parts, nil
+}
+
+// Returned returns the legs that go back when amount is refunded of a payment of
+// whole minor units, of which before was refunded already: of each leg that says
+// so, what is due for everything refunded up to now, less what went back before.
+// So all refunds of a payment together return each leg exactly, in whatever parts
+// they come, and never more. It is pure.
+func Returned(taken []Leg, whole, before, amount int64) []Leg {
+	var legs []Leg
+	for _, l := range taken {
+		if l.OnRefund != FeeReturn {
+			continue
+		}
+		l.Amount.Minor = proportion(l.Amount.Minor, before+amount, whole) - proportion(l.Amount.Minor, before, whole)
+		if l.Amount.Minor > 0 {
+			l.From, l.To = l.To, l.From
+			legs = append(legs, l)
+		}
+	}
+	return legs
+}
+
+// proportion is n * part / whole, rounded half to even; n if part is the whole.
+func proportion(n, part, whole int64) int64 {
+	switch {
+	case part <= 0:
+		return 0
+	case part >= whole:
+		return n
+	}
+	hi, lo := bits.Mul64(uint64(n), uint64(part))
+	q, r := bits.Div64(hi, lo, uint64(whole))
+	if rest := uint64(whole) - r; r > rest || (r == rest && q&1 == 1) {
+		q++
+	}
+	return int64(q)
+}
+
+// turned returns legs the other way round: what a reversal gives back.
+func turned(taken []Leg) []Leg {
+	if len(taken) == 0 {
+		return nil
+	}
+	legs := slices.Clone(taken)
+	for i := range legs {
+		legs[i].From, legs[i].To = legs[i].To, legs[i].From
+	}
+	return legs
+}
