@@ -46,7 +46,7 @@ func Settlement(h Heading, s clearing.Sheet, currency tongma.Currency) (Document
 	c := faults{op: "iso20022.Settlement"}
 	c.heading(path+"/GrpHdr", h.ID, h.Created)
 	x := xmlMultilateral{ID: h.ID, Created: stamp(h.Created), Requests: 1, Settlement: c.settlement(path+"/GrpHdr/SttlmInf", &h, currency.Code()),
-		Key: SheetKey(s, currency), Cycle: s.Window.String()}
+		Key: SheetKey(s, currency), Cycle: cycle(s.Window)}
 	if s.Window == 0 {
 		c.fail(FaultID, path+"/SttlmReq/SttlmCycl", 0, "the sheet is of no window")
 	}

@@ -2,8 +2,8 @@ package iso20022
 
 import (
 	"encoding/hex"
-	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing"
@@ -79,10 +79,14 @@ func (c *faults) transfer(path string, h *Heading, in *clearing.Instruction) xml
 // step is the path of the i-th of several, from 1 as XPath counts.
 func step(path string, i int) string { return path + "[" + strconv.Itoa(i+1) + "]" }
 
-// sheetNote binds an instruction to its net sheet: "win_000012 sheet " and the
+// cycle writes a window as "win-000012": the set of characters for identifiers has
+// no underscore.
+func cycle(w tongma.WindowID) string { return strings.ReplaceAll(w.String(), "_", "-") }
+
+// sheetNote binds an instruction to its net sheet: "win-000012 sheet " and the
 // 64 digits of the sheet's hash.
 func sheetNote(in *clearing.Instruction) string {
-	return fmt.Sprintf("%s sheet %s", in.Window, hex.EncodeToString(in.Sheet[:]))
+	return cycle(in.Window) + " sheet " + hex.EncodeToString(in.Sheet[:])
 }
 
 // instructions checks what one message may carry, and returns the sum.
@@ -111,6 +115,8 @@ func (c *faults) instructions(path string, ins []clearing.Instruction) (total to
 			c.fail(FaultMixedCurrency, at+"/IntrBkSttlmAmt/@Ccy", 0, "")
 		case in.Debit != first.Debit:
 			c.fail(FaultDirection, at, 0, "")
+		case in.Window == 0:
+			c.fail(FaultMixedSheet, at, 0, "the instruction is of no window")
 		case in.Sheet != first.Sheet || in.Window != first.Window:
 			c.fail(FaultMixedSheet, at, 0, "")
 		}
