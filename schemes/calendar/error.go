@@ -11,12 +11,13 @@ const (
 	Unknown    Fault = 4 // no such calendar, currency or agent
 	NoCalendar Fault = 5 // nobody's good days were asked for
 	NotGood    Fault = 6 // the date is not a business day, and may not be moved
+	NeverGood  Fault = 7 // no business day within a year
 )
 
 // Error returns the fault in words.
 func (f Fault) Error() string {
 	words := [...]string{"", "malformed", "date is outside the calendar's valid range", "no version in force",
-		"not in the set", "no calendar was given", "not a business day"}
+		"not in the set", "no calendar was given", "not a business day", "no business day within a year"}
 	if int(f) >= len(words) {
 		return "unknown fault"
 	}

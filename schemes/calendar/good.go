@@ -38,16 +38,21 @@ func (g Good) Business(d Date) (bool, error) {
 	return unknown == nil, unknown
 }
 
+// patience is how many days in a row are looked at for a business day.
+const patience = 366
+
 // step returns the first good day after d in direction dir, which is 1 or -1.
 func (g Good) step(d Date, dir int) (Date, error) {
-	for {
+	from := d
+	for range patience {
 		if d = d.Add(dir); d.IsZero() {
-			return Date{}, &Error{Op: "step", Fault: Outside}
+			return Date{}, &Error{Op: "step", Fault: Outside, Date: from}
 		}
 		if ok, err := g.Business(d); ok || err != nil {
 			return orNone(d, err)
 		}
 	}
+	return Date{}, &Error{Op: "step", Fault: NeverGood, Calendar: g.Ref(), Date: from}
 }
 
 // orNone keeps a date that is not known to be right from passing as one.

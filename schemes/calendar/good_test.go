@@ -3,6 +3,7 @@ package calendar
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -182,6 +183,24 @@ func TestBusinessDaysAreCounted(t *testing.T) {
 		if got, err := good.AddBusinessDays(mustDate(t, row.from), row.n); err != nil || got.String() != row.want {
 			t.Errorf("%s %+d: got %v, %v, want %s", row.from, row.n, got, err, row.want)
 		}
+	}
+}
+
+func TestAYearOfHolidaysIsAnErrorAndNotAnEndlessSearch(t *testing.T) {
+	var holidays strings.Builder
+	for d := MakeDate(2026, 1, 1); d.Compare(MakeDate(2027, 9, 1)) < 0; d = d.Add(60) {
+		fmt.Fprintf(&holidays, "{from: %s, to: %s, name: h}, ", d, d.Add(59))
+	}
+	s := everyDay(t, "UTC", `{id: a, at: "12:00"}`, ", holidays: ["+strings.TrimSuffix(holidays.String(), ", ")+"]")
+	if c, err := s.Next(at(t, "2025-12-31T13:00:00Z")); !errors.Is(err, NeverGood) {
+		t.Errorf("got %v, %v", c, err)
+	}
+	good, err := s.Good(at(t, "2025-12-31T13:00:00Z"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d, err := good.Roll(MakeDate(2026, 1, 1), Following); !errors.Is(err, NeverGood) || !d.IsZero() {
+		t.Errorf("got %v, %v", d, err)
 	}
 }
 

@@ -100,7 +100,9 @@ func (s *Schedule) Cycles() []Cycle { return slices.Clone(s.cycles) }
 func (s *Schedule) Next(after time.Time) (Cutoff, error) {
 	// The cut-offs of a date can fall on a later one, if clocks jump over midnight
 	// or if the time is 24:00; none falls on an earlier one.
-	for d := DateOf(after.In(s.zone)).Add(-2); ; d = d.Add(1) {
+	from := DateOf(after.In(s.zone)).Add(-2)
+	for n := range patience {
+		d := from.Add(n)
 		if d.IsZero() {
 			return Cutoff{}, &Error{Op: "next", Fault: Outside, Detail: "schedule " + s.id}
 		}
@@ -112,11 +114,11 @@ func (s *Schedule) Next(after time.Time) (Cutoff, error) {
 		if err != nil {
 			return Cutoff{}, err
 		}
-		if cutoff == nil {
-			continue
+		if cutoff != nil {
+			return s.settle(s.lastAt(d, cutoff))
 		}
-		return s.settle(s.lastAt(d, cutoff))
 	}
+	return Cutoff{}, &Error{Op: "next", Fault: NeverGood, Date: from, Detail: "schedule " + s.id}
 }
 
 // planned is a cut-off that is not yet dated for settlement.
