@@ -154,8 +154,9 @@ func StatementReport(id string, created time.Time, statements []Statement) (Docu
 	c.heading(path+"/GrpHdr", id, created)
 	x := xmlStatements{ID: id, Created: stamp(created)}
 	for i, s := range statements {
-		a := c.reportAccount(step(path+"/Stmt", i), s.ID, s.Created, s.Account, s.Currency, s.Entries)
-		a.Balances = []xmlBalance{c.balance("OPBD", s.Opening), c.balance("CLBD", s.Closing)}
+		at := step(path+"/Stmt", i)
+		a := c.reportAccount(at, s.ID, s.Created, s.Account, s.Currency, s.Entries)
+		a.Balances = []xmlBalance{c.balance(at+"/Bal[1]", "OPBD", s.Opening), c.balance(at+"/Bal[2]", "CLBD", s.Closing)}
 		x.All = append(x.All, a)
 	}
 	return c.readBack(c.document(Camt053, id, created, x))
@@ -187,12 +188,12 @@ func (c *faults) reportAccount(path, id string, created time.Time, a Account, cu
 	return x
 }
 
-func (c *faults) balance(code string, b Balance) xmlBalance {
+func (c *faults) balance(path, code string, b Balance) xmlBalance {
 	credit := b.Amount.Minor >= 0
 	if !credit {
 		b.Amount.Minor = -b.Amount.Minor
 	}
-	return xmlBalance{code, c.amountOrZero("/Bal/Amt", b.Amount), direction(credit), xmlDay{c.date("/Bal/Dt", b.Date)}}
+	return xmlBalance{code, c.amountOrZero(path+"/Amt", b.Amount), direction(credit), xmlDay{c.date(path+"/Dt/Dt", b.Date)}}
 }
 
 func (c *faults) reportEntry(path string, e *Entry) xmlEntry {

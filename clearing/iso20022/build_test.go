@@ -346,3 +346,18 @@ func TestTheSheetKeyFitsAndTellsTheCurrencies(t *testing.T) {
 		t.Error(a, b)
 	}
 }
+
+func TestAMessageKeyBelongsToItsInstructionsAndItsKind(t *testing.T) {
+	s := market()
+	in, out := legs(s, tongma.CNY, true), legs(s, tongma.CNY, false)
+	keys := map[string]bool{}
+	for _, k := range []string{MessageKey(Pacs009, in), MessageKey(Pacs009, out), MessageKey(Pacs010, in), MessageKey(Pacs009, in[:1]), MessageKey(Pacs009, nil)} {
+		if keys[k] || !validID(k) {
+			t.Errorf("%q", k)
+		}
+		keys[k] = true
+	}
+	if MessageKey(Pacs009, in) != MessageKey(Pacs009, legs(market(), tongma.CNY, true)) {
+		t.Error("the key changed from one time to the next")
+	}
+}

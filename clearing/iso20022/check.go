@@ -95,6 +95,18 @@ func UETR(instruction string) string {
 	return x[:8] + "-" + x[8:12] + "-" + x[12:16] + "-" + x[16:20] + "-" + x[20:]
 }
 
+// notProvided is what agents write into EndToEndId when there is none.
+const notProvided = "NOTPROVIDED"
+
+// about tells whether the references that came back are those of an instruction
+// of ours: at least one is there, and none says otherwise.
+func about(instruction, endToEnd, uetr string) bool {
+	if endToEnd == notProvided {
+		endToEnd = ""
+	}
+	return instruction != "" && endToEnd+uetr != "" && (endToEnd == "" || endToEnd == instruction) && (uetr == "" || uetr == UETR(instruction))
+}
+
 // validUETR tells whether s is a UUID of version 4 in lower case, as
 // UUIDv4Identifier asks.
 func validUETR(s string) bool {

@@ -2,8 +2,10 @@ package iso20022
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/xml"
+	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -60,11 +62,24 @@ type Heading struct {
 const MaxLegs = 10_000
 
 // SheetKey is the id for all of a net sheet that is in one currency: half of the
-// sheet's hash and the currency, exactly 35 characters. It serves as the id of a
-// message that instructs the whole sheet, and stands in a pacs.029 as the
-// instruction's id, so that both ends can compare it with the sheet.
+// sheet's hash and the currency, exactly 35 characters. It stands in a pacs.029 as
+// the instruction's id, so that both ends can compare it with the sheet, and may be
+// the id of that message too.
 func SheetKey(s clearing.Sheet, c tongma.Currency) string {
 	return hex.EncodeToString(s.Hash[:16]) + c.Code()
+}
+
+// MessageKey is the id for a message of one definition with these instructions:
+// 32 characters, the same however often it is computed. What is sent again goes
+// out under the same key; other instructions, or another message about them, do
+// not.
+func MessageKey(def Definition, instructions []clearing.Instruction) string {
+	text := fmt.Appendf(nil, "tongma message 1\n%s\n", def)
+	for i := range instructions {
+		text = fmt.Appendf(text, "%s\n", instructions[i].ID)
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:16])
 }
 
 // heading checks what the header of all messages has, and where it stands.

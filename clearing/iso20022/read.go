@@ -169,6 +169,13 @@ type Status struct {
 	AgentRef    string // AcctSvcrRef
 }
 
+// About tells whether the status is that of our instruction with this id: its
+// EndToEndId and UETR, as far as they came back, both belong to it. A status of a
+// whole message is about no instruction by itself.
+func (s *Status) About(instruction string) bool {
+	return !s.Whole && about(instruction, s.Instruction, s.UETR)
+}
+
 // outcomes are the codes that end an instruction. Any other, accepted for now,
 // pending, received or unheard of, tells nothing about the money.
 var outcomes = map[string]tongma.Outcome{

@@ -177,23 +177,24 @@ func TestAStatusMustNameItsInstruction(t *testing.T) {
 	}
 }
 
-func TestAReceiptIsTakenByItsNames(t *testing.T) {
-	const v5 = `<Document xmlns="urn:iso:std:iso:20022:tech:xsd:camt.025.001.05"><Rct><MsgHdr><MsgId>RC-1</MsgId></MsgHdr><RctDtls><OrgnlMsgId><MsgId>MSG-5</MsgId></OrgnlMsgId>
+const receipt = `<Document xmlns="urn:iso:std:iso:20022:tech:xsd:camt.025.001.05"><Rct><MsgHdr><MsgId>RC-1</MsgId></MsgHdr><RctDtls><OrgnlMsgId><MsgId>MSG-5</MsgId></OrgnlMsgId>
 	 <ReqHdlg><StsCd>RJCT</StsCd><Desc>no cover</Desc></ReqHdlg></RctDtls></Rct></Document>`
-	m := mustRead(t, []byte(v5))
+
+func TestAReceiptIsTakenByItsNames(t *testing.T) {
+	m := mustRead(t, []byte(receipt))
 	want := []Status{{Original: "MSG-5", Whole: true, Outcome: tongma.Declined, Code: "RJCT", Reason: "no cover"}}
 	if !reflect.DeepEqual(m.Statuses, want) || m.Definition != "camt.025.001.05" || m.Unknown != 0 {
 		t.Errorf("%+v", m)
 	}
-	m = mustRead(t, []byte(strings.NewReplacer("001.05", "001.08", "<StsCd>RJCT</StsCd>", "<Sts><Cd>ACSC</Cd></Sts>").Replace(v5)))
+	m = mustRead(t, []byte(strings.NewReplacer("001.05", "001.08", "<StsCd>RJCT</StsCd>", "<Sts><Cd>ACSC</Cd></Sts>").Replace(receipt)))
 	if m.Statuses[0].Outcome != tongma.Approved {
 		t.Errorf("%+v", m)
 	}
-	m = mustRead(t, []byte(strings.Replace(v5, "RJCT", "OKAY", 1)))
+	m = mustRead(t, []byte(strings.Replace(receipt, "RJCT", "OKAY", 1)))
 	if m.Statuses[0].Outcome != tongma.Unknown {
 		t.Errorf("an unheard-of code is no answer: %+v", m)
 	}
-	_, err := Read([]byte(strings.Replace(v5, "RctDtls>", "Details>", 2)))
+	_, err := Read([]byte(strings.Replace(receipt, "RctDtls>", "Details>", 2)))
 	wantFault(t, err, FaultMissing, "/Document/Rct/RctDtls")
 }
 
@@ -326,6 +327,28 @@ func TestTheSameInstructionInTwoEntriesIsForReconciliation(t *testing.T) {
 	m := mustRead(t, []byte(twice))
 	if e := m.Statements[0].Entries; e[0].Details[0].EndToEnd != "I-1" || e[2].Details[0].EndToEnd != "I-1" || e[2].Status != "INFO" || e[2].Booked {
 		t.Errorf("%+v", e)
+	}
+}
+
+func TestReferencesThatContradictEachOtherAreNotOurs(t *testing.T) {
+	const id = "21152da5655ee425d69928e12e2575d5"
+	for _, c := range []struct {
+		endToEnd, uetr string
+		ours           bool
+	}{
+		{id, "", true}, {"", UETR(id), true}, {id, UETR(id), true}, {"NOTPROVIDED", UETR(id), true},
+		{"", "", false}, {"NOTPROVIDED", "", false}, {id, UETR("other"), false}, {"other", UETR(id), false}, {"other", "", false},
+	} {
+		d, s := Detail{EndToEnd: c.endToEnd, UETR: c.uetr}, Status{Instruction: c.endToEnd, UETR: c.uetr}
+		if d.About(id) != c.ours || s.About(id) != c.ours {
+			t.Errorf("%+v", c)
+		}
+		if s.Whole = true; s.About(id) {
+			t.Error("a status of a whole message is about no instruction by itself")
+		}
+	}
+	if empty := (Detail{}); empty.About("") {
+		t.Error("nothing is about nothing")
 	}
 }
 

@@ -71,6 +71,10 @@ type Detail struct {
 	Credit      bool
 }
 
+// About tells whether the transaction is that of our instruction with this id:
+// its EndToEndId and UETR, as far as they came back, both belong to it.
+func (d *Detail) About(instruction string) bool { return about(instruction, d.EndToEnd, d.UETR) }
+
 func (r *reader) reportHeader(m *Message, n *node) {
 	h := r.one(n, "GrpHdr")
 	r.enter(h, "GroupHeader81")
