@@ -104,6 +104,7 @@ const (
 	SteppedDown            Reason = 9003
 	ShuttingDown           Reason = 9004
 	Overloaded             Reason = 9005
+	SetupInvalid           Reason = 9006
 	Internal               Reason = 9999
 )
 
@@ -250,6 +251,7 @@ var reasons = [...]ReasonInfo{
 	{SteppedDown, "stepped-down", "Another switch has taken over", MayHaveMoved, ActSwitch, RetrySameKey, "91", 503, "Repeat with the same key."},
 	{ShuttingDown, "shutting-down", "The switch is shutting down", NotMoved, ActSwitch, RetryNewKey, "91", 503, ""},
 	{Overloaded, "overloaded", "The switch takes no more work", NotMoved, ActSwitch, RetryLater, "91", 503, ""},
+	{SetupInvalid, "setup-invalid", "The installation is not set up as it must be", NotMoved, ActOperator, RetryNever, "96", 503, "What is wrong, and where, stands beside this."},
 	{Internal, "internal", "Unexpected fault in the switch", MayHaveMoved, ActOperator, RetrySameKey, "96", 500, "Please report it with the payment id."},
 }
 

@@ -279,8 +279,11 @@ func why(doc *problemDoc, err error) string {
 		parts = append(parts, doc.Detail)
 	}
 	if len(parts) == 0 {
+		// The cause of a fault here is for whoever runs this; of one elsewhere, no
+		// more is known than was said.
 		var remote *problemError
-		if errors.As(err, &remote) || doc.Code != tongma.Internal.Code() {
+		var e *tongma.Error
+		if errors.As(err, &remote) || !errors.As(err, &e) || (e.Err == nil && e.Reason != tongma.Internal) {
 			return ""
 		}
 		parts = append(parts, err.Error())

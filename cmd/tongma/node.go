@@ -162,6 +162,9 @@ func (n *node) startBus(context.Context) error {
 		return err
 	}
 	n.bus, err = bus.Start(bus.Config{Dir: n.cfg.data, Listen: listen, TLS: n.cfg.tls, Participants: participants, Logger: n.cfg.logger})
+	if errors.Is(err, bus.ErrInUse) {
+		return &exitError{code: exitConflict, err: err, next: []string{"one switch at a time runs on a folder: stop the other one, or give another --data DIR"}}
+	}
 	if err != nil {
 		return &exitError{code: exitUnreachable, err: err}
 	}

@@ -29,7 +29,7 @@ type Digester struct {
 // NewDigester makes a digester of a secret of SecretSize bytes.
 func NewDigester(secret []byte) (*Digester, error) {
 	if len(secret) != SecretSize {
-		return nil, &tongma.Error{Op: "keyring: digest", Reason: tongma.Internal, Detail: fmt.Sprintf("the secret must be %d bytes", SecretSize)}
+		return nil, &tongma.Error{Op: "keyring: digest", Reason: tongma.SetupInvalid, Detail: fmt.Sprintf("the secret must be %d bytes", SecretSize)}
 	}
 	key := append([]byte(nil), secret...)
 	d := &Digester{}

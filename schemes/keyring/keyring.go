@@ -245,7 +245,7 @@ func createOnce(dir, name string, content []byte) error {
 }
 
 func failed(op string, err error) error {
-	return &tongma.Error{Op: "keyring: " + op, Reason: tongma.Internal, Err: err}
+	return &tongma.Error{Op: "keyring: " + op, Reason: tongma.SetupInvalid, Err: err}
 }
 
 func wrap(op string, err error) error {

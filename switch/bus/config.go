@@ -31,6 +31,9 @@ type TLS struct {
 	Cert, Key, ClientCA string
 }
 
+// ErrInUse says that another process has the data folder.
+var ErrInUse = errors.New("is in use")
+
 // Bounds on clients of the server.
 const (
 	defaultPayload     = 1 << 20

@@ -15,7 +15,8 @@ import (
 // events go: they are a view of the journal, and can be made again.
 type EventConfig struct {
 	MaxAge   time.Duration // 30 days if zero
-	MaxBytes int64         // 256 MiB if zero
+	MaxBytes int64         // reserved at the server, so none if zero: then MaxCount and MaxAge bound it
+	MaxCount int64         // a million if zero
 	Replicas int           // 1 if zero
 }
 
@@ -37,12 +38,15 @@ func EnsureEvents(ctx context.Context, nc *nats.Conn, p tongma.ParticipantID, cf
 		cfg.MaxAge = 30 * 24 * time.Hour
 	}
 	if cfg.MaxBytes == 0 {
-		cfg.MaxBytes = 256 << 20
+		cfg.MaxBytes = -1
+	}
+	if cfg.MaxCount == 0 {
+		cfg.MaxCount = 1_000_000
 	}
 	stream, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
 		Name: tongma.EventStream(p), Description: "Events for " + string(p), Subjects: []string{tongma.EventSubject(p, ">")},
 		Storage: jetstream.FileStorage, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,
-		MaxAge: cfg.MaxAge, MaxBytes: cfg.MaxBytes, Replicas: max(cfg.Replicas, 1), Duplicates: 10 * time.Minute,
+		MaxAge: cfg.MaxAge, MaxBytes: cfg.MaxBytes, MaxMsgs: cfg.MaxCount, Replicas: max(cfg.Replicas, 1), Duplicates: 10 * time.Minute,
 		DenyDelete: true, DenyPurge: true, MaxConsumers: maxConsumers,
 	})
 	if err != nil {

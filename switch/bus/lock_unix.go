@@ -24,7 +24,7 @@ func lockDir(dir string) (*os.File, error) {
 		holder, _ := io.ReadAll(io.LimitReader(f, 64))
 		f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("bus: %s is in use by %s", dir, orUnknown(strings.TrimSpace(string(holder))))
+			return nil, fmt.Errorf("bus: %s %w by %s", dir, ErrInUse, orUnknown(strings.TrimSpace(string(holder))))
 		}
 		return nil, fmt.Errorf("bus: lock %s: %w", path, err)
 	}
