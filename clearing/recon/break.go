@@ -96,8 +96,8 @@ type Source struct {
 type Break struct {
 	ID          string               `json:"id"` // follows from the content, see Identity
 	Kind        Kind                 `json:"kind"`
-	Side        string               `json:"side"` // "file:SENDER" or "bank"
-	Window      tongma.WindowID      `json:"window"`
+	Side        string               `json:"side"`             // "file:SENDER" or "bank"
+	Window      tongma.WindowID      `json:"window,omitempty"` // that was reconciled; of the leg, at the bank; zero for what belongs to none
 	Owner       Owner                `json:"owner"`
 	Participant tongma.ParticipantID `json:"participant,omitempty"`
 	Payment     tongma.PaymentID     `json:"payment,omitzero"`

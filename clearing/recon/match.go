@@ -78,7 +78,7 @@ func (r *run) file(f *File) {
 		}
 		t := r.tally(side, row.Participant, BookFile, row.Amount.Currency)
 		t.add(&t.Unknown, row.Amount.Minor)
-		r.found(Break{Kind: UnknownParticipant, Side: side, Owner: OwnerSwitch, Participant: row.Participant, Payment: row.Payment,
+		r.found(Break{Kind: UnknownParticipant, Side: side, Window: r.in.Window, Owner: OwnerSwitch, Participant: row.Participant, Payment: row.Payment,
 			Movement: row.movement(), Ref: row.SchemeRef, Expected: "a participant that " + string(f.Sender) + " reports for",
 			Found: row.String(), AtRisk: row.moved(), Source: f.source(row)})
 	}
@@ -394,7 +394,7 @@ func (m *fileMatch) begin(kind Kind, owner Owner, it *Item, move Movement) Break
 	if move == MoveReversal && it.ReverseRef != "" {
 		ref = it.ReverseRef
 	}
-	return Break{Kind: kind, Side: m.side, Owner: owner, Participant: m.p, Payment: it.Payment, Movement: move, Ref: ref}
+	return Break{Kind: kind, Side: m.side, Window: m.in.Window, Owner: owner, Participant: m.p, Payment: it.Payment, Movement: move, Ref: ref}
 }
 
 // judgeRow finds the breaks between a movement and its row.
@@ -516,8 +516,8 @@ func (m *fileMatch) judgeLost() {
 			k.ref = ""
 		}
 		t := m.tally(m.side, m.p, BookFile, row.Amount.Currency)
-		b := Break{Kind: MissingAtSwitch, Side: m.side, Owner: OwnerSwitch, Participant: m.p, Payment: row.Payment, Movement: row.movement(),
-			Ref: row.SchemeRef, Expected: "no movement", Found: row.String(), AtRisk: row.moved(), Source: m.f.source(row), Proposal: m.notes[i]}
+		b := Break{Kind: MissingAtSwitch, Side: m.side, Window: m.in.Window, Owner: OwnerSwitch, Participant: m.p, Payment: row.Payment,
+			Movement: row.movement(), Ref: row.SchemeRef, Expected: "no movement", Found: row.String(), AtRisk: row.moved(), Source: m.f.source(row), Proposal: m.notes[i]}
 		part := &t.Alone
 		if seen[k] {
 			part = &t.Duplicate

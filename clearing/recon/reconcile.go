@@ -242,12 +242,9 @@ func (t *Tally) add(part *Sum, minor int64) {
 	t.Total.Count, t.Total.Minor = t.Total.Count+1, t.Total.Minor+minor
 }
 
-// found takes in a break, and fills in what follows from the run.
+// found takes in a break.
 func (r *run) found(b Break) {
 	b.FirstSeen = r.in.AsOf
-	if b.Window == 0 {
-		b.Window = r.in.Window
-	}
 	r.out.Breaks = append(r.out.Breaks, b)
 }
 
