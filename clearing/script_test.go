@@ -22,10 +22,15 @@ var update = flag.Bool("update", false, "write what the scripts gave into the sc
 // is replayed and audited.
 //
 //	cap      WHO AMOUNT CUR               net debit cap
-//	reserve  NAME WHO -> WHO AMOUNT CUR   hold; then "code C", "content X", "op transfer", "key K"
+//	reserve  NAME WHO -> WHO AMOUNT CUR   hold; then "code C", "content X", "op transfer", "key K", "for 30s"
 //	refund   NAME of NAME AMOUNT CUR      hold of a refund; "from WHO to WHO" if not simply back
-//	pend, post, void, reversing, reversed NAME    then "keep-code"
+//	pend, post, void, expire, reversing, reversed NAME    then "keep-code"
+//	post     NAME AMOUNT CUR              less than was held; then "fee KIND from WHO to WHO AMOUNT CUR", and "return"
+//	fees     NAME                         fees of the posting
 //	tombstone NAME by WHO                 a reversal that came before its payment
+//	deposit, withdraw KEY WHO AMOUNT CUR  prefunding
+//	propose-cap KEY WHO AMOUNT CUR by NAME, approve-cap and reject-cap KEY by NAME
+//	alarms   on                           holds say which part of the limit they reach
 //	collect, pay  WINDOW WHO AMOUNT CUR   a leg that the agent has confirmed
 //
 // A NAME stands for an idempotency key: the second reserve with one is a repeat.
@@ -81,6 +86,8 @@ type script struct {
 	ids   map[string]tongma.PaymentID
 	asker map[string]tongma.ParticipantID
 	count uint64
+
+	alarms bool
 }
 
 // render runs text, and returns it with what the Book said in place of what was
@@ -218,9 +225,17 @@ func (s *script) do(fields []string) (said string, detail []string) {
 		s.now += d.Milliseconds()
 	case "reserve", "refund", "tombstone":
 		said = s.ask(cmd, w)
-	case "pend", "post", "void", "reversing", "reversed":
-		kind := map[string]Kind{"pend": KindPend, "post": KindPost, "void": KindVoid, "reversing": KindReversing, "reversed": KindReversed}[cmd]
+	case "pend", "void", "expire", "reversing", "reversed":
+		kind := map[string]Kind{"pend": KindPend, "void": KindVoid, "expire": KindExpire, "reversing": KindReversing, "reversed": KindReversed}[cmd]
 		said = s.say(Entry{Kind: kind, Payment: s.ids[w.next()], KeepCode: w.flag("keep-code")})
+	case "post":
+		said = s.post(w)
+	case "fees":
+		said, detail = s.fees(w.next())
+	case "deposit", "withdraw", "propose-cap", "approve-cap", "reject-cap":
+		said = s.order(cmd, w)
+	case "alarms":
+		s.alarms = w.next() == "on"
 	case "open", "close", "instruct", "settled", "collect", "pay":
 		said = s.window(cmd, w)
 	case "position":
@@ -238,6 +253,45 @@ func (s *script) do(fields []string) (said string, detail []string) {
 	return said, detail
 }
 
+func (s *script) post(w *words) string {
+	e := Entry{Kind: KindPost, Payment: s.ids[w.next()]}
+	if len(w.left) > 0 && w.left[0] != "fee" {
+		e.Amount = w.money()
+	}
+	for w.flag("fee") {
+		kind := map[string]FeeKind{"interchange": FeeInterchange, "scheme": FeeScheme, "switch": FeeSwitch}[w.next()]
+		l := Leg{Kind: kind, From: tongma.ParticipantID(w.option("from")), To: tongma.ParticipantID(w.option("to"))}
+		l.Amount = w.money()
+		if len(w.left) > 0 && w.left[0] == "return" {
+			w.next()
+			l.OnRefund = FeeReturn
+		}
+		e.Legs = append(e.Legs, l)
+	}
+	return s.say(e)
+}
+
+func (s *script) fees(name string) (said string, detail []string) {
+	p, _ := s.book.Payment(s.ids[name])
+	for _, l := range p.Legs {
+		detail = append(detail, fmt.Sprintf("%s: %s pays %s %s, %s", l.Kind, l.From, l.To, l.Amount, l.OnRefund))
+	}
+	return fmt.Sprintf("%d", len(detail)), detail
+}
+
+func (s *script) order(cmd string, w *words) string {
+	e := Entry{Kind: map[string]Kind{"deposit": KindDeposit, "withdraw": KindWithdraw, "propose-cap": KindCapProposed,
+		"approve-cap": KindCapApproved, "reject-cap": KindCapRejected}[cmd], Key: w.next()}
+	by := w.option("by")
+	switch e.Kind {
+	case KindCapApproved, KindCapRejected:
+		e.Checker = by
+	default:
+		e.Maker, e.Debtor, e.Amount = by, w.who(), w.money()
+	}
+	return s.say(e)
+}
+
 // ask proposes the first entry of a payment, with a fresh id as the switch gives.
 func (s *script) ask(cmd string, w *words) string {
 	name := w.next()
@@ -245,6 +299,13 @@ func (s *script) ask(cmd string, w *words) string {
 	e := Entry{Kind: KindHold, Op: tongma.OpPay, Payment: testID(s.count), Key: name, Code: digestOf(w.option("code")), Content: digestOf(w.option("content"))}
 	if key := w.option("key"); key != "" {
 		e.Key = key
+	}
+	if life := w.option("for"); life != "" {
+		d, err := time.ParseDuration(life)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		e.Expiry = s.now + d.Milliseconds()
 	}
 	if op, ok := tongma.ParseOperation(w.option("op")); ok {
 		e.Op = op
@@ -291,7 +352,8 @@ func (s *script) say(e Entry) string {
 
 // verdict puts what the Book said in one or two words.
 func (s *script) verdict(v Verdict, e Entry) string {
-	past := map[Kind]string{KindHold: "held", KindPend: "pending", KindPost: "posted", KindVoid: "voided", KindRefuse: "refused",
+	past := map[Kind]string{KindHold: "held", KindPend: "pending", KindPost: "posted", KindVoid: "voided", KindExpire: "expired", KindCapProposed: "proposed",
+		KindCapApproved: "approved", KindCapRejected: "rejected", KindDeposit: "done", KindWithdraw: "done", KindRefuse: "refused",
 		KindClose: "closed", KindInstruct: "instructed", KindSettle: "confirmed", KindOpen: "opened"}
 	name, ok := past[e.Kind]
 	if !ok {
@@ -300,6 +362,8 @@ func (s *script) verdict(v Verdict, e Entry) string {
 	switch {
 	case v.Write && v.Reason != tongma.NoReason:
 		return name + " " + v.Reason.String()
+	case v.Write && s.alarms && v.Crossed > 0:
+		return fmt.Sprintf("%s at %d %%", name, v.Crossed)
 	case v.Write && (e.Kind == KindPost || e.Kind == KindReversed) && e.Window != 0:
 		return name + " in " + e.Window.String()
 	case v.Write && (e.Kind == KindCap || e.Kind == KindSuspend || e.Kind == KindResume):
@@ -337,6 +401,9 @@ func (s *script) position(who tongma.ParticipantID, c tongma.Currency) string {
 			continue
 		}
 		said := tongma.Money{Minor: p.Position, Currency: c}.Decimal() + " held " + tongma.Money{Minor: p.Reserved, Currency: c}.Decimal()
+		if p.Prefunded != 0 {
+			said += " prefunded " + tongma.Money{Minor: p.Prefunded, Currency: c}.Decimal()
+		}
 		if p.Suspended {
 			said += " suspended"
 		}
@@ -353,6 +420,9 @@ func (s *script) payment(name string) string {
 	said := fmt.Sprintf("%s, asked in %s", p.Phase, p.AuthWindow)
 	if p.Posted {
 		said += ", posted in " + p.Window.String()
+		if p.Captured != p.Amount.Minor {
+			said += fmt.Sprintf(", %s of %s", tongma.Money{Minor: p.Captured, Currency: p.Amount.Currency}.Decimal(), p.Amount.Decimal())
+		}
 	}
 	if p.Refunded+p.Refunding > 0 {
 		said += fmt.Sprintf(", refunded %s, under way %s", tongma.Money{Minor: p.Refunded, Currency: p.Amount.Currency}.Decimal(),
@@ -379,7 +449,11 @@ func (s *script) sheet(cmd string, id tongma.WindowID) (said string, detail []st
 		}
 	case "matrix":
 		for _, o := range sheet.Matrix {
-			detail = append(detail, fmt.Sprintf("%s %s owes %s %s in %d", o.Currency, o.Debtor, o.Creditor, decimal(o.Gross, o.Currency), o.Count))
+			line := fmt.Sprintf("%s %s owes %s %s in %d", o.Currency, o.Debtor, o.Creditor, decimal(o.Gross, o.Currency), o.Count)
+			if o.Fees != 0 {
+				line += ", fees " + decimal(o.Fees, o.Currency)
+			}
+			detail = append(detail, line)
 		}
 	case "instructions":
 		for _, in := range Instruct(sheet) {

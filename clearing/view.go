@@ -1,0 +1,123 @@
+package clearing
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/tongma/tongma"
+)
+
+// Payment is how a payment stands, for those outside of the Book.
+type Payment struct {
+	ID, Original tongma.PaymentID
+	Op           tongma.Operation
+	Phase        Kind // kind of its latest entry
+	Posted       bool // it was posted once, even if it is being turned back
+	Late         bool // its end was not known when the asker was first answered
+	Asker        tongma.ParticipantID
+	Debtor       tongma.ParticipantID
+	Creditor     tongma.ParticipantID
+	Scheme       tongma.SchemeID
+	Amount       tongma.Money // held
+	Captured     int64        // minor units of it that were posted: less than held if captured in part
+	Refunded     int64        // minor units, posted
+	Refunding    int64        // minor units, under way
+	Reason       tongma.Reason
+	AuthWindow   tongma.WindowID
+	Window       tongma.WindowID
+	HeldAt       int64 // Unix milliseconds
+	ChangedAt    int64
+	Expiry       int64
+	Entry        uint64
+	SchemeRef    string
+	Approval     string
+	CodeTail     string
+	Legs         []Leg // fees of its posting; not to be changed
+}
+
+// Final tells whether the payment will not change unless someone asks.
+func (p *Payment) Final() bool {
+	return p.Phase != KindHold && p.Phase != KindPend && p.Phase != KindReversing
+}
+
+func (b *Book) view(p *payment) Payment {
+	tail := p.codeTail[:]
+	if tail[0] == 0 {
+		tail = nil
+	}
+	captured := int64(0)
+	if p.posted {
+		captured = p.moved()
+	}
+	return Payment{ID: p.id, Original: p.original, Op: p.op, Phase: p.phase, Posted: p.posted, Late: p.late,
+		Asker: tongma.ParticipantID(b.names[p.asker]), Debtor: tongma.ParticipantID(b.names[p.debtor]),
+		Creditor: tongma.ParticipantID(b.names[p.creditor]), Scheme: tongma.SchemeID(b.names[p.scheme]),
+		Amount: tongma.Money{Minor: p.amount, Currency: p.currency}, Captured: captured, Refunded: p.refunded, Refunding: p.refunding, Legs: p.legs(),
+		Reason: p.reason, AuthWindow: tongma.WindowID(p.authWindow), Window: tongma.WindowID(p.window), HeldAt: p.heldAt,
+		ChangedAt: p.changedAt, Expiry: p.expiry, Entry: p.entry, SchemeRef: p.schemeRef, Approval: p.approval, CodeTail: string(tail)}
+}
+
+// Payment finds a payment by its id.
+func (b *Book) Payment(id tongma.PaymentID) (Payment, bool) {
+	i, ok := b.byID[id]
+	if !ok {
+		return Payment{}, false
+	}
+	return b.view(&b.payments[i]), true
+}
+
+// PaymentByKey finds a payment by its asker's key.
+func (b *Book) PaymentByKey(asker tongma.ParticipantID, key string) (Payment, bool) {
+	i, ok := b.byKey[keyDigest(asker, key)]
+	if !ok {
+		return Payment{}, false
+	}
+	return b.view(&b.payments[i]), true
+}
+
+// Recent returns up to limit payments that keep accepts, latest first.
+func (b *Book) Recent(limit int, keep func(*Payment) bool) []Payment {
+	var out []Payment
+	for i := len(b.payments) - 1; i >= 0 && len(out) < limit; i-- {
+		if p := b.view(&b.payments[i]); keep(&p) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// OpenPayments returns every payment that is not final, in the order in which
+// they came: what a restart has to finish.
+func (b *Book) OpenPayments() []Payment {
+	out := make([]Payment, 0, b.open)
+	for i := range b.payments {
+		if p := b.view(&b.payments[i]); !p.Final() {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// Position is one participant's standing in one currency, in minor units.
+type Position struct {
+	Participant tongma.ParticipantID
+	Currency    tongma.Currency
+	Position    int64 // posted debits less posted credits, not yet settled: more than zero owes
+	Reserved    int64 // open holds
+	Cap         int64
+	Capped      bool // false: it may only receive
+	Suspended   bool
+	Prefunded   int64 // deposited and not withdrawn: the limit is Cap and this
+}
+
+// Positions returns every account, ordered by participant and currency.
+func (b *Book) Positions() []Position {
+	out := make([]Position, 0, len(b.accounts))
+	for k, a := range b.accounts {
+		out = append(out, Position{tongma.ParticipantID(b.names[k.participant]), k.currency, a.position, a.reserved, a.cap, a.capped, b.blocked[k.participant], a.prefunding})
+	}
+	slices.SortFunc(out, func(x, y Position) int {
+		return cmp.Or(cmp.Compare(x.Participant, y.Participant), cmp.Compare(x.Currency.Code(), y.Currency.Code()))
+	})
+	return out
+}
