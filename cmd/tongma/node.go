@@ -166,7 +166,7 @@ func (n *node) startBus(context.Context) error {
 		return &exitError{code: exitConflict, err: err, next: []string{"one switch at a time runs on a folder: stop the other one, or give another --data DIR"}}
 	}
 	if err != nil {
-		return &exitError{code: exitUnreachable, err: err}
+		return &exitError{code: exitUnreachable, err: err, next: []string{"give another address with --nats-listen HOST:PORT", "see who has the port: ss -ltnp"}}
 	}
 	n.natsURL = n.bus.URL()
 	n.onClose(func(context.Context) { n.bus.Shutdown() })

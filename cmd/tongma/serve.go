@@ -1,15 +1,19 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/tongma/tongma/schemes"
 	"github.com/tongma/tongma/switch/bus"
 )
 
@@ -21,7 +25,8 @@ func newServeCmd(a *app) *cobra.Command {
   tongma serve --config tongma.yaml
   tongma serve --data DIR --nats-listen 0.0.0.0:4222 --tls-cert cert.pem --tls-key key.pem`,
 		Long: "The data folder holds everything that lasts: the journal, the directory's versions, the participants' keys\n" +
-			"(creds/), and the checkpoint. One switch at a time runs on it.",
+			"(creds/), and the checkpoint. One switch at a time runs on it.\n\n" +
+			"Without a directory, and on a folder that has none, it runs the sandbox market with simulated wallets, and says so.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := a.settings(cmd)
@@ -49,12 +54,28 @@ func (a *app) serve(ctx context.Context, cfg config) error {
 		}
 		directory = data
 	}
+	market, err := sandboxMarket(cfg)
+	if err != nil {
+		return err
+	}
+	if market {
+		// Nobody has said who takes part: there is one market that we know by heart.
+		directory, cfg.Sandbox = schemes.Sandbox(), true
+		a.say("no --directory: this is the SANDBOX market with simulated wallets, not for production")
+	}
 	n, err := newNode(ctx, nodeConfig{data: cfg.Data, isoListen: cfg.ISO8583Listen, httpListen: cfg.HTTPListen, natsListen: cfg.NATSListen,
 		tls: bus.TLS{Cert: cfg.TLSCert, Key: cfg.TLSKey}, directory: directory, sandbox: cfg.Sandbox, agent: sandboxAgent(cfg.Sandbox), logger: a.logger(level(cfg.LogLevel))})
 	if err != nil {
 		return err
 	}
 	defer n.Close()
+	if market {
+		sims, err := startSimulators(ctx, n, 1)
+		if err != nil {
+			return err
+		}
+		defer sims.stop()
+	}
 	a.say("tongma %s serving: http://%s  %s  iso8583 %s  data %s", buildVersion(), n.httpAddr, n.natsURL, n.isoAddr, cfg.Data)
 	var window <-chan time.Time
 	if cfg.WindowEvery > 0 {
@@ -78,6 +99,24 @@ func (a *app) serve(ctx context.Context, cfg config) error {
 			}
 		}
 	}
+}
+
+// sandboxMarket tells whether a switch runs on the built-in market: no directory
+// was given, and the folder has none or has that one.
+func sandboxMarket(cfg config) (bool, error) {
+	if cfg.Directory != "" {
+		return false, nil
+	}
+	folder := filepath.Join(cfg.Data, "directory")
+	if _, err := os.Stat(folder); errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	registry, err := schemes.OpenRegistry(folder)
+	if err != nil {
+		return false, &exitError{code: exitConfig, err: err}
+	}
+	current := registry.Current()
+	return current == nil || bytes.Equal(current.Source(), schemes.Sandbox()), nil
 }
 
 // logger writes JSON lines to stderr, or nothing when quiet.
