@@ -259,6 +259,8 @@ func TestNothingIsBuiltThatBreaksARule(t *testing.T) {
 		{"debit and credit", func(x *inputs) { x.ins[1].Debit = false }, FaultDirection, leg + "[2]"},
 		{"two sheets", func(x *inputs) { x.ins[1].Sheet[3]++ }, FaultMixedSheet, leg + "[2]"},
 		{"two windows", func(x *inputs) { x.ins[1].Window++ }, FaultMixedSheet, leg + "[2]"},
+		{"no window", func(x *inputs) { x.ins[0].Window = 0 }, FaultMixedSheet, leg + "[1]"},
+		{"no sheet", func(x *inputs) { x.ins[0].Sheet = [32]byte{} }, FaultMixedSheet, leg + "[1]"},
 		{"a stranger", func(x *inputs) { x.ins[1].Participant = "omega" }, FaultParty, leg + "[2]/Dbtr"},
 		{"a name alone", func(x *inputs) { x.h.Parties["gamma"] = Party{Name: "Gamma"} }, FaultParty, leg + "[2]/Dbtr"},
 		{"a BIC in small letters", func(x *inputs) { x.h.Parties["gamma"] = Party{BIC: "gammcnbj"} }, FaultParty, leg + "[2]/Dbtr/BIC"},
@@ -306,6 +308,17 @@ func TestASheetThatDoesNotSumToZeroIsNotInstructed(t *testing.T) {
 	s.Nets = append(s.Nets, clearing.NetFigure{Participant: "alpha", Currency: tongma.CNY, Net: 1}, clearing.NetFigure{Participant: "alpha", Currency: tongma.CNY, Net: -1})
 	_, err = Settlement(heading("MSG-1"), s, tongma.CNY)
 	wantFault(t, err, FaultDuplicate, "/Document/MulSttlmReq/SttlmReq/MvmntRcrd[3]/Ptcpt")
+}
+
+func TestAnOpenWindowIsNotInstructed(t *testing.T) {
+	s := market()
+	s.State = clearing.WindowOpen
+	_, err := Settlement(heading("MSG-1"), s, tongma.CNY)
+	wantFault(t, err, FaultOpen, "/Document/MulSttlmReq/SttlmReq")
+	s = market()
+	s.Hash = [32]byte{}
+	_, err = Settlement(heading("MSG-1"), s, tongma.CNY)
+	wantFault(t, err, FaultMixedSheet, "/Document/MulSttlmReq/SttlmReq")
 }
 
 func TestACurrencyInWhichAllIsEvenNeedsNoMessage(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 // each instruction whether it was settled.
 func Example() {
 	matrix := []clearing.Obligation{{Debtor: "bank-a", Creditor: "bank-b", Currency: tongma.CNY, Gross: 125_000, Count: 3}}
-	sheet := clearing.Sheet{Window: 12, Matrix: matrix}
+	sheet := clearing.Sheet{Window: 12, State: clearing.WindowClosed, Matrix: matrix, Hash: [32]byte{1}} // as Book.Sheet gives it
 	sheet.Nets, sheet.Totals = clearing.Net(matrix)
 
 	debits := clearing.Instruct(sheet)[:1]

@@ -35,6 +35,7 @@ const (
 	FaultMixedSheet    Fault = "one message is for one net sheet"
 	FaultDirection     Fault = "debits and credits do not share this message"
 	FaultMandate       Fault = "participant has given no mandate"
+	FaultOpen          Fault = "window is still open"
 	FaultNotZero       Fault = "legs do not sum to zero"
 	FaultNothing       Fault = "nothing to settle"
 	FaultBalance       Fault = "opening balance and entries do not give the closing balance"
@@ -49,7 +50,7 @@ var faultReasons = map[Fault]tongma.Reason{
 	FaultMalformed: tongma.MessageMalformed, FaultDoctype: tongma.MessageMalformed, FaultMissing: tongma.FieldMissing,
 	FaultCurrency: tongma.CurrencyUnknown, FaultAmount: tongma.AmountInvalid, FaultDecimals: tongma.AmountDecimals,
 	FaultMixedCurrency: tongma.CurrencyMismatch, FaultMixedSheet: tongma.SheetMismatch, FaultNotZero: tongma.SheetMismatch,
-	FaultMandate: tongma.NotPermittedHere, FaultNothing: tongma.StateConflict,
+	FaultOpen: tongma.WindowNotClosed, FaultMandate: tongma.NotPermittedHere, FaultNothing: tongma.StateConflict,
 }
 
 // faults keeps the first fault that is found, so that checks can be written one

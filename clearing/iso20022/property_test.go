@@ -25,13 +25,14 @@ func drawSheet(t *rapid.T) (clearing.Sheet, Heading) {
 		names[i] = tongma.ParticipantID(fmt.Sprintf("p%d", i))
 		h.Parties[names[i]] = Party{Name: rapid.StringMatching(`[A-Za-zäé马<>&"'] ?[A-Za-z<>&"']{1,20}`).Draw(t, "name"), Other: fmt.Sprintf("P-%d", i), Mandate: "M-1"}
 	}
-	s := clearing.Sheet{Window: tongma.WindowID(rapid.Uint64Range(1, 1<<40).Draw(t, "window"))}
+	s := clearing.Sheet{State: clearing.WindowClosed, Window: tongma.WindowID(rapid.Uint64Range(1, 1<<40).Draw(t, "window"))}
 	for range rapid.IntRange(0, 30).Draw(t, "obligations") {
 		s.Matrix = append(s.Matrix, clearing.Obligation{Debtor: rapid.SampledFrom(names).Draw(t, "debtor"), Creditor: rapid.SampledFrom(names).Draw(t, "creditor"),
 			Currency: rapid.SampledFrom(currencies).Draw(t, "currency"), Gross: rapid.Int64Range(1, tongma.MaxMinor*1000).Draw(t, "gross"), Count: 1})
 	}
 	s.Nets, s.Totals = clearing.Net(s.Matrix)
 	copy(s.Hash[:], rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "hash"))
+	s.Hash[31] = 1
 	return s, h
 }
 

@@ -150,7 +150,7 @@ func (r *reader) party(n *node) (p Party) {
 	if other != nil {
 		p.Other = r.id(other, "Id")
 		if scheme := r.opt(other, "SchmeNm"); scheme != nil {
-			p.Scheme = r.choice(scheme, "FinancialIdentificationSchemeName1Choice", 35)
+			p.Scheme, _ = r.choice(scheme, "FinancialIdentificationSchemeName1Choice", 35)
 		}
 	}
 	return p
@@ -270,7 +270,8 @@ func (r *reader) reasons(n *node) string {
 	length := 0
 	for i, info := range r.many(n, "StsRsnInf") {
 		r.enter(info, "StatusReasonInformation12")
-		words := []string{r.choice(r.opt(info, "Rsn"), "StatusReason6Choice", 35)}
+		why, _ := r.choice(r.opt(info, "Rsn"), "StatusReason6Choice", 35)
+		words := []string{why}
 		for _, more := range r.many(info, "AddtlInf") {
 			words = append(words, r.text(more, 105))
 		}
@@ -303,7 +304,10 @@ func (r *reader) receipts(m *Message, n *node) {
 			r.enter(handling[0], "RequestHandling")
 			s.Code, s.Reason = r.optText(handling[0], "StsCd", 4), r.optText(handling[0], "Desc", 140)
 			if sts := r.opt(handling[0], "Sts"); sts != nil {
-				s.Code = r.choice(sts, "RequestStatus", 35)
+				var coded bool
+				if s.Code, coded = r.choice(sts, "RequestStatus", 35); !coded {
+					s.Reason, s.Code = strings.TrimSpace(s.Code+" "+s.Reason), ""
+				}
 			}
 		}
 		s.Outcome = outcomes[s.Code]

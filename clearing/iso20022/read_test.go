@@ -238,6 +238,8 @@ func TestAStatementIsReadWholeOrNotAtAll(t *testing.T) {
 		{"another direction", `12.75</Amt><CdtDbtInd>CRDT`, `12.75</Amt><CdtDbtInd>BOTH`, FaultCode, stmt + "/Ntry[1]/CdtDbtInd"},
 		{"no status", `<Sts><Cd>PDNG</Cd></Sts>`, ``, FaultMissing, stmt + "/Ntry[3]/Sts"},
 		{"two statuses", `<Sts><Cd>PDNG</Cd></Sts>`, `<Sts><Cd>PDNG</Cd><Prtry>X</Prtry></Sts>`, FaultMissing, stmt + "/Ntry[3]/Sts"},
+		{"a balance by a name of the agent's own", "<Cd>OPBD</Cd>", "<Prtry>OPBD</Prtry>", FaultMissing, stmt + "/Bal"},
+		{"an entry booked by a name of the agent's own", "<Cd>BOOK</Cd>", "<Prtry>BOOK</Prtry>", FaultBalance, stmt},
 		{"an entry twice", "E2", "E1", FaultDuplicate, stmt + "/Ntry[2]/NtryRef"},
 		{"a UETR of version 5", "-4d5a-", "-5d5a-", FaultUETR, stmt + "/Ntry[2]/NtryDtls/TxDtls/Refs/UETR"},
 		{"30 February", "2026-11-23</Dt>", "2026-02-30</Dt>", FaultDate, stmt + "/Bal[1]/Dt/Dt"},

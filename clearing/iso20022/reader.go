@@ -237,10 +237,11 @@ func (r *reader) account(n *node) (a Account) {
 	return a
 }
 
-// choice returns the code or the proprietary text of a choice between the two.
-func (r *reader) choice(n *node, typ string, limit int) string {
+// choice returns the text of a choice between a code and a proprietary text, and
+// whether it is a code.
+func (r *reader) choice(n *node, typ string, limit int) (text string, coded bool) {
 	if n == nil {
-		return ""
+		return "", false
 	}
 	r.enter(n, typ)
 	code, own := r.opt(n, "Cd"), r.opt(n, "Prtry")
@@ -248,7 +249,7 @@ func (r *reader) choice(n *node, typ string, limit int) string {
 		r.at(FaultMissing, n, "one of Cd and Prtry")
 	}
 	if code != nil {
-		return r.text(code, 4)
+		return r.text(code, 4), true
 	}
-	return r.text(own, limit)
+	return r.text(own, limit), false
 }

@@ -47,8 +47,11 @@ func Settlement(h Heading, s clearing.Sheet, currency tongma.Currency) (Document
 	c.heading(path+"/GrpHdr", h.ID, h.Created)
 	x := xmlMultilateral{ID: h.ID, Created: stamp(h.Created), Requests: 1, Settlement: c.settlement(path+"/GrpHdr/SttlmInf", &h, currency.Code()),
 		Key: SheetKey(s, currency), Cycle: cycle(s.Window)}
-	if s.Window == 0 {
-		c.fail(FaultID, path+"/SttlmReq/SttlmCycl", 0, "the sheet is of no window")
+	switch {
+	case s.Window == 0 || s.Hash == [32]byte{}:
+		c.fail(FaultMixedSheet, path+"/SttlmReq", 0, "the sheet has no window or no hash")
+	case s.State == clearing.WindowOpen:
+		c.fail(FaultOpen, path+"/SttlmReq", 0, "its figures are not final")
 	}
 	moved, net := tongma.Money{Currency: currency}, tongma.Money{Currency: currency}
 	seen := map[tongma.ParticipantID]bool{}

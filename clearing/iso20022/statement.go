@@ -42,7 +42,7 @@ type Entry struct {
 	Reference   string       // NtryRef, unique within the statement; may be empty
 	Amount      tongma.Money // zero or more
 	Credit      bool         // the account received it; otherwise it paid
-	Booked      bool         // the status is BOOK: it counts in the balance
+	Booked      bool         // the status is the code BOOK: it counts in the balance
 	Status      string       // as the agent wrote it: BOOK, PDNG, INFO
 	Reversal    bool         // it turns an earlier entry back; Credit already says which way
 	BookingDate Date         // zero if the agent does not say
@@ -156,24 +156,26 @@ func (r *reader) accountAndCurrency(n *node) (Account, tongma.Currency) {
 	return r.account(a), r.currency(r.opt(a, "Ccy"))
 }
 
-// balances reads the balances by their codes. Those with a name of the agent's
-// own are left out; a code that stands twice is a fault, unless it is not one of
-// those that count.
+// balances reads the balances, and returns those that count by their codes, each
+// of which may stand once. Others, and those with a name of the agent's own, only
+// have to be readable.
 func (r *reader) balances(n *node) map[string]Balance {
 	found := map[string]Balance{}
 	for _, k := range r.many(n, "Bal") {
 		r.enter(k, "CashBalance8")
 		t := r.one(k, "Tp")
 		r.enter(t, "BalanceType13")
-		code := r.choice(r.one(t, "CdOrPrtry"), "BalanceType10Choice", 35)
+		code, coded := r.choice(r.one(t, "CdOrPrtry"), "BalanceType10Choice", 35)
 		b := Balance{Amount: r.money(r.one(k, "Amt")), Date: r.date(r.one(k, "Dt"))}
 		if !r.credit(r.one(k, "CdtDbtInd")) {
 			b.Amount.Minor = -b.Amount.Minor
 		}
-		if _, twice := found[code]; twice && (code == "OPBD" || code == "PRCD" || code == "CLBD") {
-			r.at(FaultRepeated, k, "")
+		if coded && (code == "OPBD" || code == "PRCD" || code == "CLBD") {
+			if _, twice := found[code]; twice {
+				r.at(FaultRepeated, k, "")
+			}
+			found[code] = b
 		}
-		found[code] = b
 		if r.err != nil {
 			break
 		}
@@ -235,9 +237,10 @@ func (r *reader) entries(n *node, currency tongma.Currency) (all []Entry) {
 func (r *reader) entry(n *node) Entry {
 	r.enter(n, "ReportEntry10")
 	e := Entry{Reference: r.optID(n, "NtryRef"), Amount: r.money(r.one(n, "Amt")), Credit: r.credit(r.one(n, "CdtDbtInd")),
-		Status: r.choice(r.one(n, "Sts"), "EntryStatus1Choice", 35), Reversal: r.flag(n, "RvslInd"),
+		Reversal:    r.flag(n, "RvslInd"),
 		BookingDate: r.date(r.opt(n, "BookgDt")), ValueDate: r.date(r.opt(n, "ValDt")), AgentRef: r.optID(n, "AcctSvcrRef")}
-	e.Booked = e.Status == "BOOK"
+	status, coded := r.choice(r.one(n, "Sts"), "EntryStatus1Choice", 35)
+	e.Status, e.Booked = status, coded && status == "BOOK"
 	for _, details := range r.many(n, "NtryDtls") {
 		r.enter(details, "EntryDetails9")
 		for _, k := range r.many(details, "TxDtls") {

@@ -115,8 +115,8 @@ func (c *faults) instructions(path string, ins []clearing.Instruction) (total to
 			c.fail(FaultMixedCurrency, at+"/IntrBkSttlmAmt/@Ccy", 0, "")
 		case in.Debit != first.Debit:
 			c.fail(FaultDirection, at, 0, "")
-		case in.Window == 0:
-			c.fail(FaultMixedSheet, at, 0, "the instruction is of no window")
+		case in.Window == 0 || in.Sheet == [32]byte{}:
+			c.fail(FaultMixedSheet, at, 0, "the instruction names no window or no sheet")
 		case in.Sheet != first.Sheet || in.Window != first.Window:
 			c.fail(FaultMixedSheet, at, 0, "")
 		}
