@@ -3,6 +3,7 @@ package clearing
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/tongma/tongma"
@@ -14,8 +15,11 @@ import (
 type oracle struct {
 	transfers []*transfer
 	moves     []movement
-	settled   []movement // from: who paid in, or to: who was paid out
-	caps      map[string]int64
+	settled   []movement       // from: who paid in, or to: who was paid out
+	caps      map[string]int64 // in force
+	directed  map[string]int64 // what the directory last said
+	capNumber map[string]int   // how often the cap was set
+	orders    []*orderly
 	suspended map[string]bool
 	codes     []spentCode
 	windows   []string // states
@@ -32,6 +36,19 @@ type transfer struct {
 	original         *transfer
 	phase            Kind
 	posted           bool
+	expiry           int64
+	captured         int64
+	fees             []Leg
+}
+
+// orderly is a proposed cap, a deposit or a withdrawal.
+type orderly struct {
+	kind, state Kind
+	key, who    string
+	currency    tongma.Currency
+	minor       int64
+	maker       string
+	seen        int // capNumber when it was proposed
 }
 
 type movement struct {
@@ -52,6 +69,7 @@ type expectation struct {
 	exists bool
 	kind   Kind
 	reason tongma.Reason
+	alarm  uint8
 }
 
 func (o *oracle) position(who string, c tongma.Currency) (sum int64) {
@@ -71,6 +89,57 @@ func (o *oracle) position(who string, c tongma.Currency) (sum int64) {
 	return sum
 }
 
+// prefunded goes through what was deposited and withdrawn.
+func (o *oracle) prefunded(who string, c tongma.Currency) (sum int64) {
+	for _, x := range o.orders {
+		switch {
+		case x.who != who || x.currency != c:
+		case x.kind == KindDeposit:
+			sum += x.minor
+		case x.kind == KindWithdraw:
+			sum -= x.minor
+		}
+	}
+	return sum
+}
+
+// part is n * done / whole, half to even, the long way round.
+func part(n, done, whole int64) int64 {
+	for q := int64(0); ; q++ {
+		switch over := 2*n*done - 2*q*whole; { // twice what is left of the exact figure, in wholes
+		case over < whole, over == whole && q%2 == 0:
+			return q
+		}
+	}
+}
+
+// feesOf returns the fees that have to go with an entry that x comes to.
+func (o *oracle) feesOf(x *transfer, kind Kind, minor int64, given []Leg) (legs []Leg) {
+	switch {
+	case kind == KindPost && x.op != tongma.OpRefund:
+		return given
+	case kind == KindPost:
+		var before int64
+		for _, r := range o.transfers {
+			if r.original == x.original && r.phase == KindPost {
+				before += r.captured
+			}
+		}
+		for _, l := range x.original.fees {
+			back := part(l.Amount.Minor, before+minor, x.original.captured) - part(l.Amount.Minor, before, x.original.captured)
+			if l.OnRefund == FeeReturn && back > 0 {
+				legs = append(legs, fee(l.Kind, l.OnRefund, l.To, l.From, back))
+				legs[len(legs)-1].Amount.Currency = x.currency
+			}
+		}
+	case kind == KindReversed && x.posted:
+		for _, l := range x.fees {
+			legs = append(legs, Leg{l.Kind, l.OnRefund, l.To, l.From, l.Amount})
+		}
+	}
+	return legs
+}
+
 func (o *oracle) reserved(who string, c tongma.Currency) (sum int64) {
 	for _, x := range o.transfers {
 		open := x.phase == KindHold || x.phase == KindPend || (x.phase == KindReversing && !x.posted)
@@ -84,7 +153,10 @@ func (o *oracle) reserved(who string, c tongma.Currency) (sum int64) {
 // refunds returns the sum of the refunds of x that were paid or may yet be.
 func (o *oracle) refunds(x *transfer) (sum int64) {
 	for _, r := range o.transfers {
-		if r.original == x && (r.phase == KindHold || r.phase == KindPend || r.phase == KindPost) {
+		switch {
+		case r.original == x && r.phase == KindPost:
+			sum += r.captured
+		case r.original == x && (r.phase == KindHold || r.phase == KindPend):
 			sum += r.amount
 		}
 	}
@@ -154,7 +226,22 @@ func (o *oracle) ask(x *transfer) expectation {
 	if reason != tongma.NoReason {
 		return expectation{write: true, kind: KindRefuse, reason: reason}
 	}
-	return expectation{write: true, kind: KindHold}
+	return expectation{write: true, kind: KindHold, alarm: o.alarm(x)}
+}
+
+// alarm returns the highest mark that a hold brings its debtor to.
+func (o *oracle) alarm(x *transfer) (highest uint8) {
+	use := o.position(x.debtor, x.currency) + o.reserved(x.debtor, x.currency)
+	limit := o.caps[x.debtor+x.currency.Code()] + o.prefunded(x.debtor, x.currency)
+	for _, percent := range []int64{50, 75, 90} {
+		if use*100 < limit*percent && (use+x.amount)*100 >= limit*percent {
+			highest = uint8(percent)
+		}
+	}
+	if limit == 0 && use < 0 && use+x.amount == 0 {
+		return 90 // all of nothing
+	}
+	return highest
 }
 
 func (o *oracle) refusal(x *transfer) tongma.Reason {
@@ -172,7 +259,7 @@ func (o *oracle) refusal(x *transfer) tongma.Reason {
 			return tongma.NotRefundable
 		case was.currency != x.currency:
 			return tongma.CurrencyMismatch
-		case o.refunds(was)+x.amount > was.amount:
+		case o.refunds(was)+x.amount > was.captured:
 			return tongma.RefundExceeds
 		}
 	}
@@ -182,18 +269,20 @@ func (o *oracle) refusal(x *transfer) tongma.Reason {
 		return tongma.NoAccount
 	case o.suspended[x.debtor]:
 		return tongma.ParticipantSuspended
-	case o.position(x.debtor, x.currency)+o.reserved(x.debtor, x.currency)+x.amount > limit:
+	case o.position(x.debtor, x.currency)+o.reserved(x.debtor, x.currency)+x.amount > limit+o.prefunded(x.debtor, x.currency):
 		return tongma.OverCap
 	}
 	return tongma.NoReason
 }
 
-func (o *oracle) change(x *transfer, kind Kind) expectation {
+func (o *oracle) change(x *transfer, kind Kind, now int64, capture tongma.Money) expectation {
 	waiting := x.phase == KindHold || x.phase == KindPend
 	allowed := false
 	switch kind {
 	case KindPend:
 		allowed = x.phase == KindHold
+	case KindExpire:
+		allowed = x.phase == KindHold && x.expiry > 0 && now > x.expiry
 	case KindPost, KindVoid:
 		allowed = waiting
 	case KindReversing:
@@ -202,6 +291,8 @@ func (o *oracle) change(x *transfer, kind Kind) expectation {
 		allowed = x.phase == KindReversing
 	}
 	switch {
+	case x.phase == kind && kind == KindPost && capture.Currency != 0 && (capture.Minor != x.captured || capture.Currency != x.currency):
+		return expectation{exists: true, kind: kind, reason: tongma.ExistsOtherAmount}
 	case x.phase == kind:
 		return expectation{exists: true, kind: kind}
 	case !allowed:
@@ -210,6 +301,10 @@ func (o *oracle) change(x *transfer, kind Kind) expectation {
 		return expectation{kind: kind, reason: tongma.AlreadyRefunded}
 	case kind == KindReversing && x.op == tongma.OpRefund:
 		return expectation{kind: kind, reason: tongma.StateConflict}
+	case kind == KindPost && capture.Currency != 0 && capture.Currency != x.currency:
+		return expectation{kind: kind, reason: tongma.CurrencyMismatch}
+	case kind == KindPost && capture.Currency != 0 && (capture.Minor < 1 || capture.Minor > x.amount):
+		return expectation{kind: kind, reason: tongma.AmountInvalid}
 	}
 	return expectation{write: true, kind: kind}
 }
@@ -259,7 +354,7 @@ func (m *machine) currency() tongma.Currency {
 // tell submits e and compares what the Book says with what the oracle says.
 func (m *machine) tell(e Entry, want expectation) Entry {
 	v, out := m.keeper.submit(m.t, e)
-	if got := (expectation{v.Write, v.Exists, out.Kind, v.Reason}); got != want {
+	if got := (expectation{v.Write, v.Exists, out.Kind, v.Reason, v.Crossed}); got != want {
 		m.rt.Fatalf("%s: the Book says %+v, the oracle %+v", e.Kind, got, want)
 	}
 	return out
@@ -268,7 +363,7 @@ func (m *machine) tell(e Entry, want expectation) Entry {
 func (m *machine) askFor(x *transfer) {
 	m.n++
 	e := Entry{Kind: KindHold, Op: x.op, Payment: testID(m.n), Asker: "asker", Key: x.key, Debtor: tongma.ParticipantID(x.debtor),
-		Creditor: tongma.ParticipantID(x.creditor), Amount: tongma.Money{Minor: x.amount, Currency: x.currency}, Code: digestOf(x.code)}
+		Creditor: tongma.ParticipantID(x.creditor), Amount: tongma.Money{Minor: x.amount, Currency: x.currency}, Code: digestOf(x.code), Expiry: x.expiry}
 	if x.original != nil {
 		e.Original = x.original.id
 	}
@@ -297,11 +392,30 @@ func (m *machine) key() string {
 	return fmt.Sprintf("key-%d", m.n)
 }
 
+func (m *machine) expiry() int64 {
+	if life := rapid.SampledFrom([]int64{0, 0, 1, 3_600_000}).Draw(m.rt, "life"); life > 0 {
+		return m.now + life
+	}
+	return 0
+}
+
+// givenFees are what the switch would have computed of a payment.
+func (m *machine) givenFees(c tongma.Currency) (legs []Leg) {
+	for range rapid.SampledFrom([]int{0, 0, 1, 2, 3}).Draw(m.rt, "fees") {
+		l := fee(FeeKind(rapid.IntRange(1, 3).Draw(m.rt, "fee")), OnRefund(rapid.IntRange(0, 1).Draw(m.rt, "on refund")),
+			tongma.ParticipantID(m.pick("from")), tongma.ParticipantID(m.pick("to")), rapid.Int64Range(1, 7).Draw(m.rt, "fee minor"))
+		if l.Amount.Currency = c; l.From != l.To {
+			legs = append(legs, l)
+		}
+	}
+	return legs
+}
+
 func (m *machine) holdOne() {
 	code := rapid.SampledFrom([]string{"", "", "c1", "c2", "c3", "c4", "c5"}).Draw(m.rt, "code")
 	op := rapid.SampledFrom([]tongma.Operation{tongma.OpPay, tongma.OpPay, tongma.OpTransfer}).Draw(m.rt, "op")
 	m.askFor(&transfer{key: m.key(), op: op, debtor: m.pick("debtor"), creditor: m.pick("creditor"), currency: m.currency(),
-		amount: rapid.Int64Range(0, 60).Draw(m.rt, "amount"), code: code})
+		amount: rapid.Int64Range(0, 60).Draw(m.rt, "amount"), code: code, expiry: m.expiry()})
 }
 
 func (m *machine) refundOne() {
@@ -310,7 +424,7 @@ func (m *machine) refundOne() {
 	}
 	was := rapid.SampledFrom(m.transfers).Draw(m.rt, "original")
 	x := &transfer{key: m.key(), op: tongma.OpRefund, original: was, debtor: was.creditor, creditor: was.debtor, currency: was.currency,
-		amount: rapid.Int64Range(1, max(1, was.amount)).Draw(m.rt, "amount")}
+		amount: rapid.Int64Range(1, max(1, was.amount)).Draw(m.rt, "amount"), expiry: m.expiry()}
 	switch rapid.IntRange(0, 9).Draw(m.rt, "wrong") {
 	case 0:
 		x.creditor = m.pick("creditor")
@@ -325,20 +439,39 @@ func (m *machine) changeOne() {
 		m.rt.Skip()
 	}
 	x := rapid.SampledFrom(m.transfers).Draw(m.rt, "payment")
-	kind := rapid.SampledFrom([]Kind{KindPend, KindPost, KindPost, KindPost, KindVoid, KindReversing, KindReversed, KindReversed}).Draw(m.rt, "kind")
+	kind := rapid.SampledFrom([]Kind{KindPend, KindPost, KindPost, KindPost, KindVoid, KindExpire, KindReversing, KindReversed, KindReversed}).Draw(m.rt, "kind")
 	keep := kind == KindVoid && rapid.Bool().Draw(m.rt, "keep code")
-	want := m.change(x, kind)
-	m.tell(Entry{Kind: kind, Payment: x.id, KeepCode: keep}, want)
+	e := Entry{Kind: kind, Payment: x.id, KeepCode: keep}
+	minor := x.amount
+	if x.posted {
+		minor = x.captured
+	}
+	if kind == KindPost {
+		if e.Legs = m.givenFees(x.currency); rapid.IntRange(0, 2).Draw(m.rt, "in part") == 0 {
+			e.Amount = tongma.Money{Minor: rapid.Int64Range(0, x.amount+1).Draw(m.rt, "capture"), Currency: m.currency()}
+			minor = e.Amount.Minor
+		}
+	}
+	want := m.change(x, kind, m.now, e.Amount)
+	legs := e.Legs
+	out := m.tell(e, want)
 	if !want.write {
 		return
+	}
+	legs = m.feesOf(x, kind, minor, legs)
+	if !slices.Equal(out.Legs, legs) || out.Amount.Minor != minor {
+		m.rt.Fatalf("%s of %d: the Book says %+v, the oracle %d with %+v", kind, x.amount, out, minor, legs)
+	}
+	for _, l := range legs {
+		m.moves = append(m.moves, movement{len(m.windows), string(l.From), string(l.To), x.currency, l.Amount.Minor})
 	}
 	x.phase = kind
 	switch {
 	case kind == KindPost:
-		x.posted = true
-		m.moves = append(m.moves, movement{len(m.windows), x.debtor, x.creditor, x.currency, x.amount})
+		x.posted, x.captured, x.fees = true, minor, legs
+		m.moves = append(m.moves, movement{len(m.windows), x.debtor, x.creditor, x.currency, minor})
 	case kind == KindReversed && x.posted:
-		m.moves = append(m.moves, movement{len(m.windows), x.creditor, x.debtor, x.currency, x.amount})
+		m.moves = append(m.moves, movement{len(m.windows), x.creditor, x.debtor, x.currency, minor})
 	case keep:
 		m.forget(func(s spentCode) bool { return s.code != x.code })
 	}
@@ -346,10 +479,86 @@ func (m *machine) changeOne() {
 
 func (m *machine) setCap() {
 	who, c, limit := m.pick("who"), m.currency(), rapid.Int64Range(0, 150).Draw(m.rt, "cap")
-	was, ok := m.caps[who+c.Code()]
+	was, ok := m.directed[who+c.Code()]
 	m.tell(Entry{Kind: KindCap, Debtor: tongma.ParticipantID(who), Amount: tongma.Money{Minor: limit, Currency: c}},
 		expectation{write: !ok || was != limit, exists: ok && was == limit, kind: KindCap})
-	m.caps[who+c.Code()] = limit
+	if !ok || was != limit {
+		m.caps[who+c.Code()], m.directed[who+c.Code()] = limit, limit
+		m.capNumber[who+c.Code()]++
+	}
+}
+
+var people = []string{"ann", "bob", "cy"}
+
+// orderOne proposes a cap, deposits or withdraws; now and then again.
+func (m *machine) orderOne() {
+	m.n++
+	x := &orderly{kind: rapid.SampledFrom([]Kind{KindCapProposed, KindDeposit, KindWithdraw}).Draw(m.rt, "kind"), key: fmt.Sprintf("order-%d", m.n),
+		who: m.pick("who"), currency: m.currency(), minor: rapid.Int64Range(0, 50).Draw(m.rt, "minor")}
+	if x.kind == KindCapProposed {
+		x.maker, x.minor = rapid.SampledFrom(people).Draw(m.rt, "maker"), 3*x.minor
+	}
+	want := m.mayOrder(x)
+	if len(m.orders) > 0 && rapid.IntRange(0, 4).Draw(m.rt, "repeat") == 0 {
+		again := *rapid.SampledFrom(m.orders).Draw(m.rt, "of")
+		x, want = &again, expectation{exists: true, kind: again.kind}
+	}
+	m.tell(Entry{Kind: x.kind, Key: x.key, Maker: x.maker, Debtor: tongma.ParticipantID(x.who), Amount: tongma.Money{Minor: x.minor, Currency: x.currency}}, want)
+	if want.write {
+		x.state, x.seen = x.kind, m.capNumber[x.who+x.currency.Code()]
+		m.orders = append(m.orders, x)
+	}
+}
+
+func (o *oracle) mayOrder(x *orderly) expectation {
+	limit, capped := o.caps[x.who+x.currency.Code()]
+	there := o.prefunded(x.who, x.currency)
+	reason := tongma.NoReason
+	switch {
+	case x.kind != KindCapProposed && x.minor == 0:
+		reason = tongma.FieldInvalid
+	case !capped:
+		reason = tongma.NoAccount
+	case x.kind != KindWithdraw:
+	case o.suspended[x.who]:
+		reason = tongma.ParticipantSuspended
+	case x.minor > there:
+		reason = tongma.AmountInvalid
+	case o.position(x.who, x.currency)+o.reserved(x.who, x.currency) > limit+there-x.minor:
+		reason = tongma.OverCap
+	}
+	return expectation{write: reason == tongma.NoReason, kind: x.kind, reason: reason}
+}
+
+func (m *machine) checkCapOne() {
+	if len(m.orders) == 0 {
+		m.rt.Skip()
+	}
+	x, kind := rapid.SampledFrom(m.orders).Draw(m.rt, "order"), rapid.SampledFrom([]Kind{KindCapApproved, KindCapApproved, KindCapRejected}).Draw(m.rt, "kind")
+	checker, account := rapid.SampledFrom(people).Draw(m.rt, "checker"), x.who+x.currency.Code()
+	want := expectation{kind: kind}
+	switch {
+	case x.kind != KindCapProposed:
+		want.reason = tongma.FieldInvalid
+	case x.state == kind:
+		want.exists = true
+	case x.state != KindCapProposed:
+		want.reason = tongma.StateConflict
+	case x.maker == checker:
+		want.reason = tongma.NotPermittedHere
+	case kind == KindCapApproved && m.capNumber[account] != x.seen:
+		want.reason = tongma.StateConflict
+	default:
+		want.write = true
+	}
+	m.tell(Entry{Kind: kind, Key: x.key, Checker: checker}, want)
+	if !want.write {
+		return
+	}
+	if x.state = kind; kind == KindCapApproved {
+		m.caps[account] = x.minor
+		m.capNumber[account]++
+	}
 }
 
 func (m *machine) suspend() {
@@ -431,7 +640,7 @@ func (m *machine) agree() {
 	for _, p := range m.book.Positions() {
 		who := string(p.Participant)
 		limit, capped := m.caps[who+p.Currency.Code()]
-		want := Position{p.Participant, p.Currency, m.position(who, p.Currency), m.reserved(who, p.Currency), limit, capped, m.suspended[who], 0}
+		want := Position{p.Participant, p.Currency, m.position(who, p.Currency), m.reserved(who, p.Currency), limit, capped, m.suspended[who], m.prefunded(who, p.Currency)}
 		if p != want {
 			m.rt.Fatalf("the Book says %+v, the oracle %+v", p, want)
 		}
@@ -454,7 +663,7 @@ func (m *machine) agree() {
 		}
 	}
 	for _, x := range m.transfers {
-		if p, ok := m.book.Payment(x.id); !ok || p.Phase != x.phase || p.Posted != x.posted || p.Refunded+p.Refunding != m.refunds(x) {
+		if p, ok := m.book.Payment(x.id); !ok || p.Phase != x.phase || p.Posted != x.posted || p.Captured != x.captured || p.Refunded+p.Refunding != m.refunds(x) {
 			m.rt.Fatalf("the Book has %+v, the oracle %+v", p, x)
 		}
 	}
@@ -465,16 +674,16 @@ func (m *machine) agree() {
 func TestBookAgainstTheOracle(t *testing.T) {
 	ends := map[Kind]int{}
 	rapid.Check(t, func(rt *rapid.T) {
-		m := &machine{keeper: newKeeper(), oracle: &oracle{caps: map[string]int64{}, suspended: map[string]bool{}, windows: []string{"open"}}, t: t, rt: rt}
+		m := &machine{keeper: newKeeper(), oracle: &oracle{caps: map[string]int64{}, directed: map[string]int64{}, capNumber: map[string]int{}, suspended: map[string]bool{}, windows: []string{"open"}}, t: t, rt: rt}
 		m.must(t, Entry{Kind: KindOpen})
 		for _, who := range everybody[:3] {
 			m.must(t, capOf(tongma.ParticipantID(who), 100))
-			m.caps[who+"CNY"] = 100
+			m.caps[who+"CNY"], m.directed[who+"CNY"] = 100, 100
 		}
 		do := func(step func()) func(*rapid.T) { return func(rt *rapid.T) { m.rt = rt; step() } }
 		rt.Repeat(map[string]func(*rapid.T){
 			"hold": do(m.holdOne), "hold more": do(m.holdOne), "refund": do(m.refundOne), "change": do(m.changeOne), "change more": do(m.changeOne),
-			"change again": do(m.changeOne), "cap": do(m.setCap), "suspend": do(m.suspend), "close": do(m.closeWindow),
+			"change again": do(m.changeOne), "cap": do(m.setCap), "order": do(m.orderOne), "check": do(m.checkCapOne), "suspend": do(m.suspend), "close": do(m.closeWindow),
 			"instruct": do(m.instruct), "leg": do(m.settleLeg), "leg more": do(m.settleLeg), "settled": do(m.settleWindow),
 			"wait": do(func() { m.now += rapid.SampledFrom([]int64{0, 1, 3_600_000, day - 1, 2 * day}).Draw(m.rt, "millis") }),
 			"":     do(m.agree),
@@ -485,7 +694,7 @@ func TestBookAgainstTheOracle(t *testing.T) {
 			ends[x.phase]++
 		}
 	})
-	for _, kind := range []Kind{KindRefuse, KindHold, KindPend, KindPost, KindVoid, KindReversing, KindReversed} {
+	for _, kind := range []Kind{KindRefuse, KindHold, KindPend, KindPost, KindVoid, KindExpire, KindReversing, KindReversed} {
 		if ends[kind] == 0 {
 			t.Errorf("no payment ever came to %s", kind)
 		}
