@@ -124,22 +124,12 @@ func (p *problem) number() error {
 		p.balance[of(b.Participant)] = b.Minor
 	}
 	for i := range q.Items {
-		it, field := &q.Items[i], ""
-		switch {
-		case it.Debtor == "" || it.Creditor == "":
-			field = "names no participant"
-		case it.Debtor == it.Creditor:
-			field = "pays itself"
-		case it.Minor <= 0:
-			field = "must be more than zero"
-		case it.Priority >= priorities:
-			field = "has no such priority"
-		}
-		if field != "" {
-			return invalid("/items/"+strconv.Itoa(i), field)
+		it, at := &q.Items[i], "/items/"
+		if wrong := it.wrong(); wrong != "" {
+			return invalid(at+strconv.Itoa(i), wrong)
 		}
 		if it.Minor > math.MaxInt64-all {
-			return &tongma.Error{Op: "optimise", Reason: tongma.PositionOverflow, Field: "/items/" + strconv.Itoa(i)}
+			return &tongma.Error{Op: "optimise", Reason: tongma.PositionOverflow, Field: at + strconv.Itoa(i)}
 		}
 		all += it.Minor
 		p.gross += it.Minor
@@ -147,6 +137,21 @@ func (p *problem) number() error {
 	}
 	p.rename()
 	return nil
+}
+
+// wrong says what makes no sense about an item, or "".
+func (it *Item) wrong() string {
+	switch {
+	case it.Debtor == "" || it.Creditor == "":
+		return "names no participant"
+	case it.Debtor == it.Creditor:
+		return "pays itself"
+	case it.Minor <= 0:
+		return "must be more than zero"
+	case it.Priority >= priorities:
+		return "has no such priority"
+	}
+	return ""
 }
 
 // rename makes the numbers follow the names, so that no result depends on who

@@ -432,7 +432,10 @@ func unwind(q Queue) int64 {
 // TestCoverSimulation prints how much of 2,000 items between 8 participants
 // settles if payers hold a part of their net debit (go test -v).
 func TestCoverSimulation(t *testing.T) {
-	const seeds = 200
+	seeds := uint64(200)
+	if testing.Short() {
+		seeds = 20
+	}
 	t.Logf("%6s %12s %12s %12s %14s   (share of value, seeds 1 to %d)", "cover", "unwind", "one by one", "offset", "Bech-Soramäki", seeds)
 	for _, percent := range []int64{10, 50, 90, 100} {
 		var gross, thrown, single, pairs, best float64

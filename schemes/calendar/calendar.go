@@ -54,6 +54,7 @@ type Calendar struct {
 	from, to  Date // both included
 	weekend   [7]bool
 	special   map[Date]Day
+	early     []Day // of special, those that close early, as they stand in the source
 }
 
 // ID returns the calendar's name, the same in all of its versions.

@@ -277,6 +277,9 @@ func (p *parser) special(c *Calendar, at spot, d Day) {
 		return
 	}
 	c.special[d.Date] = d
+	if d.ClosesEarly() {
+		c.early = append(c.early, d)
+	}
 }
 
 // order puts the versions of each calendar in order and checks that they follow
@@ -302,8 +305,8 @@ func (p *parser) order(s *Set, at spot) {
 // inTime refuses a version that closes a day at an hour that is over before it is
 // in force: a cut-off would be in the past when it is first heard of.
 func (p *parser) inTime(at spot, before, c *Calendar) {
-	for _, d := range c.Special() {
-		if !d.ClosesEarly() || d.Date.Compare(DateOf(c.effective.In(c.zone))) != 0 || !c.closing(d).Before(c.effective) {
+	for _, d := range c.early {
+		if d.Date != DateOf(c.effective.In(c.zone)) || !c.closing(d).Before(c.effective) {
 			continue
 		}
 		if same, ok := before.special[d.Date]; !ok || same.Closes != d.Closes || same.Kind != d.Kind || before.zoneName != c.zoneName {
@@ -408,10 +411,7 @@ func (p *parser) cycles(c *Schedule, at spot, valueDays int) {
 func (p *parser) closings(c *Schedule, at spot) {
 	for _, versions := range c.days {
 		for _, cal := range versions {
-			for _, d := range cal.Special() {
-				if !d.ClosesEarly() {
-					continue
-				}
+			for _, d := range cal.early {
 				start, _ := Instant(d.Date, 0, c.zone)
 				end, _ := Instant(d.Date, endOfDay, c.zone)
 				if closing := cal.closing(d); closing.Before(start) || closing.After(end) {
