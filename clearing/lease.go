@@ -137,7 +137,7 @@ func (l *Lease) watch(ctx context.Context, least func() uint64, patience time.Du
 		case errors.Is(err, nats.ErrSlowConsumer):
 		case !errors.Is(err, context.DeadlineExceeded):
 			return err
-		case l.nc.FlushTimeout(l.opts.Every) != nil || l.nc.Stats().Reconnects != connection:
+		case l.nc.FlushTimeout(l.opts.Patience) != nil || l.nc.Stats().Reconnects != connection:
 			connection, heard = l.nc.Stats().Reconnects, time.Now()
 		case queued(sub):
 			heard = time.Now().Add(l.opts.Every - patience)

@@ -150,6 +150,11 @@ func (s *Standby) lookAfter(ctx context.Context, again func()) {
 // whether the epoch record was stored: then Stopped is closed, and a new Standby
 // has to read it.
 func (s *Standby) TakeOver(ctx context.Context) (*Ledger, error) {
+	return s.succeed(ctx, s.Epoch())
+}
+
+// succeed takes over from the writer of an epoch, and from nobody else.
+func (s *Standby) succeed(ctx context.Context, epoch uint64) (*Ledger, error) {
 	if err := s.Err(); err != nil {
 		return nil, err
 	}
@@ -157,6 +162,9 @@ func (s *Standby) TakeOver(ctx context.Context) (*Ledger, error) {
 	taking, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	s.rival = func() { cancel(ErrTaken) }
+	if s.Epoch() != epoch {
+		s.rival()
+	}
 	l, err := s.enter(ctx, taking)
 	s.rival = func() {}
 	if err == nil {
@@ -198,12 +206,16 @@ func (s *Standby) Succeed(ctx context.Context, lease *Lease) (*Ledger, error) {
 	watching, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.life, cancel)()
+	// It is the writer of this epoch who fell silent: one that came since, and has
+	// said nothing yet, is not meant.
+	silent := s.Epoch()
+	least := func() uint64 { silent = s.Epoch(); return silent }
 	patience := lease.opts.Patience
 	for {
-		err := lease.watch(watching, s.Epoch, patience)
+		err := lease.watch(watching, least, patience)
 		if err == nil {
 			var l *Ledger
-			if l, err = s.TakeOver(ctx); err == nil {
+			if l, err = s.succeed(ctx, silent); err == nil {
 				return l, nil
 			}
 		}
@@ -214,6 +226,7 @@ func (s *Standby) Succeed(ctx context.Context, lease *Lease) (*Ledger, error) {
 			return nil, fmt.Errorf("clearing: standby: %w", errors.Join(s.Err(), err))
 		case errors.Is(err, ErrTaken):
 			patience = lease.opts.Patience
+			least()
 		default:
 			patience = 2 * lease.opts.Every
 		}

@@ -69,11 +69,26 @@ func remoteStore(urls string, replicas int) (*nats.Conn, journal.Store, error) {
 		store, err := journal.OpenJetStream(ctx, nc, journal.JetStreamConfig{Stream: "J_0", Subject: "journal.0", Replicas: replicas})
 		cancel()
 		if err == nil {
-			return nc, store, nil
+			return nc, patient{store}, nil
 		}
 		if time.Since(began) > time.Minute {
 			nc.Close()
 			return nil, nil, err
+		}
+	}
+}
+
+// patient asks again when a reading fails before it began: a cluster may not know
+// yet, at the server that is asked, of the consumer that another one has just made,
+// or may have put it on a server that is dead.
+type patient struct{ journal.Store }
+
+func (p patient) Read(ctx context.Context, from uint64, fn func(uint64, []byte) error) error {
+	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+		read := false
+		err := p.Store.Read(ctx, from, func(seq uint64, message []byte) error { read = true; return fn(seq, message) })
+		if err == nil || read || ctx.Err() != nil || time.Since(began) > 20*time.Second {
+			return err
 		}
 	}
 }
