@@ -254,13 +254,13 @@ func (r *run) judgeLeg(l *Leg, entries []entry, paid tongma.Money, latest, forei
 	case paid.Minor <= 0:
 		found := "no entry"
 		if len(entries) > 0 {
-			found = fmt.Sprintf("%s in %d entries", paid, len(entries))
+			found = fmt.Sprintf("%s, entries: %d", paid, len(entries))
 		}
 		add(UnpaidNet, owner, words+l.Amount.String(), found, risk, src)
 	case paid.Minor < l.Amount.Minor:
-		add(Partial, owner, words+l.Amount.String(), fmt.Sprintf("%s in %d entries", paid, len(entries)), risk, src)
+		add(Partial, owner, words+l.Amount.String(), fmt.Sprintf("%s, entries: %d", paid, len(entries)), risk, src)
 	case paid.Minor > l.Amount.Minor:
-		add(Overpaid, OwnerAgent, words+l.Amount.String(), fmt.Sprintf("%s in %d entries", paid, len(entries)), risk, src)
+		add(Overpaid, OwnerAgent, words+l.Amount.String(), fmt.Sprintf("%s, entries: %d", paid, len(entries)), risk, src)
 	}
 	if paid.Minor > 0 && latest != nil && !l.Due.IsZero() && !latest.Value.IsZero() && dayOf(latest.Value) > dayOf(l.Due) {
 		add(LateValueDate, owner, "value date "+dayOf(l.Due), "value date "+dayOf(latest.Value), l.Amount, latest.source)

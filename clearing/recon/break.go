@@ -149,12 +149,12 @@ func (b *Break) Age(asOf time.Time) time.Duration {
 
 // Identity is "brk_" and the first 16 bytes, in hexadecimal, of the SHA-256 of
 // the content as lines of text: kind, side, window, participant, payment,
-// movement, reference, expected, found, other window, twin, again. Neither the
+// movement, reference, expected, found, at risk, other window, twin, again. Neither the
 // line of a file nor the time of a run is in it, so a file that is run again, or
 // sent again in another order, finds the same breaks.
 func (b *Break) Identity() string {
-	text := fmt.Appendf(nil, "tongma break 1\n%s\n%s\n%d\n%s\n%s\n%s\n%s\n%s\n%s\n%d\n%d\n%d\n", b.Kind, b.Side, b.Window,
-		b.Participant, b.Payment, b.Movement, b.Ref, b.Expected, b.Found, b.Other, b.Twin, b.Again)
+	text := fmt.Appendf(nil, "tongma break 1\n%s\n%s\n%d\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n%d\n%d\n%d\n", b.Kind, b.Side, b.Window,
+		b.Participant, b.Payment, b.Movement, b.Ref, b.Expected, b.Found, b.AtRisk, b.Other, b.Twin, b.Again)
 	sum := sha256.Sum256(text)
 	return "brk_" + hex.EncodeToString(sum[:16])
 }

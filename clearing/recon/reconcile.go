@@ -276,7 +276,8 @@ func (r *run) finish() {
 func compareContent(x, y *Break) int {
 	return cmp.Or(cmp.Compare(x.Kind, y.Kind), cmp.Compare(x.Side, y.Side), cmp.Compare(x.Window, y.Window),
 		cmp.Compare(x.Participant, y.Participant), slices.Compare(x.Payment[:], y.Payment[:]), cmp.Compare(x.Movement, y.Movement),
-		cmp.Compare(x.Ref, y.Ref), cmp.Compare(x.Expected, y.Expected), cmp.Compare(x.Found, y.Found), cmp.Compare(x.Other, y.Other))
+		cmp.Compare(x.Ref, y.Ref), cmp.Compare(x.Expected, y.Expected), cmp.Compare(x.Found, y.Found),
+		cmp.Compare(x.AtRisk.Currency, y.AtRisk.Currency), cmp.Compare(x.AtRisk.Minor, y.AtRisk.Minor), cmp.Compare(x.Other, y.Other))
 }
 
 func hexOf(hash [32]byte) string {

@@ -136,18 +136,18 @@ func TestEachKindOfBreakAtTheBank(t *testing.T) {
 		{"debtor did not pay", []BankEntry{paidOut}, "UNPAID_NET participant/lotus leg: to pay 12.50 CNY <> no entry [12.50 CNY]"},
 		{"creditor was not paid", []BankEntry{credit("B1", "I1", 1250)}, "UNPAID_NET agent/harbour leg: to receive 12.50 CNY <> no entry [12.50 CNY]"},
 		{"paid and given back", []BankEntry{credit("B1", "I1", 1250), debit("B3", "I1", 1250), paidOut},
-			"UNPAID_NET participant/lotus leg: to pay 12.50 CNY <> 0.00 CNY in 2 entries [12.50 CNY]"},
+			"UNPAID_NET participant/lotus leg: to pay 12.50 CNY <> 0.00 CNY, entries: 2 [12.50 CNY]"},
 		{"moved the wrong way", []BankEntry{debit("B1", "I1", 1250), paidOut},
-			"UNPAID_NET participant/lotus leg: to pay 12.50 CNY <> -12.50 CNY in 1 entries [25.00 CNY]"},
-		{"in part", []BankEntry{credit("B1", "I1", 1000), paidOut}, "PARTIAL participant/lotus leg: to pay 12.50 CNY <> 10.00 CNY in 1 entries [2.50 CNY]"},
+			"UNPAID_NET participant/lotus leg: to pay 12.50 CNY <> -12.50 CNY, entries: 1 [25.00 CNY]"},
+		{"in part", []BankEntry{credit("B1", "I1", 1000), paidOut}, "PARTIAL participant/lotus leg: to pay 12.50 CNY <> 10.00 CNY, entries: 1 [2.50 CNY]"},
 		{"twice", []BankEntry{credit("B1", "I1", 1250), credit("B3", "I1", 1250), paidOut},
-			"OVERPAID agent/lotus leg: to pay 12.50 CNY <> 25.00 CNY in 2 entries [12.50 CNY]"},
+			"OVERPAID agent/lotus leg: to pay 12.50 CNY <> 25.00 CNY, entries: 2 [12.50 CNY]"},
 		{"of nobody", []BankEntry{credit("B1", "I1", 1250), paidOut, credit("B9", "X", 77)},
 			"UNEXPECTED_ENTRY agent/ entry: no instruction <> credit 0.77 CNY, value 2026-11-23 [0.77 CNY]"},
 		{"late", []BankEntry{late, paidOut}, "LATE_VALUE_DATE participant/lotus leg: value date 2026-11-23 <> value date 2026-11-25 [12.50 CNY]"},
 		{"in another currency", []BankEntry{dollars, paidOut},
 			"CURRENCY agent/lotus leg: to pay 12.50 CNY <> credit 12.50 USD, value 2026-11-23 [12.50 USD]\n" +
-				"UNPAID_NET participant/lotus leg: to pay 12.50 CNY <> 0.00 CNY in 1 entries [12.50 CNY]"},
+				"UNPAID_NET participant/lotus leg: to pay 12.50 CNY <> 0.00 CNY, entries: 1 [12.50 CNY]"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			first := leg("I1", "lotus", true, 1250)
