@@ -331,6 +331,8 @@ func TestACurrencyInWhichAllIsEvenNeedsNoMessage(t *testing.T) {
 func TestLiquidityNeedsAnIDAndTwoParties(t *testing.T) {
 	const path = "/Document/LqdtyCdtTrf/LqdtyCdtTrf"
 	good := Liquidity{"T-1", Party{Other: "A"}, Party{Other: "B"}, tongma.Money{Minor: 1, Currency: tongma.CNY}}
+	_, err := LiquidityTransfer(heading("MSG-1"), Liquidity{"T-1", good.From, good.To, tongma.Money{Minor: maxMinor + 1, Currency: tongma.CNY}})
+	wantFault(t, err, FaultAmount, path+"/TrfdAmt/AmtWthCcy")
 	for spoiled, want := range map[string]struct {
 		Liquidity
 		Fault

@@ -133,7 +133,7 @@ type Date struct {
 // Valid tells whether the day exists, between the years 1970 and 2999.
 func (d Date) Valid() bool {
 	t := time.Date(d.Year, d.Month, d.Day, 0, 0, 0, 0, time.UTC)
-	return d.Year >= 1970 && d.Year <= 2999 && t.Year() == d.Year && t.Month() == d.Month && t.Day() == d.Day
+	return d.Year >= 1970 && d.Year <= 2999 && DateOf(t) == d
 }
 
 // IsZero tells whether the date is none.

@@ -168,7 +168,7 @@ func DirectDebits(h Heading, instructions []clearing.Instruction) (Document, err
 			c.fail(FaultDirection, at, 0, "a direct debit cannot pay a creditor")
 		}
 		p := c.participant(at+"/Dbtr", &h, in.Participant)
-		if p.Mandate == "" || !validID(p.Mandate) {
+		if !validID(p.Mandate) {
 			c.fail(FaultMandate, at+"/Dbtr", 0, "")
 		}
 		if c.err != nil {
