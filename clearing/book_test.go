@@ -64,6 +64,10 @@ func TestProposeRefusesWhatCannotBeReadBack(t *testing.T) {
 		"expiry":         func(e *Entry) { e.Expiry = -1 },
 		"late expiry":    func(e *Entry) { e.Expiry = math.MaxInt64 },
 		"directory":      func(e *Entry) { e.Directory = math.MaxUint64 },
+		"maker":          func(e *Entry) { e.Maker = long },
+		"checker":        func(e *Entry) { e.Checker = long },
+		"fee":            func(e *Entry) { e.Legs = []Leg{{}} },
+		"fees of a hold": func(e *Entry) { e.Legs = []Leg{fee(FeeScheme, FeeKeep, "bank-a", "net-s", 3)} },
 		"the other side": func(e *Entry) { e.Creditor = "" },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -98,6 +102,13 @@ func TestApplyRefusesABrokenJournal(t *testing.T) {
 		"a payment id twice":       {open, first, {Number: 3, Kind: KindRefuse, AuthWindow: 1, Payment: testID(1), Key: "other"}},
 		"a key twice":              {open, first, {Number: 3, Kind: KindRefuse, AuthWindow: 1, Payment: testID(2), Asker: first.Asker, Key: first.Key}},
 		"closing the past":         {open, {Number: 2, Kind: KindClose, Window: 1}, {Number: 3, Kind: KindClose, Window: 1}},
+		"more than was held":       {open, first, {Number: 3, Kind: KindPost, Payment: testID(1), Window: 1, Amount: tongma.Money{Minor: 101, Currency: tongma.CNY}}},
+		"posted in another money":  {open, first, {Number: 3, Kind: KindPost, Payment: testID(1), Window: 1, Amount: tongma.Money{Minor: 99, Currency: tongma.JPY}}},
+		"a fee in another money":   {open, first, {Number: 3, Kind: KindPost, Payment: testID(1), Window: 1, Legs: []Leg{{FeeScheme, FeeKeep, "a", "b", tongma.Money{Minor: 1, Currency: tongma.JPY}}}}},
+		"a fee of a no":            {open, first, {Number: 3, Kind: KindVoid, Payment: testID(1), Legs: []Leg{fee(FeeScheme, FeeKeep, "a", "b", 1)}}},
+		"expired without an end":   {open, first, {Number: 3, Time: math.MaxInt64, Kind: KindExpire, Payment: testID(1)}},
+		"withdrawing nothing":      {open, {Number: 2, Kind: KindWithdraw, Key: "w", Debtor: "bank-a", Amount: tongma.Money{Minor: 1, Currency: tongma.CNY}}},
+		"approving nothing":        {open, {Number: 2, Kind: KindCapApproved, Key: "c", Checker: "bob", Debtor: "bank-a", Maker: "ann"}},
 		"settling nothing":         {open, {Number: 2, Kind: KindSettled, Window: 1}},
 		"a leg that is not due": {open, {Number: 2, Kind: KindClose, Window: 1}, {Number: 3, Kind: KindInstruct, Window: 1},
 			{Number: 4, Kind: KindSettle, Window: 1, Debtor: "bank-a", Amount: tongma.Money{Minor: 1, Currency: tongma.CNY}}},
@@ -133,6 +144,105 @@ func TestPositionOverflow(t *testing.T) {
 	k.book.accounts[accountKey{k.book.numbers["shop-b"], tongma.CNY}].position = math.MinInt64/2 - 1
 	if _, e := k.submit(t, hold(3, "bank-a", "shop-b", 1)); e.Reason != tongma.PositionOverflow {
 		t.Errorf("creditor: %s", e.Reason)
+	}
+}
+
+// TestAFeeNeverRunsOver: of the reasons to refuse fees that a scheme has approved,
+// this is the only one that is not a fault of the caller. No real sum comes near.
+func TestAFeeNeverRunsOver(t *testing.T) {
+	k := newKeeper()
+	k.must(t, Entry{Kind: KindOpen})
+	k.must(t, capOf("bank-a", math.MaxInt64))
+	k.must(t, hold(1, "bank-a", "shop-b", 100))
+	post := Entry{Kind: KindPost, Payment: testID(1), Legs: []Leg{fee(FeeScheme, FeeKeep, "bank-a", "net-s", tongma.MaxMinor)}}
+	a := k.book.accounts[accountKey{k.book.numbers["bank-a"], tongma.CNY}]
+	a.position = math.MaxInt64 - 200
+	if v, _ := k.submit(t, post); v.Reason != tongma.PositionOverflow {
+		t.Errorf("%+v", v)
+	}
+	a.position = math.MaxInt64 - 100 - MaxLegs*tongma.MaxMinor
+	k.must(t, post)
+	if a.position < 0 {
+		t.Errorf("position %d", a.position)
+	}
+}
+
+// TestReasonsHaveOneOrder: an entry that is wrong in everything is refused for the
+// first reason of the list at Propose; set right in that, for the next one.
+func TestReasonsHaveOneOrder(t *testing.T) {
+	k := newKeeper()
+	k.must(t, Entry{Kind: KindOpen})
+	k.must(t, capOf("bank-a", 1_000))
+	k.must(t, hold(1, "bank-a", "shop-b", 100))
+	cny := func(minor int64) tongma.Money { return tongma.Money{Minor: minor, Currency: tongma.CNY} }
+	type step struct {
+		right func(e *Entry) // nothing for the first
+		want  tongma.Reason
+	}
+	walk := func(name string, e Entry, steps []step) {
+		for i, s := range steps {
+			if s.right != nil {
+				s.right(&e)
+			}
+			asked := e
+			if v := k.book.Propose(&asked, k.now); v.Reason != s.want {
+				t.Errorf("%s, step %d: %s, want %s", name, i+1, v.Reason, s.want)
+			}
+		}
+	}
+	used := hold(2, "bank-a", "shop-b", 1)
+	used.Code = digestOf("used")
+	k.must(t, used)
+	k.must(t, Entry{Kind: KindSuspend, Debtor: "bank-a"})
+	bad := hold(9, "stranger", "shop-b", 0)
+	bad.Salt, bad.Code, bad.Amount.Currency = make([]byte, 33), used.Code, 1
+	bad.Legs = []Leg{fee(FeeScheme, FeeKeep, "bank-a", "net-s", 3)}
+	walk("a hold", bad, []step{
+		{nil, tongma.FieldInvalid},
+		{func(e *Entry) { e.Salt = nil }, tongma.FieldInvalid},
+		{func(e *Entry) { e.Legs = nil }, tongma.CurrencyUnknown},
+		{func(e *Entry) { e.Amount = cny(0) }, tongma.AmountInvalid},
+		{func(e *Entry) { e.Amount = cny(1_001) }, tongma.CodeSpent},
+		{func(e *Entry) { e.Code = Digest{} }, tongma.NoAccount},
+		{func(e *Entry) { e.Debtor = "bank-a" }, tongma.ParticipantSuspended},
+		{func(*Entry) { k.must(t, Entry{Kind: KindResume, Debtor: "bank-a"}) }, tongma.OverCap},
+		{func(e *Entry) { e.Amount = cny(1) }, tongma.NoReason},
+	})
+	k.must(t, hold(3, "bank-a", "shop-b", 1))
+	k.must(t, Entry{Kind: KindVoid, Payment: testID(3)})
+	wrong := Entry{Kind: KindPost, Payment: testID(99), Salt: make([]byte, 33), Amount: tongma.Money{Minor: 101, Currency: tongma.JPY},
+		Legs: []Leg{{FeeScheme, FeeKeep, "bank-a", "net-s", tongma.Money{Minor: 1, Currency: tongma.JPY}}}}
+	walk("a posting", wrong, []step{
+		{nil, tongma.FieldInvalid},
+		{func(e *Entry) { e.Salt = nil }, tongma.PaymentUnknown},
+		{func(e *Entry) { e.Payment = testID(3) }, tongma.StateConflict},
+		{func(e *Entry) { e.Payment = testID(1) }, tongma.CurrencyMismatch},
+		{func(e *Entry) { e.Amount = cny(101) }, tongma.AmountInvalid},
+		{func(e *Entry) { e.Amount = cny(100) }, tongma.FieldInvalid},
+		{func(e *Entry) { e.Legs[0].Amount.Currency = tongma.CNY }, tongma.NoReason},
+	})
+	k.must(t, Entry{Kind: KindSuspend, Debtor: "bank-a"})
+	out := Entry{Kind: KindWithdraw, Debtor: "bank-c", Amount: cny(0)}
+	walk("a withdrawal", out, []step{
+		{nil, tongma.FieldInvalid},
+		{func(e *Entry) { e.Key, e.Amount = "w", cny(1) }, tongma.NoAccount},
+		{func(e *Entry) { e.Debtor = "bank-a" }, tongma.ParticipantSuspended},
+		{func(*Entry) { k.must(t, Entry{Kind: KindResume, Debtor: "bank-a"}) }, tongma.AmountInvalid},
+		{func(*Entry) {
+			k.must(t, Entry{Kind: KindDeposit, Key: "d", Debtor: "bank-a", Amount: cny(1)})
+			k.must(t, capOf("bank-a", 100))
+		}, tongma.OverCap},
+		{func(*Entry) { k.must(t, capOf("bank-a", 101)) }, tongma.NoReason},
+	})
+	k.must(t, Entry{Kind: KindCapProposed, Key: "c", Debtor: "bank-a", Amount: cny(5), Maker: "ann"})
+	k.must(t, capOf("bank-a", 200))
+	walk("an approval", Entry{Kind: KindCapApproved, Key: "c"}, []step{
+		{nil, tongma.FieldInvalid},
+		{func(e *Entry) { e.Checker = "ann" }, tongma.NotPermittedHere},
+		{func(e *Entry) { e.Checker = "bob" }, tongma.StateConflict},
+	})
+	if p, ok := k.book.CapProposal("c"); !ok || !p.Stale || p.Maker != "ann" || p.Cap != cny(5) || p.State != KindCapProposed {
+		t.Errorf("%+v", p)
 	}
 }
 
