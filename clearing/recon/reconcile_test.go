@@ -176,6 +176,61 @@ func TestABalanceMustFollowFromTheEntries(t *testing.T) {
 	}
 }
 
+func TestOneRowThatTellsOfTwoMovementsDiffersWithEither(t *testing.T) {
+	res := run1(t, Input{Items: []Item{reversed(paid(1, 1250, 12), 13)}, Files: []File{file(t, "P1,,pay,reversed,12.50,CNY,,12,,")}})
+	for _, a := range res.Tallies {
+		if a.Book == BookFile && (a.Differing.Count != 1 || a.Matched.Count != 0) || a.Book == BookJournal && a.Matched.Count != 1 {
+			t.Errorf("%+v", a)
+		}
+	}
+}
+
+func TestTheLatestEntryOfALegGivesItsValueDate(t *testing.T) {
+	late, soon := credit("B1", "I1", 1000), credit("B2", "I1", 250)
+	late.Value = late.Value.AddDate(0, 0, 1)
+	for _, entries := range [][]BankEntry{{late, soon}, {soon, late}} {
+		for _, refs := range [][2]string{{"B1", "B2"}, {"B2", "B1"}} {
+			entries[0].Ref, entries[1].Ref = refs[0], refs[1]
+			got := run1(t, Input{Legs: []Leg{leg("I1", "lotus", true, 1250)}, Statements: []Statement{statement(entries...)}}).Breaks
+			if len(got) != 1 || got[0].Kind != LateValueDate || got[0].Found != "value date 2026-11-24" {
+				t.Errorf("%s", say(got))
+			}
+		}
+	}
+}
+
+func TestEntriesWithoutAReferenceAreNeverCopies(t *testing.T) {
+	half := credit("", "I1", 625)
+	first, second := statement(half), statement(half)
+	second.Hash = hash("another day")
+	if got := run1(t, Input{Legs: []Leg{leg("I1", "lotus", true, 1250)}, Statements: []Statement{first, second}}).Breaks; len(got) != 0 {
+		t.Errorf("%s", say(got))
+	}
+}
+
+func TestAStatementThatIsThereTwiceCountsOnce(t *testing.T) {
+	s := statement(credit("", "I1", 1250))
+	s.Opening, s.Closing = cny(0), cny(1)
+	got := run1(t, Input{Legs: []Leg{leg("I1", "lotus", true, 1250)}, Statements: []Statement{s, s}}).Breaks
+	if len(got) != 1 || got[0].Kind != Balance {
+		t.Errorf("%s", say(got))
+	}
+}
+
+func TestTheAccountOfAnEntryIsThatOfItsStatement(t *testing.T) {
+	bare := statement(credit("B1", "I1", 1250))
+	named := statement(bare.Entries[0])
+	named.Entries, named.Hash = []BankEntry{bare.Entries[0]}, hash("advice")
+	named.Entries[0].Account = "settlement"
+	if got := run1(t, Input{Legs: []Leg{leg("I1", "lotus", true, 1250)}, Statements: []Statement{bare, named}}).Breaks; len(got) != 0 {
+		t.Errorf("%s", say(got))
+	}
+	named.Entries[0].Account = "another"
+	if got := run1(t, Input{Legs: []Leg{leg("I1", "lotus", true, 1250)}, Statements: []Statement{bare, named}}).Breaks; len(got) != 1 || got[0].Kind != Overpaid {
+		t.Errorf("one reference on two accounts: %s", say(got))
+	}
+}
+
 func TestALegThatIsNotDueIsNoBreak(t *testing.T) {
 	in := Input{AsOf: noon, Legs: []Leg{leg("I1", "lotus", true, 1250)}}
 	res := run1(t, in)

@@ -148,12 +148,14 @@ type pairKey struct {
 	ref         string // only without a payment
 }
 
+// pairKeys are the keys that b can be found by, the best first. A row of which
+// the journal's payment is known (WINDOW) has no use for the reference.
 func (b *Break) pairKeys() []pairKey {
 	var keys []pairKey
 	if !b.Payment.IsZero() {
 		keys = append(keys, pairKey{b.Side, b.Participant, b.Movement, b.Payment, ""})
 	}
-	if b.Ref != "" {
+	if b.Ref != "" && b.Kind != Window {
 		keys = append(keys, pairKey{b.Side, b.Participant, b.Movement, tongma.PaymentID{}, b.Ref})
 	}
 	return keys
@@ -196,7 +198,6 @@ func (g *Register) counterpart(row *Break, missing map[pairKey][]*Break) *Break 
 			apart := uint64(distance(int64(row.Window), int64(b.Window)))
 			switch {
 			case !b.Open() || apart == 0 || apart > g.within:
-			case row.Kind == Window && row.Other != b.Window:
 			case row.Kind == MissingAtSwitch && (row.AtRisk != b.AtRisk || row.AtRisk.IsZero()):
 			case best == nil || b.ID < best.ID:
 				best = b

@@ -125,6 +125,18 @@ func TestAnotherAmountIsNoTiming(t *testing.T) {
 	}
 }
 
+func TestAReferenceOfTwoPaymentsPairsNothing(t *testing.T) {
+	twin := paid(2, 1250, 12)
+	twin.SchemeRef = "S0001"
+	ours := []Item{paid(1, 1250, 11), twin}
+	g := NewRegister(5)
+	merge(t, g, of(t, 12, 1, ours))
+	merge(t, g, of(t, 13, 2, ours, row13))
+	if len(g.Open()) != 2 {
+		t.Fatalf("%s", dump(t, g))
+	}
+}
+
 func TestACorrectedFileEndsWhatItNoLongerHas(t *testing.T) {
 	ours := []Item{paid(1, 1250, 12), paid(2, 700, 12)}
 	wrong := of(t, 12, 1, ours, "P1,,pay,approved,12.00,CNY,,12,,", "P2,,pay,declined,7.00,CNY,,12,,")
