@@ -13,9 +13,10 @@ import (
 
 // BankEntry is one booked entry on the settlement account, as a camt.053
 // statement or a camt.054 advice has it. Entries that are only announced do not
-// belong here: money that is pending has not come.
+// belong here: money that is pending has not come. An entry that stands for
+// several transactions is given as one for each, so that each finds its leg.
 type BankEntry struct {
-	Ref        string // the agent's own reference of the entry
+	Ref        string // the agent's own reference, the same in advice and statement (AcctSvcrRef); may be empty
 	EndToEndID string // what our instruction carried: its id
 	UETR       string
 	Debit      bool // money left the settlement account
