@@ -1,0 +1,591 @@
+package clearing
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tongma/tongma"
+)
+
+// A scope is a small world that is searched whole: who is there, and all that may
+// be asked. Every sequence of its letters is followed, up to a depth, and states
+// that nobody could tell apart are followed once.
+type scope struct {
+	name     string
+	rules    []Entry // written before the search
+	letters  []letter
+	payments uint64 // ids 1 to so many
+	depth    int
+}
+
+// A letter is one thing that may be asked. Its entry may depend on how the Book
+// stands; false if it cannot even be asked there.
+type letter struct {
+	name string
+	ask  func(b *Book) (e Entry, now int64, ok bool)
+}
+
+// engine is what is searched: a Book; or, in TestBugBank, one with a bug put back.
+type engine struct {
+	propose func(b *Book, e *Entry, now int64) Verdict
+	apply   func(b *Book, e *Entry) error
+	replay  func(b *Book, e *Entry) error // what a start does with what the journal has
+}
+
+var sound = engine{(*Book).Propose, (*Book).Apply, (*Book).Apply}
+
+// Rules of the search, by id.
+const (
+	ruleApply    = "apply"
+	ruleAsking   = "asking"
+	ruleSame     = "same-answer"
+	ruleEnd      = "end"
+	ruleLimit    = "limit"
+	ruleReserved = "reserved"
+	rulePosition = "position"
+	ruleZero     = "zero-sum"
+	ruleWindow   = "window"
+	ruleNet      = "net"
+	ruleRefund   = "refund"
+	ruleSettled  = "settled"
+	ruleReplay   = "replay"
+	ruleWindUp   = "wind-up"
+	ruleFigures  = "audit-agrees"
+)
+
+var searchRules = []AuditCheck{
+	{ruleApply, "The Book applies whatever it has proposed."},
+	{ruleAsking, "Asking changes nothing."},
+	{ruleSame, "The same request under the same key gets the same payment; another request under it is told so, and neither is written."},
+	{ruleEnd, "No end of a payment is passed; a posting is of what is held, once, and no hold is dropped before its time."},
+	{ruleLimit, "At every hold, position + reserved + amount was within the debtor's limit as of that entry, and the debtor not suspended."},
+	{ruleReserved, "Reserved amounts are the sum of the open holds, and never less than zero."},
+	{rulePosition, "Positions are the sum of all postings, fees and confirmed legs."},
+	{ruleZero, "All positions of a currency, with what the agent holds, add up to zero."},
+	{ruleWindow, "Every posting is in exactly one window: the one open at its entry."},
+	{ruleNet, "A net sheet is what its items add up to, and what the rows of its matrix less the columns are; it adds up to zero."},
+	{ruleRefund, "Refunds, those under way included, never pass what was captured."},
+	{ruleSettled, "Of a settled window, the confirmed debits are the confirmed credits, and both are the sheet."},
+	{ruleReplay, "A crash, and a replay of the journal's bytes, give the same Book."},
+	{ruleWindUp, "From every state all payments can be ended and all windows settled; then nothing is held and nobody owes."},
+	{ruleFigures, "The audit, which shares no arithmetic with the Book, comes to the same figures."},
+}
+
+// search is a breadth-first search of a scope. Workers share seen and nodes.
+type search struct {
+	scope
+	engine
+	depth int
+
+	mu          sync.Mutex
+	nodes       []node
+	seen        map[[16]byte]struct{}
+	found       map[string]string // rule: the first sequence of letters that breaks it
+	transitions int
+	refused     int
+	deepest     int
+}
+
+// node is a state, as the way to it: the state before, and the bytes of one entry.
+type node struct {
+	before int32
+	letter int16
+	entry  []byte
+}
+
+func newSearch(sc scope, en engine, depth int) *search {
+	s := &search{scope: sc, engine: en, depth: depth, seen: map[[16]byte]struct{}{}, found: map[string]string{}}
+	b := NewBook()
+	for i := range s.rules {
+		e := s.rules[i]
+		if v := b.Propose(&e, startMillis); !v.Write {
+			panic("the scope cannot be set up: " + v.Reason.String())
+		}
+		if err := b.Apply(&e); err != nil {
+			panic(err)
+		}
+		s.rules[i] = e
+	}
+	s.nodes = []node{{before: -1}}
+	s.seen[s.digest(b)] = struct{}{}
+	return s
+}
+
+// run searches level by level, so that what it finds first is shortest.
+func (s *search) run(workers int) {
+	level := []int32{0}
+	for depth := 0; depth < s.depth && len(level) > 0; depth++ {
+		s.deepest = depth + 1
+		from, work := len(s.nodes), make(chan int32)
+		var wait sync.WaitGroup
+		for range workers {
+			wait.Go(func() {
+				for at := range work {
+					s.expand(at)
+				}
+			})
+		}
+		for _, at := range level {
+			work <- at
+		}
+		close(work)
+		wait.Wait()
+		level = level[:0]
+		for at := from; at < len(s.nodes); at++ {
+			level = append(level, int32(at))
+		}
+	}
+}
+
+// path returns the entries that lead to a node, read back from their bytes, and
+// the letters.
+func (s *search) path(at int32) (es []Entry, letters []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for ; s.nodes[at].before >= 0; at = s.nodes[at].before {
+		e, err := ParseEntry(s.nodes[at].entry)
+		if err != nil {
+			panic(err) // AppendTo wrote it
+		}
+		es, letters = append(es, e), append(letters, s.letters[s.nodes[at].letter].name)
+	}
+	es = slices.Grow(es, len(s.rules)+32)
+	for i := len(s.rules) - 1; i >= 0; i-- {
+		es = append(es, s.rules[i])
+	}
+	slices.Reverse(es)
+	slices.Reverse(letters)
+	return es, letters
+}
+
+func built(apply func(*Book, *Entry) error, es []Entry) (*Book, error) {
+	b := NewBook()
+	for i := range es {
+		e := es[i]
+		if err := apply(b, &e); err != nil {
+			return b, err
+		}
+	}
+	return b, nil
+}
+
+func (s *search) broken(rule string, letters []string, last string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, known := s.found[rule]; !known {
+		s.found[rule] = strings.Join(append(slices.Clip(letters), last), ", ")
+	}
+}
+
+// expand asks all letters at a node.
+func (s *search) expand(at int32) {
+	es, letters := s.path(at)
+	b, err := built(s.apply, es)
+	if err != nil {
+		panic(err) // it could be applied when the node was made
+	}
+	was, before := s.canon(b, true), clerkOf(es)
+	taken, refused := 0, 0
+	for i, l := range s.letters {
+		e, now, ok := l.ask(b)
+		if !ok {
+			continue
+		}
+		_, known := b.PaymentByKey(e.Asker, e.Key)
+		v := s.propose(b, &e, now)
+		taken++
+		if first := e.Kind == KindHold || e.Kind == KindRefuse || e.Kind == KindTombstone; first && known && (v.Write || !v.Exists) {
+			s.broken(ruleSame, letters, l.name)
+		}
+		if !v.Write {
+			refused++
+			continue
+		}
+		faults := before.may(&e)
+		for _, rule := range faults {
+			s.broken(rule, letters, l.name)
+		}
+		s.follow(at, i, es, &e, letters, len(faults) > 0)
+	}
+	if now := s.canon(b, true); string(now) != string(was) {
+		s.broken(ruleAsking, letters, "ask everything")
+	}
+	s.mu.Lock()
+	s.transitions += taken
+	s.refused += refused
+	s.mu.Unlock()
+}
+
+// follow applies what was proposed; a state that was not seen before is checked,
+// and followed on unless something is broken there.
+func (s *search) follow(at int32, letter int, es []Entry, e *Entry, letters []string, faulty bool) {
+	name := s.letters[letter].name
+	data := e.AppendTo(nil)
+	es = append(slices.Clip(es), *e)
+	live, err := built(s.apply, es)
+	if err != nil {
+		s.broken(ruleApply, letters, name)
+		return
+	}
+	digest := s.digest(live)
+	s.mu.Lock()
+	_, known := s.seen[digest]
+	s.seen[digest] = struct{}{}
+	s.mu.Unlock()
+	if known {
+		return
+	}
+	faults := s.inspect(live, es)
+	for _, rule := range faults {
+		s.broken(rule, letters, name)
+	}
+	if faulty = faulty || len(faults) > 0; faulty {
+		return
+	}
+	s.mu.Lock()
+	s.nodes = append(s.nodes, node{at, int16(letter), data})
+	s.mu.Unlock()
+}
+
+// inspect returns the rules that a state breaks.
+func (s *search) inspect(live *Book, es []Entry) (faults []string) {
+	faults = clerkOf(es).check(live)
+	again, err := s.reopened(es)
+	if err != nil || string(s.canon(again, true)) != string(s.canon(live, true)) {
+		faults = append(faults, ruleReplay)
+	}
+	a := NewAuditor(AuditOptions{})
+	for i := range es {
+		a.Entry(&es[i])
+	}
+	faults = append(faults, auditFaults(a.Report(), live)...)
+	done := len(es)
+	es, over := s.windUp(live, es)
+	if !over {
+		return append(faults, ruleWindUp)
+	}
+	for i := done; i < len(es); i++ {
+		a.Entry(&es[i])
+	}
+	return append(faults, auditFaults(a.Report(), live)...)
+}
+
+// reopened is the Book after a crash: made of the canonical bytes of the journal.
+func (s *search) reopened(es []Entry) (*Book, error) {
+	b := NewBook()
+	var buf [512]byte
+	for i := range es {
+		e, err := ParseEntry(es[i].AppendTo(buf[:0]))
+		if err == nil {
+			err = s.replay(b, &e)
+		}
+		if err != nil {
+			return b, err
+		}
+	}
+	return b, nil
+}
+
+// windUp ends every payment and settles every window of b, and tells whether that
+// could be done, and left nothing.
+func (s *search) windUp(b *Book, es []Entry) ([]Entry, bool) {
+	es = slices.Clip(es)
+	must := func(e Entry) bool {
+		v := s.propose(b, &e, b.Clock())
+		if !v.Write || s.apply(b, &e) != nil {
+			return false
+		}
+		es = append(es, e)
+		return true
+	}
+	for _, p := range b.OpenPayments() {
+		end := Entry{Kind: KindVoid, Payment: p.ID}
+		if p.Phase == KindReversing {
+			end.Kind = KindReversed
+		}
+		if !must(end) {
+			return es, false
+		}
+	}
+	if !must(Entry{Kind: KindClose}) {
+		return es, false
+	}
+	for _, sheet := range b.Sheets(0) {
+		if sheet.State == WindowClosed && !must(Entry{Kind: KindInstruct, Window: sheet.Window}) {
+			return es, false
+		}
+		if sheet.State == WindowOpen || sheet.State == WindowSettled {
+			continue
+		}
+		for _, in := range Instruct(sheet) {
+			if !b.Confirmed(&in) && !must(in.Confirm()) {
+				return es, false
+			}
+		}
+		if !must(Entry{Kind: KindSettled, Window: sheet.Window}) {
+			return es, false
+		}
+	}
+	return es, b.Unfinished() == 0 && !slices.ContainsFunc(b.Positions(), func(p Position) bool { return p.Position != 0 || p.Reserved != 0 })
+}
+
+// auditFaults returns "audit: check" for each check that found something, and
+// ruleFigures if the report's figures are not those of the Book.
+func auditFaults(r Report, b *Book) (faults []string) {
+	for _, f := range r.Findings {
+		if name := "audit: " + f.Check; !slices.Contains(faults, name) {
+			faults = append(faults, name)
+		}
+	}
+	audited := map[[2]string]AuditPosition{}
+	for _, p := range r.Positions {
+		audited[[2]string{p.Participant, p.Currency}] = p
+	}
+	sheets := b.Sheets(0)
+	agrees := len(r.Windows) == len(sheets)
+	for _, p := range b.Positions() {
+		a := audited[[2]string{string(p.Participant), p.Currency.Code()}]
+		agrees = agrees && a.Position == p.Position && a.Reserved == p.Reserved && (a.Cap != nil) == p.Capped &&
+			(a.Cap == nil || *a.Cap == p.Cap) && a.Suspended == p.Suspended && a.Prefunded == p.Prefunded
+	}
+	for i := 0; agrees && i < len(sheets); i++ {
+		agrees = r.Windows[i].State == sheets[i].State.String() && len(r.Windows[i].Nets) == len(sheets[i].Nets)
+		for j := 0; agrees && j < len(sheets[i].Nets); j++ {
+			n := sheets[i].Nets[j]
+			agrees = r.Windows[i].Nets[j] == AuditNet{string(n.Participant), n.Currency.Code(), n.Net}
+		}
+	}
+	if !agrees {
+		faults = append(faults, ruleFigures)
+	}
+	return faults
+}
+
+// digest stands for all states that nobody could tell apart by what they say or
+// by what becomes of them.
+func (s *search) digest(b *Book) [16]byte {
+	sum := sha256.Sum256(s.canon(b, false))
+	return [16]byte(sum[:])
+}
+
+// canon writes down all that the Book shows. Entry numbers, times and hashes say
+// how it came there, and are left out unless exact is asked for; of a hold that
+// may expire, the time that is left stays.
+func (s *search) canon(b *Book, exact bool) []byte {
+	out := make([]byte, 0, 1024)
+	number := func(ns ...int64) {
+		for _, n := range ns {
+			out = append(strconv.AppendInt(out, n, 36), ' ')
+		}
+	}
+	yes := func(bs ...bool) {
+		for _, on := range bs {
+			out = strconv.AppendBool(out, on)
+		}
+	}
+	for _, p := range b.Positions() {
+		a := b.accounts[accountKey{b.numbers[string(p.Participant)], p.Currency}]
+		out = append(append(out, p.Participant...), ' ')
+		number(int64(p.Currency), p.Position, p.Reserved, p.Cap, p.Prefunded, a.directed)
+		yes(p.Capped, p.Suspended)
+	}
+	for n := range s.payments {
+		p, ok := b.Payment(testID(n + 1))
+		if !ok {
+			out = append(out, '-')
+			continue
+		}
+		left := int64(-1)
+		if p.Phase == KindHold && p.Expiry != 0 {
+			left = max(p.Expiry-b.Clock(), 0)
+		}
+		number(int64(p.Phase), int64(p.Op), p.Captured, p.Refunded, p.Refunding, int64(p.Reason), int64(p.AuthWindow), int64(p.Window), left, int64(len(p.Legs)))
+		yes(p.Posted, p.Late)
+		if exact {
+			out = fmt.Append(out, p)
+		}
+	}
+	for _, w := range b.windows {
+		sheet := b.sheet(w)
+		number(int64(sheet.Window), int64(sheet.State), int64(len(w.legs)))
+		for _, o := range sheet.Matrix {
+			out = append(append(append(append(out, o.Debtor...), '>'), o.Creditor...), ' ')
+			number(int64(o.Currency), o.Gross, o.Count, o.Fees)
+		}
+		for _, n := range sheet.Nets {
+			number(n.Net, w.legs[accountKey{b.numbers[string(n.Participant)], n.Currency}])
+		}
+		if exact {
+			out = fmt.Append(out, sheet)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(b.orders)) {
+		c, _ := b.CapProposal(key)
+		out = append(out, key...)
+		number(int64(b.orders[key].state))
+		yes(c.Stale)
+	}
+	yes(b.spent(digestOf("c1")))
+	number(int64(b.Unfinished()))
+	if exact {
+		number(int64(b.Next()), b.Clock(), int64(b.Directory()))
+	}
+	return out
+}
+
+// always is a letter that is asked wherever there is a payment n; zero is anywhere.
+func always(name string, n uint64, e Entry) letter {
+	return letter{name, func(b *Book) (Entry, int64, bool) {
+		if n == 0 {
+			return e, b.Clock(), true
+		}
+		_, ok := b.Payment(testID(n))
+		return e, b.Clock(), ok
+	}}
+}
+
+// life of a hold that may expire, and the moment after it.
+const holdMillis = 1000
+
+// pays are the letters of one payment: asked for, asked for again as another,
+// and all that may become of it.
+func pays(e Entry, n uint64, part int64, legs ...Leg) []letter {
+	e.Payment, e.Key = testID(n), testID(n).String()
+	name := func(what string) string { return fmt.Sprintf("%s %d", what, n) }
+	to := func(kind Kind) Entry { return Entry{Kind: kind, Payment: e.Payment} }
+	full, some, void, other := to(KindPost), to(KindPost), to(KindVoid), e
+	some.Amount, some.Legs = tongma.Money{Minor: part, Currency: e.Amount.Currency}, legs
+	other.Amount.Minor++
+	void.KeepCode = true
+	out := []letter{
+		{name("hold"), func(b *Book) (Entry, int64, bool) {
+			held := e
+			if e.Expiry != 0 {
+				held.Expiry = b.Clock() + holdMillis
+			}
+			return held, b.Clock(), true
+		}},
+		always(name("hold otherwise"), n, other), always(name("pend"), n, to(KindPend)), always(name("post"), n, full), always(name("post part of"), n, some),
+		always(name("void"), n, void), always(name("reversing"), n, to(KindReversing)), always(name("reversed"), n, to(KindReversed)),
+	}
+	if e.Expiry != 0 {
+		out = append(out, always(name("expire early"), n, to(KindExpire)), letter{name("expire"), func(b *Book) (Entry, int64, bool) {
+			p, ok := b.Payment(e.Payment)
+			return to(KindExpire), max(b.Clock(), p.Expiry+1), ok
+		}})
+	}
+	return out
+}
+
+// settles are the letters of so many windows, and of who may settle in them.
+func settles(windows int, who []tongma.ParticipantID, cs ...tongma.Currency) []letter {
+	out := []letter{{"close", func(b *Book) (Entry, int64, bool) {
+		return Entry{Kind: KindClose}, b.Clock(), len(b.windows) <= windows
+	}}}
+	for w := range tongma.WindowID(windows) {
+		w++
+		there := func(e Entry) func(b *Book) (Entry, int64, bool) {
+			return func(b *Book) (Entry, int64, bool) { return e, b.Clock(), b.window(w) != nil }
+		}
+		out = append(out, letter{fmt.Sprintf("instruct %d", w), there(Entry{Kind: KindInstruct, Window: w})},
+			letter{fmt.Sprintf("settled %d", w), there(Entry{Kind: KindSettled, Window: w})})
+		for _, p := range who {
+			for _, c := range cs {
+				out = append(out, leg(w, p, c, 0), leg(w, p, c, 1))
+			}
+		}
+	}
+	return out
+}
+
+// leg confirms a leg of a sheet, or one that is wrong by so much.
+func leg(w tongma.WindowID, who tongma.ParticipantID, c tongma.Currency, wrongBy int64) letter {
+	return letter{fmt.Sprintf("leg %d %s %s wrong by %d", w, who, c.Code(), wrongBy), func(b *Book) (Entry, int64, bool) {
+		sheet, ok := b.Sheet(w)
+		if !ok || sheet.State == WindowOpen {
+			return Entry{}, 0, false
+		}
+		for _, in := range Instruct(sheet) {
+			if in.Participant == who && in.Amount.Currency == c {
+				in.Amount.Minor += wrongBy
+				return in.Confirm(), b.Clock(), true
+			}
+		}
+		return Entry{}, 0, false
+	}}
+}
+
+func letters(lists ...[]letter) []letter { return slices.Concat(lists...) }
+
+// scopes are the worlds that are searched. They share the windows, and differ in
+// what else may happen: payments that cancel each other out, in two currencies,
+// with a code and a time; refunds of parts; changing rules.
+func scopes() []scope {
+	open := func(es ...Entry) []Entry { return append([]Entry{{Kind: KindOpen}}, es...) }
+	yen := capOf("bank-a", 100)
+	yen.Amount.Currency = tongma.JPY
+	everyone := []tongma.ParticipantID{"bank-a", "bank-c", "shop-b"}
+
+	first, back, third := hold(1, "bank-a", "shop-b", 60), hold(2, "shop-b", "bank-a", 60), hold(3, "bank-a", "bank-c", 50)
+	first.Expiry, first.Code, third.Code = 1, digestOf("c1"), digestOf("c1")
+	third.Expiry, third.Amount.Currency = 1, tongma.JPY
+
+	paid := hold(1, "bank-a", "shop-b", 60)
+	refund := func(n uint64, minor int64) Entry {
+		e := hold(n, "shop-b", "bank-a", minor)
+		e.Op, e.Original = tongma.OpRefund, testID(1)
+		return e
+	}
+	dear := hold(2, "bank-a", "bank-c", 60)
+	rule := func(kind Kind, key, maker, checker string, minor int64) Entry {
+		e := Entry{Kind: kind, Key: key, Maker: maker, Checker: checker, Debtor: "bank-a", Amount: tongma.Money{Minor: minor, Currency: tongma.CNY}}
+		return e
+	}
+	return []scope{
+		{"payments", open(capOf("bank-a", 100), capOf("shop-b", 50), yen), letters(pays(first, 1, 25), pays(back, 2, 60),
+			pays(third, 3, 20), settles(2, everyone, tongma.CNY, tongma.JPY)), 3, 7},
+		{"refunds", open(capOf("bank-a", 100), capOf("shop-b", 100)), letters(
+			pays(paid, 1, 45, fee(FeeInterchange, FeeReturn, "shop-b", "bank-c", 7), fee(FeeScheme, FeeKeep, "bank-a", "bank-c", 3)),
+			pays(refund(2, 40), 2, 15), pays(refund(3, 30), 3, 10), settles(2, everyone, tongma.CNY)), 3, 8},
+		{"rules", open(capOf("bank-a", 100), capOf("shop-b", 50)), letters(pays(paid, 1, 20), pays(dear, 2, 60),
+			[]letter{always("cap of 50", 0, capOf("bank-a", 50)), always("cap of 100", 0, capOf("bank-a", 100)),
+				always("suspend", 0, Entry{Kind: KindSuspend, Debtor: "bank-a"}), always("resume", 0, Entry{Kind: KindResume, Debtor: "bank-a"}),
+				always("propose cap", 0, rule(KindCapProposed, "cap", "ann", "", 70)), always("approve cap", 0, Entry{Kind: KindCapApproved, Key: "cap", Checker: "bob"}),
+				always("approve own cap", 0, Entry{Kind: KindCapApproved, Key: "cap", Checker: "Ann "}),
+				always("reject cap", 0, Entry{Kind: KindCapRejected, Key: "cap", Checker: "bob"}),
+				always("deposit", 0, rule(KindDeposit, "in", "", "", 40)), always("withdraw", 0, rule(KindWithdraw, "out", "", "", 30)),
+				always("tombstone", 0, Entry{Kind: KindTombstone, Payment: testID(3), Asker: "shop-b", Key: testID(1).String()})},
+			settles(1, everyone, tongma.CNY)), 3, 6},
+	}
+}
+
+// TestEveryInterleaving: in every state that any sequence of a small alphabet
+// leads to, up to a depth (TONGMA_DEPTH raises it), every rule of the search and
+// every check of the audit holds; a crash and a replay change nothing; and what
+// is open can be brought to its end.
+func TestEveryInterleaving(t *testing.T) {
+	for _, sc := range scopes() {
+		depth := sc.depth
+		if given, err := strconv.Atoi(os.Getenv("TONGMA_DEPTH")); err == nil {
+			depth = max(depth, given)
+		}
+		if testing.Short() {
+			depth = sc.depth - 2
+		}
+		s, began := newSearch(sc, sound, depth), time.Now()
+		s.run(runtime.GOMAXPROCS(0))
+		t.Logf("%s: %d letters, depth %d: %d states, %d transitions (%d refused), %.1f s", sc.name, len(sc.letters), s.deepest, len(s.seen), s.transitions, s.refused, time.Since(began).Seconds())
+		for rule, sequence := range s.found {
+			t.Errorf("%s: %s is broken by: %s", sc.name, rule, sequence)
+		}
+	}
+}
