@@ -440,6 +440,26 @@ func (m *machine) changeOne() {
 	}
 	x := rapid.SampledFrom(m.transfers).Draw(m.rt, "payment")
 	kind := rapid.SampledFrom([]Kind{KindPend, KindPost, KindPost, KindPost, KindVoid, KindExpire, KindReversing, KindReversed, KindReversed}).Draw(m.rt, "kind")
+	m.changeTo(x, kind)
+}
+
+// expireOne drops a hold around the moment at which its time is over.
+func (m *machine) expireOne() {
+	var open []*transfer
+	for _, x := range m.transfers {
+		if x.phase == KindHold && x.expiry > 0 {
+			open = append(open, x)
+		}
+	}
+	if len(open) == 0 {
+		m.rt.Skip()
+	}
+	x := rapid.SampledFrom(open).Draw(m.rt, "payment")
+	m.now = max(m.now, x.expiry+rapid.Int64Range(0, 1).Draw(m.rt, "behind its end"))
+	m.changeTo(x, KindExpire)
+}
+
+func (m *machine) changeTo(x *transfer, kind Kind) {
 	keep := kind == KindVoid && rapid.Bool().Draw(m.rt, "keep code")
 	e := Entry{Kind: kind, Payment: x.id, KeepCode: keep}
 	minor := x.amount
@@ -683,15 +703,15 @@ func TestBookAgainstTheOracle(t *testing.T) {
 		do := func(step func()) func(*rapid.T) { return func(rt *rapid.T) { m.rt = rt; step() } }
 		rt.Repeat(map[string]func(*rapid.T){
 			"hold": do(m.holdOne), "hold more": do(m.holdOne), "refund": do(m.refundOne), "change": do(m.changeOne), "change more": do(m.changeOne),
-			"change again": do(m.changeOne), "cap": do(m.setCap), "order": do(m.orderOne), "check": do(m.checkCapOne), "suspend": do(m.suspend), "close": do(m.closeWindow),
+			"change again": do(m.changeOne), "cap": do(m.setCap), "order": do(m.orderOne), "expire": do(m.expireOne), "check": do(m.checkCapOne), "suspend": do(m.suspend), "close": do(m.closeWindow),
 			"instruct": do(m.instruct), "leg": do(m.settleLeg), "leg more": do(m.settleLeg), "settled": do(m.settleWindow),
 			"wait": do(func() { m.now += rapid.SampledFrom([]int64{0, 1, 3_600_000, day - 1, 2 * day}).Draw(m.rt, "millis") }),
 			"":     do(m.agree),
 		})
 		sameBooks(t, replayed(t, m.written), m.book)
 		sameAsAudit(t, audited(m.written), m.book)
-		for _, x := range m.transfers {
-			ends[x.phase]++
+		for i := range m.written {
+			ends[m.written[i].Kind]++
 		}
 	})
 	for _, kind := range []Kind{KindRefuse, KindHold, KindPend, KindPost, KindVoid, KindExpire, KindReversing, KindReversed} {
