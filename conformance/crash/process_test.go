@@ -48,10 +48,8 @@ func testMain(m *testing.M) int {
 // site is one installation: a data folder, its directory and its ports, which
 // stay the same over all the lives of the switch.
 type site struct {
-	data, directory  string
-	iso, http, nats  string
-	arguments        []string // of serve, besides the ports
-	operator, tokens string   // what files in creds hold
+	data, directory string
+	iso, http, nats string
 }
 
 // newSite makes an installation in dir, whose directory is the sandbox's with
