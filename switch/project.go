@@ -90,7 +90,7 @@ func (v *ProjectionView) add(p clearing.Position, net int64) {
 		Settled: dec(net, p.Currency), After: dec(after, p.Currency), Reserved: dec(p.Reserved, p.Currency)}
 	if p.Capped {
 		row.Cap = dec(p.Cap, p.Currency)
-		if over := after + p.Reserved - p.Cap; over > 0 {
+		if over := after + p.Reserved - p.Cap - p.Prefunded; over > 0 {
 			row.Beyond = dec(over, p.Currency)
 			v.Beyond++
 		}

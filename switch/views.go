@@ -73,7 +73,7 @@ func ViewPositions(ps []clearing.Position) []PositionView {
 		v := PositionView{Participant: string(p.Participant), Currency: p.Currency.Code(), Position: dec(p.Position, p.Currency),
 			Reserved: dec(p.Reserved, p.Currency), Suspended: p.Suspended}
 		if p.Capped {
-			v.Cap, v.Available = dec(p.Cap, p.Currency), dec(max(0, p.Cap-p.Position-p.Reserved), p.Currency)
+			v.Cap, v.Available = dec(p.Cap, p.Currency), dec(max(0, p.Cap+p.Prefunded-p.Position-p.Reserved), p.Currency)
 		}
 		out = append(out, v)
 	}
