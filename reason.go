@@ -14,7 +14,8 @@ type Reason uint16
 
 // The catalogue. 1xxx input and barcodes, 2xxx routing and the schemes' legs (21xx
 // what a scheme answered), 3xxx limits, 4xxx identity and repeats (41xx in order
-// of precedence), 5xxx windows, 8xxx ISO 8583 frames, 9xxx inside the switch.
+// of precedence), 5xxx windows and settlement, 6xxx disputes, 7xxx exchange, 8xxx ISO 8583 frames, 9xxx inside the
+// switch.
 const (
 	NoReason               Reason = 0
 	CodeUnreadable         Reason = 1001
@@ -56,6 +57,7 @@ const (
 	CurrencyNotServed      Reason = 2016
 	ReversalPending        Reason = 2017
 	ConsultFailed          Reason = 2018
+	SponsorMissing         Reason = 2019
 	InsufficientFunds      Reason = 2101
 	DoNotHonour            Reason = 2102
 	IssuerLimit            Reason = 2103
@@ -89,10 +91,33 @@ const (
 	StateConflict          Reason = 4109
 	NotRefundable          Reason = 4110
 	AlreadyRefunded        Reason = 4111
+	MakerIsChecker         Reason = 4112
+	CapChanged             Reason = 4113
+	TooEarly               Reason = 4114
+	PositionsOpen          Reason = 4115
 	WindowUnknown          Reason = 5001
 	WindowNotOpen          Reason = 5002
 	WindowNotClosed        Reason = 5003
 	SheetMismatch          Reason = 5004
+	ModelUnknown           Reason = 5005
+	CalendarUnknown        Reason = 5006
+	CreditsWait            Reason = 5007
+	MoreThanDue            Reason = 5008
+	NotShort               Reason = 5009
+	FundsMissing           Reason = 5010
+	AgentRejected          Reason = 5011
+	AgentSilent            Reason = 5012
+	BreakUnknown           Reason = 5013
+	DisputeUnknown         Reason = 6001
+	DisputeExceeds         Reason = 6002
+	DisputeLate            Reason = 6003
+	DisputeTurn            Reason = 6004
+	DisputeOpen            Reason = 6005
+	QuoteUnknown           Reason = 7001
+	QuoteExpired           Reason = 7002
+	QuoteMismatch          Reason = 7003
+	NoQuote                Reason = 7004
+	QuoteSpent             Reason = 7005
 	FrameLength            Reason = 8001
 	FrameIncomplete        Reason = 8002
 	FieldUnreadable        Reason = 8003
@@ -203,6 +228,7 @@ var reasons = [...]ReasonInfo{
 	{CurrencyNotServed, "currency-not-served", "The scheme does not serve this currency", NotMoved, ActCashier, RetryNewCode, "12", 422, ""},
 	{ReversalPending, "reversal-pending", "The reversal is on its way to the scheme", MayHaveMoved, ActSwitch, RetrySameKey, "09", 202, "It is stored and sent until the scheme acknowledges it."},
 	{ConsultFailed, "consult-failed", "No scheme would say that the code is its own", NotMoved, ActCashier, RetryNewCode, "92", 422, ""},
+	{SponsorMissing, "sponsor-missing", "The participant that it settles through cannot take this", NotMoved, ActOperator, RetryLater, "91", 403, "The sponsor is suspended, has no account in this currency, or is itself sponsored."},
 	{InsufficientFunds, "insufficient-funds", "The payer's funds do not cover the amount", NotMoved, ActPayer, RetryNewCode, "51", 200, ""},
 	{DoNotHonour, "do-not-honour", "The issuer declined without saying why", NotMoved, ActPayer, RetryNewCode, "05", 200, ""},
 	{IssuerLimit, "issuer-limit", "The amount is over the payer's limit", NotMoved, ActPayer, RetryNewCode, "61", 200, ""},
@@ -236,10 +262,33 @@ var reasons = [...]ReasonInfo{
 	{StateConflict, "state-conflict", "The payment's state does not allow this", NotMoved, ActAcquirer, RetryNever, "12", 409, ""},
 	{NotRefundable, "not-refundable", "Only an approved payment can be refunded", NotMoved, ActAcquirer, RetryNever, "12", 409, ""},
 	{AlreadyRefunded, "already-refunded", "A refunded payment cannot be reversed", NotMoved, ActAcquirer, RetryNever, "12", 409, ""},
+	{MakerIsChecker, "maker-is-checker", "Who proposed it may not approve or reject it", NotMoved, ActOperator, RetryNever, "58", 403, "A second person has to."},
+	{CapChanged, "cap-changed", "The cap was changed since this one was proposed", NotMoved, ActOperator, RetryNewKey, "12", 409, "Look at the cap that stands, and propose again."},
+	{TooEarly, "too-early", "Its time has not come yet", NotMoved, ActNobody, RetryLater, "12", 409, ""},
+	{PositionsOpen, "positions-open", "The participant still owes, is owed, or has holds", NotMoved, ActOperator, RetryLater, "12", 409, "Settle what is open first."},
 	{WindowUnknown, "window-unknown", "There is no such window", NotMoved, ActOperator, RetryNever, "25", 404, ""},
 	{WindowNotOpen, "window-not-open", "The window is not open", NotMoved, ActOperator, RetryNever, "12", 409, ""},
 	{WindowNotClosed, "window-not-closed", "The window is still open", NotMoved, ActOperator, RetryLater, "12", 409, ""},
 	{SheetMismatch, "sheet-mismatch", "The net sheet differs from its items", NotMoved, ActOperator, RetryNever, "96", 500, "Stop and run `tongma audit`."},
+	{ModelUnknown, "model-unknown", "No such settlement model is in force", NotMoved, ActOperator, RetryNever, "12", 422, "The directory names the models, and each one's first window is opened by it."},
+	{CalendarUnknown, "calendar-unknown", "No calendar says whether that day is a business day", NotMoved, ActOperator, RetryLater, "96", 409, "Add the year to the calendar; nothing is cut off on a guess."},
+	{CreditsWait, "credits-wait", "Credits are paid after all debits are collected", NotMoved, ActOperator, RetryLater, "12", 409, "`tongma window show` lists the debits that are missing."},
+	{MoreThanDue, "more-than-due", "The amount is more than is due", NotMoved, ActOperator, RetryNever, "13", 409, ""},
+	{NotShort, "not-short", "The agent has not refused this participant's debit", NotMoved, ActOperator, RetryNever, "12", 409, "Others pay only for who was found short."},
+	{FundsMissing, "funds-missing", "There is not so much to pay from", NotMoved, ActOperator, RetryNever, "51", 409, ""},
+	{AgentRejected, "agent-rejected", "The settlement agent refused the instruction", NotMoved, ActOperator, RetryLater, "51", 409, "The window stays as it is. `tongma window show` says whose leg it is."},
+	{AgentSilent, "agent-silent", "The settlement agent has not answered", MayHaveMoved, ActOperator, RetrySameKey, "68", 202, "The same instruction is asked about again; sent twice it moves money once."},
+	{BreakUnknown, "break-unknown", "There is no such break", NotMoved, ActOperator, RetryNever, "25", 404, ""},
+	{DisputeUnknown, "dispute-unknown", "There is no such dispute of yours", NotMoved, ActIssuer, RetryNever, "25", 404, ""},
+	{DisputeExceeds, "dispute-exceeds", "More is disputed than is left of the payment", NotMoved, ActIssuer, RetryNever, "13", 422, "Refunds, chargebacks and open disputes count: a return and a chargeback never both pay."},
+	{DisputeLate, "dispute-late", "The time for this is over", NotMoved, ActIssuer, RetryNever, "12", 409, ""},
+	{DisputeTurn, "dispute-turn", "The dispute waits for another party, or is closed", NotMoved, ActIssuer, RetryNever, "12", 409, ""},
+	{DisputeOpen, "dispute-open", "The payment is disputed", NotMoved, ActAcquirer, RetryLater, "12", 409, "Accept the dispute to give the money back."},
+	{QuoteUnknown, "quote-unknown", "There is no such quote", NotMoved, ActAcquirer, RetryNewKey, "12", 404, ""},
+	{QuoteExpired, "quote-expired", "The quote's time is over", NotMoved, ActAcquirer, RetryNewKey, "12", 409, "Ask for a fresh quote."},
+	{QuoteMismatch, "quote-mismatch", "The amounts do not follow from the quote", NotMoved, ActAcquirer, RetryNewKey, "13", 422, ""},
+	{NoQuote, "no-quote", "Nobody exchanges these currencies now", NotMoved, ActCashier, RetryLater, "12", 422, ""},
+	{QuoteSpent, "quote-spent", "The quote was used for another payment", NotMoved, ActAcquirer, RetryNewKey, "94", 409, ""},
 	{FrameLength, "frame-length", "The frame's length is out of bounds", NotMoved, ActAcquirer, RetryNewKey, "30", 400, "The link is closed, since what follows cannot be trusted."},
 	{FrameIncomplete, "frame-incomplete", "The frame stopped half way", NotMoved, ActAcquirer, RetryNewKey, "30", 400, "The link is closed."},
 	{FieldUnreadable, "field-unreadable", "An ISO 8583 field cannot be read", NotMoved, ActAcquirer, RetryNewKey, "30", 400, ""},

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/schemes"
 )
 
 // auditOrder is a proposed cap, a deposit or a withdrawal, as the audit follows it.
@@ -172,7 +173,7 @@ func (p *auditPayment) feesBack(before, minor int64) []Leg {
 	for _, l := range p.fees {
 		back := l.Amount.Minor
 		if minor >= 0 {
-			if l.OnRefund != FeeReturn {
+			if l.OnRefund != schemes.FeeReturn {
 				continue
 			}
 			back = halfEven(l.Amount.Minor, before+minor, p.paid) - halfEven(l.Amount.Minor, before, p.paid)

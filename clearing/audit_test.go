@@ -10,6 +10,7 @@ import (
 
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing/journal"
+	"github.com/tongma/tongma/schemes"
 )
 
 // life is a journal in which everything happens once or more: two windows, of
@@ -89,12 +90,12 @@ func life(t testing.TB) []Entry {
 	step(hold(13, "bank-a", "shop-b", 1_000))
 	step(with(to(KindPost, 13), func(e *Entry) {
 		e.Amount = tongma.Money{Minor: 601, Currency: tongma.CNY}
-		e.Legs = []Leg{fee(FeeInterchange, FeeReturn, "shop-b", "bank-a", 7), fee(FeeScheme, FeeKeep, "bank-a", "net-s", 3), fee(FeeSwitch, FeeReturn, "shop-b", "tongma", 5)}
+		e.Legs = []Leg{fee(schemes.FeeInterchange, schemes.FeeReturn, "shop-b", "bank-a", 7), fee(schemes.FeeScheme, schemes.FeeKeep, "bank-a", "net-s", 3), fee(schemes.FeeSwitch, schemes.FeeReturn, "shop-b", "tongma", 5)}
 	}))
 	step(refund(14, 13, 300))
 	step(to(KindPost, 14))
 	step(hold(15, "bank-a", "shop-b", 100))
-	step(with(to(KindPost, 15), func(e *Entry) { e.Legs = []Leg{fee(FeeScheme, FeeKeep, "bank-a", "net-s", 3)} }))
+	step(with(to(KindPost, 15), func(e *Entry) { e.Legs = []Leg{fee(schemes.FeeScheme, schemes.FeeKeep, "bank-a", "net-s", 3)} }))
 	step(to(KindReversing, 15))
 	step(to(KindReversed, 15))
 	step(refund(16, 13, 301))
@@ -102,7 +103,7 @@ func life(t testing.TB) []Entry {
 	return k.written
 }
 
-func fee(kind FeeKind, on OnRefund, from, to tongma.ParticipantID, minor int64) Leg {
+func fee(kind schemes.FeeKind, on schemes.OnRefund, from, to tongma.ParticipantID, minor int64) Leg {
 	return Leg{kind, on, from, to, tongma.Money{Minor: minor, Currency: tongma.CNY}}
 }
 
@@ -196,9 +197,9 @@ var damages = []damage{
 	{"a fee of nothing", checkFees, edit(KindPost, 13, func(e *Entry) { e.Legs[1].Amount.Minor = 0 })},
 	{"a fee in another currency", checkFees, edit(KindPost, 13, func(e *Entry) { e.Legs[1].Amount.Currency = tongma.JPY })},
 	{"a fee to oneself", checkFees, edit(KindPost, 13, func(e *Entry) { e.Legs[1].To = "bank-a" })},
-	{"a fee of a hold", checkFees, edit(KindHold, 13, func(e *Entry) { e.Legs = []Leg{fee(FeeScheme, FeeKeep, "bank-a", "net-s", 3)} })},
+	{"a fee of a hold", checkFees, edit(KindHold, 13, func(e *Entry) { e.Legs = []Leg{fee(schemes.FeeScheme, schemes.FeeKeep, "bank-a", "net-s", 3)} })},
 	{"a refund gives back too much", checkFees, edit(KindPost, 14, func(e *Entry) { e.Legs[0].Amount.Minor++ })},
-	{"a refund gives back what is kept", checkFees, edit(KindPost, 14, func(e *Entry) { e.Legs = append(e.Legs, fee(FeeScheme, FeeKeep, "net-s", "bank-a", 1)) })},
+	{"a refund gives back what is kept", checkFees, edit(KindPost, 14, func(e *Entry) { e.Legs = append(e.Legs, fee(schemes.FeeScheme, schemes.FeeKeep, "net-s", "bank-a", 1)) })},
 	{"a refund gives back nothing", checkFees, edit(KindPost, 16, func(e *Entry) { e.Legs = nil })},
 	{"a reversal keeps a fee", checkFees, edit(KindReversed, 15, func(e *Entry) { e.Legs = nil })},
 	{"a cap is approved by its maker", checkApproval, edit(KindCapApproved, 0, func(e *Entry) { e.Checker = " Ann" })},

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/schemes"
 )
 
 func hold(n uint64, debtor, creditor tongma.ParticipantID, minor int64) Entry {
@@ -67,7 +68,7 @@ func TestProposeRefusesWhatCannotBeReadBack(t *testing.T) {
 		"maker":          func(e *Entry) { e.Maker = long },
 		"checker":        func(e *Entry) { e.Checker = long },
 		"fee":            func(e *Entry) { e.Legs = []Leg{{}} },
-		"fees of a hold": func(e *Entry) { e.Legs = []Leg{fee(FeeScheme, FeeKeep, "bank-a", "net-s", 3)} },
+		"fees of a hold": func(e *Entry) { e.Legs = []Leg{fee(schemes.FeeScheme, schemes.FeeKeep, "bank-a", "net-s", 3)} },
 		"the other side": func(e *Entry) { e.Creditor = "" },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -104,8 +105,8 @@ func TestApplyRefusesABrokenJournal(t *testing.T) {
 		"closing the past":         {open, {Number: 2, Kind: KindClose, Window: 1}, {Number: 3, Kind: KindClose, Window: 1}},
 		"more than was held":       {open, first, {Number: 3, Kind: KindPost, Payment: testID(1), Window: 1, Amount: tongma.Money{Minor: 101, Currency: tongma.CNY}}},
 		"posted in another money":  {open, first, {Number: 3, Kind: KindPost, Payment: testID(1), Window: 1, Amount: tongma.Money{Minor: 99, Currency: tongma.JPY}}},
-		"a fee in another money":   {open, first, {Number: 3, Kind: KindPost, Payment: testID(1), Window: 1, Legs: []Leg{{FeeScheme, FeeKeep, "a", "b", tongma.Money{Minor: 1, Currency: tongma.JPY}}}}},
-		"a fee of a no":            {open, first, {Number: 3, Kind: KindVoid, Payment: testID(1), Legs: []Leg{fee(FeeScheme, FeeKeep, "a", "b", 1)}}},
+		"a fee in another money":   {open, first, {Number: 3, Kind: KindPost, Payment: testID(1), Window: 1, Legs: []Leg{{schemes.FeeScheme, schemes.FeeKeep, "a", "b", tongma.Money{Minor: 1, Currency: tongma.JPY}}}}},
+		"a fee of a no":            {open, first, {Number: 3, Kind: KindVoid, Payment: testID(1), Legs: []Leg{fee(schemes.FeeScheme, schemes.FeeKeep, "a", "b", 1)}}},
 		"expired without an end":   {open, first, {Number: 3, Time: math.MaxInt64, Kind: KindExpire, Payment: testID(1)}},
 		"withdrawing nothing":      {open, {Number: 2, Kind: KindWithdraw, Key: "w", Debtor: "bank-a", Amount: tongma.Money{Minor: 1, Currency: tongma.CNY}}},
 		"approving nothing":        {open, {Number: 2, Kind: KindCapApproved, Key: "c", Checker: "bob", Debtor: "bank-a", Maker: "ann"}},
@@ -154,7 +155,7 @@ func TestAFeeNeverRunsOver(t *testing.T) {
 	k.must(t, Entry{Kind: KindOpen})
 	k.must(t, capOf("bank-a", math.MaxInt64))
 	k.must(t, hold(1, "bank-a", "shop-b", 100))
-	post := Entry{Kind: KindPost, Payment: testID(1), Legs: []Leg{fee(FeeScheme, FeeKeep, "bank-a", "net-s", tongma.MaxMinor)}}
+	post := Entry{Kind: KindPost, Payment: testID(1), Legs: []Leg{fee(schemes.FeeScheme, schemes.FeeKeep, "bank-a", "net-s", tongma.MaxMinor)}}
 	a := k.book.accounts[accountKey{k.book.numbers["bank-a"], tongma.CNY}]
 	a.position = math.MaxInt64 - 200
 	if v, _ := k.submit(t, post); v.Reason != tongma.PositionOverflow {
@@ -196,7 +197,7 @@ func TestReasonsHaveOneOrder(t *testing.T) {
 	k.must(t, Entry{Kind: KindSuspend, Debtor: "bank-a"})
 	bad := hold(9, "stranger", "shop-b", 0)
 	bad.Salt, bad.Code, bad.Amount.Currency = make([]byte, 33), used.Code, 1
-	bad.Legs = []Leg{fee(FeeScheme, FeeKeep, "bank-a", "net-s", 3)}
+	bad.Legs = []Leg{fee(schemes.FeeScheme, schemes.FeeKeep, "bank-a", "net-s", 3)}
 	walk("a hold", bad, []step{
 		{nil, tongma.FieldInvalid},
 		{func(e *Entry) { e.Salt = nil }, tongma.FieldInvalid},
@@ -211,7 +212,7 @@ func TestReasonsHaveOneOrder(t *testing.T) {
 	k.must(t, hold(3, "bank-a", "shop-b", 1))
 	k.must(t, Entry{Kind: KindVoid, Payment: testID(3)})
 	wrong := Entry{Kind: KindPost, Payment: testID(99), Salt: make([]byte, 33), Amount: tongma.Money{Minor: 101, Currency: tongma.JPY},
-		Legs: []Leg{{FeeScheme, FeeKeep, "bank-a", "net-s", tongma.Money{Minor: 1, Currency: tongma.JPY}}}}
+		Legs: []Leg{{schemes.FeeScheme, schemes.FeeKeep, "bank-a", "net-s", tongma.Money{Minor: 1, Currency: tongma.JPY}}}}
 	walk("a posting", wrong, []step{
 		{nil, tongma.FieldInvalid},
 		{func(e *Entry) { e.Salt = nil }, tongma.PaymentUnknown},

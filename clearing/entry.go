@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/schemes"
 )
 
 // Kind says what an entry records. Numbers are given once and never reused.
@@ -296,7 +297,7 @@ func (r *entryReader) legs(f int) []Leg {
 	for i := range legs {
 		l := &legs[i]
 		if b := r.take(2); b != nil {
-			l.Kind, l.OnRefund = FeeKind(b[0]), OnRefund(b[1])
+			l.Kind, l.OnRefund = schemes.FeeKind(b[0]), schemes.OnRefund(b[1])
 		}
 		l.From, l.To = tongma.ParticipantID(r.name(maxName)), tongma.ParticipantID(r.name(maxName))
 		l.Amount.Minor = r.varint()

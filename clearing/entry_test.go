@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/schemes"
 	"pgregory.net/rapid"
 )
 
@@ -30,7 +31,7 @@ func anyEntry(t *rapid.T) Entry {
 	}
 	leg := rapid.Custom(func(t *rapid.T) Leg {
 		name := rapid.SampledFrom([]tongma.ParticipantID{"a", "b", "c", "d", tongma.ParticipantID(strings.Repeat("x", 32)), tongma.ParticipantID(strings.Repeat("x", 33)), ""})
-		return Leg{FeeKind(rapid.SampledFrom([]int{1, 2, 3, 3, 2, 1, 0, 4}).Draw(t, "fee")), OnRefund(rapid.SampledFrom([]int{0, 1, 1, 0, 2}).Draw(t, "on refund")),
+		return Leg{schemes.FeeKind(rapid.SampledFrom([]int{1, 2, 3, 3, 2, 1, 0, 4}).Draw(t, "fee")), schemes.OnRefund(rapid.SampledFrom([]int{0, 1, 1, 0, 2}).Draw(t, "on refund")),
 			name.Draw(t, "from"), name.Draw(t, "to"), tongma.Money{Minor: rapid.SampledFrom([]int64{1, 64, 65, tongma.MaxMinor, tongma.MaxMinor + 1, 0, -1}).Draw(t, "fee minor"), Currency: tongma.Currency(rapid.Uint16().Draw(t, "currency"))}}
 	})
 	e := Entry{Kind: Kind(rapid.IntRange(0, 24).Draw(t, "kind")), Number: rapid.Uint64().Draw(t, "entry"),
@@ -170,7 +171,7 @@ func TestLineHoldsWhatTheEntryHolds(t *testing.T) {
 		Amount: tongma.Money{Minor: 1250, Currency: tongma.CNY}, AuthWindow: 3, Window: 4, Expiry: startMillis + 30_000,
 		Content: Digest{1}, Code: Digest{2}, CodeTail: "1234", Reason: tongma.OverCap, SchemeRef: "ref", Approval: "A1B2C3",
 		Merchant: "m-1", Order: "o-1", Directory: 7, Hash: [32]byte{9}, Salt: []byte("salt"), Maker: "ann", Checker: "bob",
-		Legs: []Leg{{FeeScheme, FeeReturn, "shop-b", "net-s", tongma.Money{Minor: 3, Currency: tongma.CNY}}}}
+		Legs: []Leg{{schemes.FeeScheme, schemes.FeeReturn, "shop-b", "net-s", tongma.Money{Minor: 3, Currency: tongma.CNY}}}}
 	data := e.AppendTo(nil)
 	text, err := json.Marshal(NewLine(&e, 5, data))
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/schemes"
 )
 
 // A scope is a small world that is searched whole: who is there, and all that may
@@ -571,7 +572,7 @@ func scopes() []scope {
 		{"payments", open(capOf("bank-a", 100), capOf("shop-b", 50), yen), letters(pays(first, 1, 25), pays(back, 2, 60),
 			pays(third, 3, 20), settles(2, everyone, tongma.CNY, tongma.JPY)), 3, 8},
 		{"refunds", open(capOf("bank-a", 100), capOf("shop-b", 100)), letters(
-			pays(paid, 1, 45, fee(FeeInterchange, FeeReturn, "shop-b", "bank-c", 7), fee(FeeScheme, FeeKeep, "bank-a", "bank-c", 3)),
+			pays(paid, 1, 45, fee(schemes.FeeInterchange, schemes.FeeReturn, "shop-b", "bank-c", 7), fee(schemes.FeeScheme, schemes.FeeKeep, "bank-a", "bank-c", 3)),
 			pays(refund(2, 40), 2, 15), pays(refund(3, 30), 3, 10), settles(2, everyone, tongma.CNY)), 3, 8},
 		{"rules", open(capOf("bank-a", 100), capOf("shop-b", 50)), letters(pays(paid, 1, 20), pays(dear, 2, 60),
 			[]letter{always("cap of 50", 0, capOf("bank-a", 50)), always("cap of 100", 0, capOf("bank-a", 100)),

@@ -7,45 +7,16 @@ import (
 
 	"github.com/shopspring/decimal"
 	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/schemes"
 )
-
-// FeeKind says what a fee is paid for. Numbers are given once and never reused.
-type FeeKind uint8
-
-const (
-	FeeNone        FeeKind = 0
-	FeeInterchange FeeKind = 1 // between issuer and acquirer
-	FeeScheme      FeeKind = 2 // to the scheme
-	FeeSwitch      FeeKind = 3 // to the switch
-)
-
-// String returns "interchange", "scheme" or "switch".
-func (k FeeKind) String() string {
-	if k > FeeSwitch {
-		return "unknown"
-	}
-	return [...]string{"none", "interchange", "scheme", "switch"}[k]
-}
-
-// OnRefund says what becomes of a fee when its payment is refunded. Whatever it
-// says, a payment that is reversed gives back all of its fees: it never was.
-type OnRefund uint8
-
-const (
-	FeeKeep   OnRefund = 0 // it stays where it is
-	FeeReturn OnRefund = 1 // it goes back, in proportion to what is refunded
-)
-
-// String returns "keep" or "return".
-func (o OnRefund) String() string { return [...]string{"keep", "return"}[o&1] }
 
 // Leg is one fee of a posting: From pays To, in the same entry as the posting and
 // in its currency. A leg moves positions and counts in the window just as the
 // payment does, but is not held beforehand: it may take its bearer past its cap,
 // and then blocks that bearer's next holds.
 type Leg struct {
-	Kind     FeeKind
-	OnRefund OnRefund
+	Kind     schemes.FeeKind
+	OnRefund schemes.OnRefund
 	From, To tongma.ParticipantID // never the same
 	Amount   tongma.Money         // more than zero, at most tongma.MaxMinor
 }
@@ -57,7 +28,7 @@ const MaxLegs = 8
 func legsFit(legs []Leg) bool {
 	for i := range legs {
 		l := &legs[i]
-		if l.Kind == FeeNone || l.Kind > FeeSwitch || l.OnRefund > FeeReturn || l.From == "" || l.To == "" || l.From == l.To ||
+		if l.Kind == schemes.FeeNone || l.Kind > schemes.FeeSwitch || l.OnRefund > schemes.FeeReturn || l.From == "" || l.To == "" || l.From == l.To ||
 			len(l.From) > maxName || len(l.To) > maxName || l.Amount.Minor <= 0 || l.Amount.Minor > tongma.MaxMinor {
 			return false
 		}
@@ -65,109 +36,28 @@ func legsFit(legs []Leg) bool {
 	return len(legs) <= MaxLegs
 }
 
-// Party is a role in a payment, which a fee rule names in place of participants.
-type Party uint8
-
-const (
-	PartyNone     Party = iota
-	PartyIssuer         // the debtor of the payment
-	PartyAcquirer       // its creditor
-	PartyScheme
-	PartySwitch
-)
-
 // Parties says who plays which role in one payment. A role may stay empty if no
 // rule names it.
 type Parties struct {
 	Issuer, Acquirer, Scheme, Switch tongma.ParticipantID
 }
 
-func (p *Parties) of(role Party) tongma.ParticipantID {
+func (p *Parties) of(role schemes.Party) tongma.ParticipantID {
 	switch role {
-	case PartyIssuer:
+	case schemes.PartyIssuer:
 		return p.Issuer
-	case PartyAcquirer:
+	case schemes.PartyAcquirer:
 		return p.Acquirer
-	case PartyScheme:
+	case schemes.PartyScheme:
 		return p.Scheme
-	case PartySwitch:
+	case schemes.PartySwitch:
 		return p.Switch
 	}
 	return ""
 }
 
-// FeeRule is how one fee is computed. The fee is basis points of the amount plus
-// something flat, by the amount's tier if there are tiers, not less than MinMinor
-// and, unless that is zero, not more than MaxMinor. It is rounded once, half to
-// even, to whole minor units of Currency.
-type FeeRule struct {
-	Kind        FeeKind
-	From, To    Party
-	Currency    tongma.Currency // of payments to which it applies, and of every figure here
-	BasisPoints decimal.Decimal // hundredths of a percent: 0 to 10,000, with at most six decimals
-	FlatMinor   int64
-	Tiers       []Tier  // in place of BasisPoints and FlatMinor; ordered
-	Shares      []Share // in place of To: the rounded fee, split
-	MinMinor    int64
-	MaxMinor    int64
-	OnRefund    OnRefund
-}
-
-// Tier is the price of amounts from AboveMinor on. It holds for the whole amount,
-// not only for what lies above.
-type Tier struct {
-	AboveMinor  int64 // the first tier's is zero
-	BasisPoints decimal.Decimal
-	FlatMinor   int64
-}
-
-// Share is one receiver's part of a fee.
-type Share struct {
-	To     Party
-	Weight int64
-}
-
-// Check says what is wrong with a rule: FieldInvalid, and where.
-func (r *FeeRule) Check() error {
-	bad := func(field string) error {
-		return &tongma.Error{Op: "clearing.FeeRule", Reason: tongma.FieldInvalid, Field: field}
-	}
-	price := func(points decimal.Decimal, flat int64) bool {
-		return points.Exponent() >= -6 && points.Exponent() <= 4 && !points.IsNegative() && points.LessThanOrEqual(decimal.NewFromInt(10_000)) &&
-			flat >= 0 && flat <= tongma.MaxMinor
-	}
-	role := func(p Party) bool { return p >= PartyIssuer && p <= PartySwitch }
-	switch {
-	case r.Kind == FeeNone || r.Kind > FeeSwitch:
-		return bad("/kind")
-	case r.OnRefund > FeeReturn:
-		return bad("/on_refund")
-	case !r.Currency.Valid():
-		return bad("/currency")
-	case !role(r.From):
-		return bad("/from")
-	case len(r.Shares) == 0 && (!role(r.To) || r.To == r.From), len(r.Shares) > 0 && r.To != PartyNone:
-		return bad("/to")
-	case !price(r.BasisPoints, r.FlatMinor), len(r.Tiers) > 0 && !(r.BasisPoints.IsZero() && r.FlatMinor == 0):
-		return bad("/basis_points")
-	case r.MinMinor < 0 || r.MaxMinor < 0 || r.MinMinor > tongma.MaxMinor || r.MaxMinor > tongma.MaxMinor || (r.MaxMinor > 0 && r.MinMinor > r.MaxMinor):
-		return bad("/min")
-	}
-	for i, t := range r.Tiers {
-		if !price(t.BasisPoints, t.FlatMinor) || (i == 0) != (t.AboveMinor == 0) || (i > 0 && t.AboveMinor <= r.Tiers[i-1].AboveMinor) {
-			return bad("/tiers")
-		}
-	}
-	for _, s := range r.Shares {
-		if !role(s.To) || s.To == r.From || s.Weight <= 0 || s.Weight > tongma.MaxMinor {
-			return bad("/shares")
-		}
-	}
-	return nil
-}
-
-// fee returns what the rule takes of an amount, in minor units.
-func (r *FeeRule) fee(amount int64) int64 {
+// feeOf returns what a rule takes of an amount, in minor units.
+func feeOf(r *schemes.FeeRule, amount int64) int64 {
 	points, flat := r.BasisPoints, r.FlatMinor
 	for _, t := range r.Tiers {
 		if amount >= t.AboveMinor {
@@ -187,7 +77,7 @@ func (r *FeeRule) fee(amount int64) int64 {
 // zero, nor of one that a participant would pay itself, as when issuer and acquirer
 // are one. FieldInvalid: a rule is wrong, a role that it names is played by nobody,
 // the amount is not payable, or there are more than MaxLegs. It is pure.
-func Fees(rules []FeeRule, who Parties, amount tongma.Money) ([]Leg, error) {
+func Fees(rules []schemes.FeeRule, who Parties, amount tongma.Money) ([]Leg, error) {
 	if err := amount.Payable(); err != nil {
 		return nil, err
 	}
@@ -202,13 +92,13 @@ func Fees(rules []FeeRule, who Parties, amount tongma.Money) ([]Leg, error) {
 		}
 		shares := r.Shares
 		if len(shares) == 0 {
-			shares = []Share{{r.To, 1}}
+			shares = []schemes.Share{{To: r.To, Weight: 1}}
 		}
 		weights := make([]int64, len(shares))
 		for j, s := range shares {
 			weights[j] = s.Weight
 		}
-		parts, err := Split(r.fee(amount.Minor), weights)
+		parts, err := Split(feeOf(r, amount.Minor), weights)
 		if err != nil {
 			return nil, err
 		}
@@ -266,7 +156,7 @@ func Split(total int64, weights []int64) ([]int64, error) {
 func Returned(taken []Leg, whole, before, amount int64) []Leg {
 	var legs []Leg
 	for _, l := range taken {
-		if l.OnRefund != FeeReturn {
+		if l.OnRefund != schemes.FeeReturn {
 			continue
 		}
 		l.Amount.Minor = proportion(l.Amount.Minor, before+amount, whole) - proportion(l.Amount.Minor, before, whole)

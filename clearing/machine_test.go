@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/schemes"
 	"pgregory.net/rapid"
 )
 
@@ -127,7 +128,7 @@ func (o *oracle) feesOf(x *transfer, kind Kind, minor int64, given []Leg) (legs 
 		}
 		for _, l := range x.original.fees {
 			back := part(l.Amount.Minor, before+minor, x.original.captured) - part(l.Amount.Minor, before, x.original.captured)
-			if l.OnRefund == FeeReturn && back > 0 {
+			if l.OnRefund == schemes.FeeReturn && back > 0 {
 				legs = append(legs, fee(l.Kind, l.OnRefund, l.To, l.From, back))
 				legs[len(legs)-1].Amount.Currency = x.currency
 			}
@@ -402,7 +403,7 @@ func (m *machine) expiry() int64 {
 // givenFees are what the switch would have computed of a payment.
 func (m *machine) givenFees(c tongma.Currency) (legs []Leg) {
 	for range rapid.SampledFrom([]int{0, 0, 1, 2, 3}).Draw(m.rt, "fees") {
-		l := fee(FeeKind(rapid.IntRange(1, 3).Draw(m.rt, "fee")), OnRefund(rapid.IntRange(0, 1).Draw(m.rt, "on refund")),
+		l := fee(schemes.FeeKind(rapid.IntRange(1, 3).Draw(m.rt, "fee")), schemes.OnRefund(rapid.IntRange(0, 1).Draw(m.rt, "on refund")),
 			tongma.ParticipantID(m.pick("from")), tongma.ParticipantID(m.pick("to")), rapid.Int64Range(1, 7).Draw(m.rt, "fee minor"))
 		if l.Amount.Currency = c; l.From != l.To {
 			legs = append(legs, l)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/schemes"
 )
 
 var update = flag.Bool("update", false, "write what the scripts gave into the scripts")
@@ -259,12 +260,12 @@ func (s *script) post(w *words) string {
 		e.Amount = w.money()
 	}
 	for w.flag("fee") {
-		kind := map[string]FeeKind{"interchange": FeeInterchange, "scheme": FeeScheme, "switch": FeeSwitch}[w.next()]
+		kind := map[string]schemes.FeeKind{"interchange": schemes.FeeInterchange, "scheme": schemes.FeeScheme, "switch": schemes.FeeSwitch}[w.next()]
 		l := Leg{Kind: kind, From: tongma.ParticipantID(w.option("from")), To: tongma.ParticipantID(w.option("to"))}
 		l.Amount = w.money()
 		if len(w.left) > 0 && w.left[0] == "return" {
 			w.next()
-			l.OnRefund = FeeReturn
+			l.OnRefund = schemes.FeeReturn
 		}
 		e.Legs = append(e.Legs, l)
 	}
