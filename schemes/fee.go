@@ -115,4 +115,3 @@ func (r *FeeRule) Check() error {
 	}
 	return nil
 }
-
