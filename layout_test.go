@@ -24,11 +24,14 @@ var mayImport = []struct {
 	{"codespec", []string{".", "codespec"}},
 	{"schemes", []string{".", "codespec", "schemes"}},
 	{"clearing/journal", []string{"clearing/journal"}}, // knows batches of bytes, and nothing of what they say
+	{"clearing/dispute", []string{"."}},  // pure: who may say what next, and what it does to the money
+	{"clearing/exchange", []string{"."}}, // pure: rates and what is left over
 	{"clearing", []string{".", "schemes", "clearing"}},
 	{"switch/bus", []string{".", "switch/bus"}},
 	{"switch", []string{".", "codespec", "schemes", "clearing", "switch"}},
 	{"adapters", []string{".", "schemes", "schemes/keyring"}}, // and itself, but no other adapter
 	{"conformance/crash", nil},                                // tests only
+	{"conformance/cluster", nil},                              // tests only
 	{"conformance", []string{".", "codespec", "schemes", "conformance"}},
 	{"cmd/tongma", []string{".", "codespec", "schemes", "clearing", "switch", "adapters", "conformance"}},
 	{"tools", nil},
