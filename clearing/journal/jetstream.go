@@ -218,7 +218,7 @@ func (j *JetStream) Read(ctx context.Context, from uint64, fn func(uint64, []byt
 	if from+fewMessages > last {
 		_, err = j.readSingly(ctx, from, last, fn)
 	} else {
-		_, err = j.pull(ctx, from, last, fn)
+		_, err = j.pullUp(ctx, from, last, fn)
 	}
 	return err
 }

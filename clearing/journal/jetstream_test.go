@@ -312,3 +312,50 @@ func TestReadingLeavesNoConsumerBehind(t *testing.T) {
 		}
 	}
 }
+
+// A consumer that is gone before it is asked, or in the middle of a reading, is
+// replaced by another: everything comes once, in order. So it is on a cluster,
+// where the server of a consumer just made may not answer yet, or die.
+func TestReadingOutlivesItsConsumers(t *testing.T) {
+	s := serve(t, t.TempDir())
+	j := openJetStream(t, connect(t, s))
+	const count = pullMessages + 500 // several pulls
+	for i := range uint64(count) {
+		if err := j.nc.Publish("journal.0", fmt.Append(nil, i+1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for last := uint64(0); last < count; time.Sleep(time.Millisecond) {
+		last, _ = j.Last(t.Context())
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	taken, ended := 0, make(chan struct{})
+	other := openJetStream(t, connect(t, s)) // an info over j's own connection would wait behind its messages
+	go func() {
+		defer close(ended)
+		for ; ctx.Err() == nil && taken < 8; time.Sleep(time.Millisecond) {
+			for name := range other.stream.ConsumerNames(ctx).Name() {
+				if other.stream.DeleteConsumer(ctx, name) == nil {
+					taken++
+				}
+			}
+		}
+	}()
+	next := uint64(1)
+	err := j.Read(t.Context(), 1, func(seq uint64, message []byte) error {
+		if seq != next || string(message) != fmt.Sprint(next) {
+			return fmt.Errorf("sequence %d has %q, want %d", seq, message, next)
+		}
+		next++
+		if next%100 == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		return nil
+	})
+	cancel()
+	<-ended
+	if err != nil || next != count+1 || taken == 0 {
+		t.Fatalf("read up to %d of %d, %d consumers taken away: %v", next-1, count, taken, err)
+	}
+	t.Logf("%d consumers taken away", taken)
+}

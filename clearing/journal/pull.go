@@ -21,6 +21,7 @@ const (
 	heartbeat    = 5 * time.Second  // when following
 	silence      = 12 * time.Second // after which the server is taken for gone
 	consumerIdle = time.Minute      // after which the server forgets a consumer
+	patience     = 12 * time.Second // how long a reading without a message tries other consumers; an election takes up to 9 s
 )
 
 // puller reads a stream through a consumer of its own that nobody acknowledges
@@ -38,13 +39,55 @@ type puller struct {
 	left    int // messages that it may still bring
 }
 
+// pullUp reads up to last, with another consumer where one cannot be made or asked:
+// on a cluster, one just made has nobody to answer for it yet, and an election takes
+// its leader away for some seconds. It gives up after patience without a message.
+func (j *JetStream) pullUp(ctx context.Context, from, last uint64, fn func(uint64, []byte) error) (uint64, error) {
+	began := time.Now()
+	for pause := minPause; ; pause = min(2*pause, maxPause) {
+		next, err := j.pull(ctx, from, last, fn)
+		if next > from {
+			from, began, pause = next, time.Now(), minPause
+		}
+		if !errors.Is(err, errAway) || time.Since(began) > patience {
+			return from, err
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return from, ctx.Err()
+		}
+	}
+}
+
+// errAway is a consumer that nobody answers for: another may do.
+var errAway = errors.New("consumer is away")
+
+// away marks the errors that another consumer may not meet.
+func away(err error) error {
+	var refusal jetstream.JetStreamError
+	passes := errors.As(err, &refusal) && refusal.APIError() != nil && refusal.APIError().Code == unavailable
+	for _, one := range []error{nats.ErrNoResponders, nats.ErrTimeout, context.DeadlineExceeded, nats.ErrDisconnected, nats.ErrReconnectBufExceeded} {
+		passes = passes || errors.Is(err, one)
+	}
+	if passes {
+		return fmt.Errorf("%w: %w", errAway, err)
+	}
+	return err
+}
+
+// unavailable is the code of every refusal that an election or a start causes.
+const unavailable = 503
+
 // pull reads up to last, or on and on if last is 0, and returns where to go on.
 // Every message is in its place; one that the consumer passed over comes from the
 // leader, and one that the leader does not have is an error.
 func (j *JetStream) pull(ctx context.Context, from, last uint64, fn func(uint64, []byte) error) (uint64, error) {
 	p, err := j.newPuller(ctx, from, last == 0)
 	if err != nil {
-		return from, fmt.Errorf("journal: stream %s: consumer: %w", j.name, err)
+		return from, fmt.Errorf("journal: stream %s: consumer: %w", j.name, away(err))
 	}
 	defer p.close()
 	defer context.AfterFunc(ctx, func() { p.sub.Unsubscribe() })()
@@ -57,7 +100,7 @@ func (j *JetStream) pull(ctx context.Context, from, last uint64, fn func(uint64,
 			return j.readSingly(ctx, from, last, fn) // there should be more: the leader knows
 		}
 		if err != nil {
-			return from, fmt.Errorf("journal: stream %s: consumer at sequence %d: %w", j.name, from, err)
+			return from, fmt.Errorf("journal: stream %s: consumer at sequence %d: %w", j.name, from, away(err))
 		}
 		if from, err = j.deliver(ctx, m, from, fn); err != nil {
 			return from, err
@@ -136,7 +179,7 @@ func (p *puller) status(m *nats.Msg) error {
 		p.left = 0
 		return nil
 	}
-	return fmt.Errorf("status %s %s", code, text)
+	return fmt.Errorf("%w: status %s %s", errAway, code, text)
 }
 
 // deliver passes a message on, and before it any that the consumer passed over.
