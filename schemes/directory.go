@@ -24,6 +24,8 @@ type Directory struct {
 	byAcquirerID  map[string]*Participant
 	byIssuerCode  map[string]*Participant
 	readers       map[string][]*Scheme // codespec's scheme name → who reads its codes, by rank
+
+	settlement
 }
 
 // Participant is a network that takes part: it accepts payments (acquirer),

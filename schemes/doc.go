@@ -9,7 +9,7 @@
 //
 // # The file
 //
-// Sandbox is a whole one. Keys marked * must be there; any other key is refused.
+// Sandbox is one, and testdata/market.yaml uses every key. Keys marked * must be there; any other key is refused.
 //
 //	name: text
 //	rules: default                  # or rules in the form of codespec.RulesData, added to the default ones;
@@ -43,6 +43,17 @@
 //	    code_lifetime: 60s
 //	    code_reusable_after_decline: false  # a payer's code is spent, even if its payment fails
 //	    consult: false              # true: always ask the scheme whether a code is its own
+//	calendar:                       # business days and schedules: what package calendar reads, here with lines
+//	settlement:
+//	  agent: river-bank             # of models that name none, and of the default model
+//	  dispute_model: disputes       # where disputes move money; no payment belongs to it
+//	  models:                       # what belongs to none is in the default model: multilateral, closed by hand
+//	    - id: home                *
+//	      method: multilateral    * # or bilateral, gross
+//	      schedule: baht            # of calendar/schedules, of the same method and agent; by hand if left out
+//	      agent: river-bank         # the schedule's if left out
+//	      currencies: [THB]       * # not of the dispute model; the schedule's must be among them
+//	      schemes: [lotus]        * # or all. A scheme and a currency belong to one model at most
 //
 // Two schemes that read one name, or claim one prefix, share codes that their form
 // does not tell apart: both become candidates with Consult.

@@ -17,6 +17,9 @@ func (p *parser) link(d *Directory) {
 	p.linkParticipants(d)
 	p.linkSchemes(d)
 	p.linkRoles(d)
+	if len(p.problems) == 0 {
+		p.linkSettlement(d)
+	}
 	if len(p.problems) > 0 {
 		return
 	}
@@ -83,8 +86,8 @@ func (p *parser) linkSchemes(d *Directory) {
 		if s.owner = d.byParticipant[s.Participant]; s.owner == nil {
 			p.fail(path+"/participant", tongma.ParticipantUnknown, nearest(string(s.Participant), keysOf(d.byParticipant)), "there is no such participant")
 		}
-		p.distinct(path+"/countries", s.Countries)
-		p.distinct(path+"/reads", s.Reads)
+		distinct(p, path+"/countries", s.Countries)
+		distinct(p, path+"/reads", s.Reads)
 		for j, c := range s.Claims {
 			if c.meets(s.Claims[:j]) {
 				p.invalid(item(path[1:]+"/claims", j), "claims codes that this scheme claims before")
@@ -107,7 +110,7 @@ func (p *parser) linkSchemes(d *Directory) {
 	}
 }
 
-func (p *parser) distinct(path string, words []string) {
+func distinct[T comparable](p *parser, path string, words []T) {
 	if i := twice(words); i >= 0 {
 		p.invalid(item(path[1:], i), "stands twice")
 	}

@@ -79,6 +79,8 @@ func (p *parser) directory(d *Directory, root *yaml.Node) {
 				d.schemes = append(d.schemes, p.scheme(item, at))
 			})
 		}},
+		{"calendar", false, func(n *yaml.Node, path string) { p.calendar(d, path) }},
+		{"settlement", false, func(n *yaml.Node, path string) { p.settlement(d, n, path) }},
 	})
 }
 

@@ -9,11 +9,13 @@ import (
 	_ "time/tzdata" // zones on machines that have none of their own
 
 	"github.com/tongma/tongma"
+	"go.yaml.in/yaml/v3"
 )
 
 // Bounds on a source: far above any real one.
 const (
 	MaxSource    = 1 << 20 // bytes
+	MaxDocument  = 4 << 20 // bytes of a document that holds a source as one of its sections
 	maxCalendars = 1000    // versions counted
 	maxSpecial   = 5000    // days of each kind in one version
 	maxRun       = 60      // days of one named holiday
@@ -31,13 +33,35 @@ const (
 // Zones are looked up here, in the machine's time zone database or else in the
 // one built in; from then on all is pure.
 func Parse(source []byte) (*Set, error) {
+	return parse(source, MaxSource, func(p *parser, root spot) (spot, bool) { return root, p.plain(root.Node, 0) })
+}
+
+// ParseSection reads a set that is one section of a larger YAML document, such as
+// a directory of participants: what stands under a key of its root, in the form
+// that Parse reads. Lines and paths of problems are those of the document, and so
+// is the hash. The rest of the document is not looked at.
+func ParseSection(document []byte, key string) (*Set, error) {
+	return parse(document, MaxDocument, func(p *parser, root spot) (spot, bool) {
+		for i := 0; root.Kind == yaml.MappingNode && i+1 < len(root.Content); i += 2 {
+			if at := (spot{root.Content[i+1], "/" + escape(key)}); root.Content[i].Value == key {
+				return at, p.plain(at.Node, 0)
+			}
+		}
+		p.fail(spot{root.Node, "/" + escape(key)}, tongma.FieldMissing, "", "is missing")
+		return spot{}, false
+	})
+}
+
+func parse(source []byte, limit int, find func(p *parser, root spot) (spot, bool)) (*Set, error) {
 	p := &parser{}
 	s := &Set{hash: sha256.Sum256(source), versions: map[string][]*Calendar{}, currencies: map[tongma.Currency]string{},
 		agents: map[AgentID]string{}, schedules: map[string]*Schedule{}}
-	if len(source) > MaxSource {
-		p.fail(spot{}, tongma.MessageTooLong, "", "is longer than %d bytes", MaxSource)
+	if len(source) > limit {
+		p.fail(spot{}, tongma.MessageTooLong, "", "is longer than %d bytes", limit)
 	} else if root, ok := p.document(source); ok {
-		p.set(s, root)
+		if at, ok := find(p, root); ok {
+			p.set(s, at)
+		}
 	}
 	if len(p.problems) > 0 {
 		return nil, &ParseError{p.problems}

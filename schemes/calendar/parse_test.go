@@ -199,3 +199,48 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// A section of a larger document reads as the source alone does, and its faults are
+// told at the document's lines and paths.
+func TestASectionReadsAsASource(t *testing.T) {
+	indented := "  " + strings.ReplaceAll(strings.TrimSpace(plainSet), "\n", "\n  ")
+	document := "name: market\nother: [{anything: &x 1}]\ndays:\n" + indented + "\nafter: 1\n"
+	s, err := ParseSection([]byte(document), "days")
+	if err != nil {
+		t.Fatal(err)
+	}
+	alone, err := Parse([]byte(plainSet))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)
+	one, _ := s.Schedule("s")
+	two, _ := alone.Schedule("s")
+	a, err1 := one.Next(at)
+	b, err2 := two.Next(at)
+	if err1 != nil || err2 != nil || a.String() != b.String() || s.Hash() == alone.Hash() {
+		t.Errorf("%v (%v), alone %v (%v)", a, err1, b, err2)
+	}
+	if id, ok := s.CalendarOf(tongma.THB); !ok || id != "one" || !one.Asks("one") || one.Asks("two") {
+		t.Error("a calendar was lost or made up")
+	}
+	for _, row := range []struct{ old, new, want string }{
+		{"weekend:", "weekends:", "line 10: /days/calendars/0/weekends: no such key; did you mean weekend?"},
+		{"name: May", "name: &a May", "line 12: anchors, aliases and more than 8 levels are not allowed"},
+		{"days:\n", "nights:\n", "line 1: /days: is missing"},
+	} {
+		s, err := ParseSection([]byte(strings.Replace(document, row.old, row.new, 1)), "days")
+		var wrong *ParseError
+		if !errors.As(err, &wrong) || s != nil || wrong.Problems[0].String() != row.want {
+			t.Errorf("%s: got %v, want %s", row.new, err, row.want)
+		}
+	}
+	for _, bad := range []string{"", "- a", "days:", "days: 1", "days: ["} {
+		if s, err := ParseSection([]byte(bad), "days"); err == nil || s != nil {
+			t.Errorf("%q was read", bad)
+		}
+	}
+	if _, err := ParseSection(make([]byte, MaxDocument+1), "days"); tongma.ReasonOf(err) != tongma.MessageTooLong {
+		t.Error(err)
+	}
+}

@@ -95,6 +95,13 @@ func (s *Schedule) Zone() string { return s.zoneName }
 // Cycles returns its cycles by time of day.
 func (s *Schedule) Cycles() []Cycle { return slices.Clone(s.cycles) }
 
+// Asks tells whether the value dates of the schedule are good days of a calendar,
+// by name: its currency's, its agent's, or one of good_in.
+func (s *Schedule) Asks(calendar string) bool {
+	has := func(versions []*Calendar) bool { return versions[0].id == calendar }
+	return slices.ContainsFunc(s.days, has) || slices.ContainsFunc(s.valueIn, has)
+}
+
 // Next returns the first cut-off later than after. A payment that is committed
 // at the very instant of a cut-off is in the window that this cut-off opens.
 func (s *Schedule) Next(after time.Time) (Cutoff, error) {

@@ -42,6 +42,12 @@ func (s *Set) Versions(id string) []*Calendar { return slices.Clone(s.versions[i
 // Calendars returns the names of all calendars, in order.
 func (s *Set) Calendars() []string { return sortedKeys(s.versions) }
 
+// CalendarOf names the calendar that a currency keeps.
+func (s *Set) CalendarOf(c tongma.Currency) (string, bool) {
+	id, ok := s.currencies[c]
+	return id, ok
+}
+
 // Good returns the days that are good for all of the given currencies and agents
 // by the versions in force at an instant. A currency or agent without a calendar
 // is an error (Unknown): it has no day that is known to be good.

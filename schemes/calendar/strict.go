@@ -87,8 +87,7 @@ func (p *parser) invalid(at spot, format string, args ...any) {
 	p.fail(at, tongma.FieldInvalid, "", format, args...)
 }
 
-// document returns the root of a source that is one YAML document without
-// anchors, aliases and great depth: it is read by people, line by line.
+// document returns the root of a source that is one YAML document.
 func (p *parser) document(source []byte) (spot, bool) {
 	var doc, more yaml.Node
 	dec := yaml.NewDecoder(bytes.NewReader(source))
@@ -100,12 +99,14 @@ func (p *parser) document(source []byte) (spot, bool) {
 		p.fail(spot{Node: &more}, tongma.MessageMalformed, "", "a second document")
 		return spot{}, false
 	}
-	if len(doc.Content) != 1 || !p.plain(doc.Content[0], 0) {
+	if len(doc.Content) != 1 {
 		return spot{}, false
 	}
 	return spot{Node: doc.Content[0]}, true
 }
 
+// plain refuses anchors, aliases and great depth: a source is read by people, line
+// by line.
 func (p *parser) plain(n *yaml.Node, depth int) bool {
 	if n.Kind == yaml.AliasNode || n.Anchor != "" || depth > maxDepth {
 		p.fail(spot{Node: n}, tongma.MessageMalformed, "", "anchors, aliases and more than %d levels are not allowed", maxDepth)
