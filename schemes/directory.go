@@ -26,10 +26,12 @@ type Directory struct {
 	readers       map[string][]*Scheme // codespec's scheme name → who reads its codes, by rank
 
 	settlement
+	fees
 }
 
 // Participant is a network that takes part: it accepts payments (acquirer),
-// makes them (issuer), or both.
+// makes them (issuer), or both. Or it does neither, and has accounts because it
+// earns fees, guarantees settlement or exchanges currencies (service).
 type Participant struct {
 	ID          tongma.ParticipantID
 	Name        string
@@ -37,6 +39,7 @@ type Participant struct {
 	Suspended   bool   // its debits are refused, refunds that it would pay among them; credits go on
 	Acquirer    bool
 	Issuer      bool
+	Service     bool     // neither of both
 	AcquirerIDs []string // ISO 8583 DE32, as sent: up to 11 digits
 	IssuerCode  string   // four digits, its number in the unified format; "" if none
 	// Scheme clears what the unified format addresses to the participant: its
@@ -71,9 +74,12 @@ type Scheme struct {
 	// Participant is the network that runs it: debtor of its payers' payments,
 	// creditor for its merchants.
 	Participant tongma.ParticipantID
-	Rank        int               // lower is preferred when a code names several schemes
-	Countries   []string          // where its codes pay, ISO 3166-1 alpha-2; none: everywhere
-	Currencies  []tongma.Currency // what it clears in, at least one
+	// FeeParty plays PartyScheme in fee rules: Participant, unless the scheme names
+	// another.
+	FeeParty   tongma.ParticipantID
+	Rank       int               // lower is preferred when a code names several schemes
+	Countries  []string          // where its codes pay, ISO 3166-1 alpha-2; none: everywhere
+	Currencies []tongma.Currency // what it clears in, at least one
 	// MaxPayment bounds one payment, in minor units. A currency that is not there
 	// is bounded by tongma.MaxMinor only.
 	MaxPayment map[tongma.Currency]int64

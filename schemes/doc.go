@@ -18,7 +18,7 @@
 //	  - id: acq-north             *
 //	    name: North Acquiring     * # no two alike
 //	    country: CN               *
-//	    roles: [acquirer, issuer] * # one or both
+//	    roles: [acquirer, issuer] * # one or both; or service, for who earns fees, guarantees or exchanges
 //	    suspended: false            # true refuses its debits; credits go on
 //	    acquirer_ids: ["00010344"]  # ISO 8583 DE32; acquirers only
 //	    issuer_code: "2001"         # its number in the unified format
@@ -30,6 +30,7 @@
 //	  - id: wechat                * # the name that codespec's rules give, if they know its codes
 //	    name: WeChat Pay          * # no two alike
 //	    participant: wechatpay    * # debtor of its payers, creditor for its merchants
+//	    fee_party: wechat-office    # gets and pays what fee rules give to the scheme; participant if left out
 //	    countries: [CN, TH]       * # where its codes pay, or the word all
 //	    currencies: [CNY]         *
 //	    rank: 100                   # lower goes first when a code names several schemes
@@ -43,6 +44,20 @@
 //	    code_lifetime: 60s
 //	    code_reusable_after_decline: false  # a payer's code is spent, even if its payment fails
 //	    consult: false              # true: always ask the scheme whether a code is its own
+//	switch_party: market-ops        # gets and pays what fee rules give to the switch
+//	fees:                           # for each payment the newest set in force holds, alone
+//	  - schemes: [wechat]         * # or all
+//	    operations: [pay]           # pay and transfer if left out
+//	    currency: CNY             *
+//	    effective_from: 2026-01-01T00:00:00+08:00 *
+//	    rules:                    * # each is rounded once, half to even; none: no fees any more
+//	      - kind: interchange     * # or scheme, switch
+//	        from: acquirer        * # or issuer, scheme, switch
+//	        to: issuer              # or shares: [{to: issuer, weight: 2}, {to: switch, weight: 1}]
+//	        basis_points: "37.5"    # and flat: "0.10"; or tiers: [{above: "0", basis_points: "40", flat: "0.10"}]
+//	        min: "0.01"
+//	        max: "20.00"
+//	        on_refund: return       # or keep
 //	calendar:                       # business days and schedules: what package calendar reads, here with lines
 //	settlement:
 //	  agent: river-bank             # of models that name none, and of the default model

@@ -19,6 +19,7 @@ func (p *parser) link(d *Directory) {
 	p.linkRoles(d)
 	if len(p.problems) == 0 {
 		p.linkSettlement(d)
+		p.linkFees(d)
 	}
 	if len(p.problems) > 0 {
 		return
@@ -85,6 +86,13 @@ func (p *parser) linkSchemes(d *Directory) {
 		once(p, names, strings.ToLower(s.Name), true, path+"/name", "this name")
 		if s.owner = d.byParticipant[s.Participant]; s.owner == nil {
 			p.fail(path+"/participant", tongma.ParticipantUnknown, nearest(string(s.Participant), keysOf(d.byParticipant)), "there is no such participant")
+		} else if s.owner.Service {
+			p.invalid(path+"/participant", "must be an acquirer or an issuer")
+		}
+		if s.FeeParty == "" {
+			s.FeeParty = s.Participant
+		} else if d.byParticipant[s.FeeParty] == nil {
+			p.fail(path+"/fee_party", tongma.ParticipantUnknown, nearest(string(s.FeeParty), keysOf(d.byParticipant)), "there is no such participant")
 		}
 		distinct(p, path+"/countries", s.Countries)
 		distinct(p, path+"/reads", s.Reads)

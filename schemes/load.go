@@ -79,6 +79,10 @@ func (p *parser) directory(d *Directory, root *yaml.Node) {
 				d.schemes = append(d.schemes, p.scheme(item, at))
 			})
 		}},
+		{"switch_party", false, func(n *yaml.Node, path string) { d.switchParty = p.participantID(n, path) }},
+		{"fees", false, func(n *yaml.Node, path string) {
+			p.list(n, path, maxFeeSets, func(item *yaml.Node, at string) { d.feeSets = append(d.feeSets, p.feeSet(item, at)) })
+		}},
 		{"calendar", false, func(n *yaml.Node, path string) { p.calendar(d, path) }},
 		{"settlement", false, func(n *yaml.Node, path string) { p.settlement(d, n, path) }},
 	})
@@ -118,12 +122,17 @@ func (p *parser) roles(v *Participant, n *yaml.Node, path string) {
 			v.Acquirer = true
 		case role == "issuer" && !v.Issuer:
 			v.Issuer = true
+		case role == "service" && !v.Service:
+			v.Service = true
 		case ok:
-			p.fail(at, tongma.FieldInvalid, nearest(role, []string{"acquirer", "issuer"}), "must be acquirer or issuer, each once")
+			p.fail(at, tongma.FieldInvalid, nearest(role, []string{"acquirer", "issuer", "service"}), "must be acquirer or issuer, each once, or service")
 		}
 	})
-	if n.Kind == yaml.SequenceNode && len(n.Content) == 0 {
-		p.invalid(path, "is empty; a participant is acquirer, issuer or both")
+	switch {
+	case n.Kind == yaml.SequenceNode && len(n.Content) == 0:
+		p.invalid(path, "is empty; a participant is acquirer, issuer or both, or else service")
+	case v.Service && (v.Acquirer || v.Issuer):
+		p.invalid(path, "says service, which is for participants that are neither acquirer nor issuer")
 	}
 }
 
@@ -161,10 +170,8 @@ func (p *parser) scheme(n *yaml.Node, path string) *Scheme {
 	p.mapping(n, path, []field{
 		{"id", true, func(n *yaml.Node, path string) { v.ID = p.schemeID(n, path) }},
 		{"name", true, func(n *yaml.Node, path string) { v.Name, _ = p.text(n, path, 64) }},
-		{"participant", true, func(n *yaml.Node, path string) {
-			s, _ := p.text(n, path, 64)
-			v.Participant = tongma.ParticipantID(s)
-		}},
+		{"participant", true, func(n *yaml.Node, path string) { v.Participant = p.participantID(n, path) }},
+		{"fee_party", false, func(n *yaml.Node, path string) { v.FeeParty = p.participantID(n, path) }},
 		{"rank", false, func(n *yaml.Node, path string) { v.Rank = p.number(n, path, 1, 10000) }},
 		{"countries", true, func(n *yaml.Node, path string) { v.Countries = p.countries(n, path) }},
 		{"currencies", true, func(n *yaml.Node, path string) { v.Currencies = p.currencies(n, path) }},
@@ -230,6 +237,13 @@ func (p *parser) schemeID(n *yaml.Node, path string) tongma.SchemeID {
 	return id
 }
 
+// participantID reads a reference to a participant. Whether there is one is judged
+// when all are known.
+func (p *parser) participantID(n *yaml.Node, path string) tongma.ParticipantID {
+	s, _ := p.text(n, path, 64)
+	return tongma.ParticipantID(s)
+}
+
 func (p *parser) country(n *yaml.Node, path string) string {
 	s, ok := p.text(n, path, 64)
 	if ok && (len(s) != 2 || s[0] < 'A' || s[0] > 'Z' || s[1] < 'A' || s[1] > 'Z') {
@@ -287,21 +301,32 @@ func (p *parser) amounts(n *yaml.Node, path string, low, high int64) map[tongma.
 	all := make(map[tongma.Currency]int64)
 	p.pairs(n, path, func(key, value *yaml.Node, at string) {
 		c := p.currency(key.Value, at)
-		s, ok := p.text(value, at, 32)
-		if !ok || !c.Valid() {
+		if !c.Valid() {
 			return
 		}
-		m, err := tongma.ParseMoney(s, c)
-		switch {
-		case err != nil:
-			p.fail(at, tongma.ReasonOf(err), "", "must be a decimal of major units with at most %d decimals, without sign or commas", c.MinorUnits())
-		case m.Minor < low || m.Minor > high:
-			p.invalid(at, "must be from %s to %s", tongma.Money{Minor: low, Currency: c}.Decimal(), tongma.Money{Minor: high, Currency: c}.Decimal())
-		default:
-			all[c] = m.Minor
+		if minor, ok := p.amount(value, at, c, low, high); ok {
+			all[c] = minor
 		}
 	})
 	return all
+}
+
+// amount reads a decimal of major units as minor units from low to high.
+func (p *parser) amount(n *yaml.Node, path string, c tongma.Currency, low, high int64) (int64, bool) {
+	s, ok := p.text(n, path, 32)
+	if !ok {
+		return 0, false
+	}
+	m, err := tongma.ParseMoney(s, c)
+	switch {
+	case err != nil:
+		p.fail(path, tongma.ReasonOf(err), "", "must be a decimal of major units with at most %d decimals, without sign or commas", c.MinorUnits())
+	case m.Minor < low || m.Minor > high:
+		p.invalid(path, "must be from %s to %s", tongma.Money{Minor: low, Currency: c}.Decimal(), tongma.Money{Minor: high, Currency: c}.Decimal())
+	default:
+		return m.Minor, true
+	}
+	return 0, false
 }
 
 func (p *parser) digits(n *yaml.Node, path string, low, high int) string {
