@@ -67,6 +67,7 @@ type API struct {
 	openapi []byte
 	counts  *prometheus.CounterVec
 	flying  atomic.Int64 // questions about money that are being answered
+	marks   marks
 }
 
 // New returns the door. It fails if the Config lacks something.

@@ -157,22 +157,45 @@ func (c *call) appendEvents(b []byte, item committed) []byte {
 }
 
 // concerns tells whether the caller may hear of an entry: the operator of all, a
-// participant of those that name it, and of the ends of windows.
+// participant of those that name it, as a party or in a fee, and of the ends of
+// windows.
 func (c *call) concerns(e *clearing.Entry) bool {
 	switch {
 	case c.operator, e.Kind == clearing.KindClose, e.Kind == clearing.KindInstruct, e.Kind == clearing.KindSettled:
 		return true
 	}
+	return c.partyTo(e) || slices.ContainsFunc(e.Legs, c.bears)
+}
+
+// partyTo tells whether an entry is about a movement of the caller's own.
+func (c *call) partyTo(e *clearing.Entry) bool {
 	return e.Asker == c.who || e.Debtor == c.who || e.Creditor == c.who
 }
 
+// bears tells whether the caller pays a fee, or is paid it.
+func (c *call) bears(l clearing.Leg) bool { return l.From == c.who || l.To == c.who }
+
 // line is what the caller sees of an entry. What the asker alone knows, the other
-// party of its payment does not learn here; nor the hash, from which it could be
-// guessed.
+// party of its payment does not learn here, nor the hash, from which it could be
+// guessed; nobody but the operator learns who works for the operator, or of fees
+// between others. One that is named in a fee only sees that fee, and of which
+// payment it is.
 func (c *call) line(e *clearing.Entry, batch uint64) clearing.Line {
 	l := clearing.NewLine(e, batch, e.AppendTo(nil))
-	if !c.operator && e.Asker != c.who {
+	if c.operator {
+		return l
+	}
+	if e.Asker != c.who {
 		l.Key, l.Order, l.CodeDigest, l.CodeTail, l.Content, l.Hash = "", "", "", "", "", ""
+	}
+	l.Maker, l.Checker = "", ""
+	if others := func(f clearing.Fee) bool { return f.From != string(c.who) && f.To != string(c.who) }; slices.ContainsFunc(l.Fees, others) {
+		l.Fees = slices.DeleteFunc(l.Fees, others)
+		l.Hash = ""
+	}
+	if len(e.Legs) > 0 && !c.partyTo(e) {
+		l = clearing.Line{Entry: l.Entry, Kind: l.Kind, Time: l.Time, Batch: l.Batch, Payment: l.Payment, Original: l.Original, Operation: l.Operation,
+			Scheme: l.Scheme, Currency: l.Currency, Window: l.Window, Directory: l.Directory, Fees: l.Fees}
 	}
 	return l
 }

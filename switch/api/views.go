@@ -2,12 +2,10 @@ package api
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing"
-	"github.com/tongma/tongma/clearing/journal"
 	switching "github.com/tongma/tongma/switch"
 )
 
@@ -343,100 +341,4 @@ func (c *call) settleWindow() error {
 		return err
 	}
 	return c.send(c.window(s))
-}
-
-// journal shows entries as they stand in the journal, from a number on.
-func (c *call) journal() error {
-	limit, err := c.limit(linesStandard, linesMost)
-	if err != nil {
-		return err
-	}
-	from, err := c.number("from", 1)
-	if err != nil {
-		return err
-	}
-	if c.cfg.Store == nil {
-		return &tongma.Error{Op: "http.journal", Reason: tongma.OperationUnknown, Detail: "the journal is not read here"}
-	}
-	ctx, cancel := context.WithTimeout(c.r.Context(), readWithin)
-	defer cancel()
-	lines, err := readLines(ctx, c.cfg.Store, max(from, 1), limit)
-	if ctx.Err() != nil {
-		return &tongma.Error{Op: "http.journal", Reason: tongma.Overloaded, Err: err}
-	}
-	if err != nil {
-		return &tongma.Error{Op: "http.journal", Reason: tongma.Internal, Err: err}
-	}
-	return c.send(JournalPage{Lines: lines, Next: max(from, 1) + uint64(len(lines))})
-}
-
-// errEnough ends a reading early.
-var errEnough = errors.New("enough")
-
-// readLines reads up to limit entries from a number on. It finds their batch by
-// halving, since the first entries of batches never go down.
-func readLines(ctx context.Context, store journal.Store, from uint64, limit int) ([]clearing.Line, error) {
-	lines := []clearing.Line{}
-	last, err := store.Last(ctx)
-	if err != nil {
-		return nil, err
-	}
-	low, high := uint64(1), last // the last message whose first entry is at most from
-	for low < high {
-		middle := low + (high-low+1)/2
-		b, err := oneBatch(ctx, store, middle)
-		if err != nil {
-			return nil, err
-		}
-		if b.First <= from {
-			low = middle
-		} else {
-			high = middle - 1
-		}
-	}
-	var epoch uint64
-	err = store.Read(ctx, max(low, 2)-1, func(_ uint64, message []byte) error {
-		b, err := journal.ParseBatch(message)
-		if err != nil {
-			return err
-		}
-		if b.Epoch < epoch { // a deposed writer's, which does not count
-			return nil
-		}
-		epoch = b.Epoch
-		for i, data := range b.Entries {
-			if b.First+uint64(i) != from+uint64(len(lines)) {
-				continue
-			}
-			e, err := clearing.ParseEntry(data)
-			if err != nil {
-				return err
-			}
-			if lines = append(lines, clearing.NewLine(&e, b.Number, data)); len(lines) == limit {
-				return errEnough
-			}
-		}
-		return nil
-	})
-	if errors.Is(err, errEnough) {
-		err = nil
-	}
-	return lines, err
-}
-
-// oneBatch reads the header of one message.
-func oneBatch(ctx context.Context, store journal.Store, seq uint64) (journal.Batch, error) {
-	var b journal.Batch
-	err := store.Read(ctx, seq, func(_ uint64, message []byte) error {
-		var err error
-		if b, err = journal.ParseBatch(message); err != nil {
-			return err
-		}
-		b.Entries = nil // they alias the message
-		return errEnough
-	})
-	if errors.Is(err, errEnough) {
-		err = nil
-	}
-	return b, err
 }

@@ -83,7 +83,7 @@ func TestTheJournalIsReadFromAnyEntryWithoutGaps(t *testing.T) {
 		t.Fatalf("%d lines, next %d", len(all.Lines), all.Next)
 	}
 	for from := uint64(1); from <= all.Next; from++ {
-		page, err := readLines(context.Background(), b.store, from, 3)
+		page, err := b.api.marks.lines(context.Background(), b.store, from, 3)
 		if err != nil {
 			t.Fatal(err)
 		}
