@@ -5,10 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/tongma/tongma"
@@ -133,84 +131,4 @@ func ownWindows(sheets Sheets) (rows []string) {
 		}
 	}
 	return rows
-}
-
-// story is a journal of two payments, a window and its settlement.
-func story() []map[string]any {
-	hash := func(window, first, end uint64, nets string) string {
-		s := &Sheet{Window: tongma.WindowID(window), FirstEntry: first, EndEntry: end, Figures: map[Account]Figure{}}
-		for _, text := range strings.Fields(nets) {
-			var net int64
-			who, number, _ := strings.Cut(text, ":")
-			fmt.Sscan(number, &net)
-			s.Figures[Account{tongma.ParticipantID(who), tongma.CNY}] = Figure{Net: net}
-		}
-		return s.hash()
-	}
-	sheet := hash(1, 1, 7, "bank:700 shop:-700")
-	lines := []map[string]any{
-		{"kind": "open", "window": 1},
-		{"kind": "cap", "debtor": "bank", "amount_minor": 1000, "currency": "CNY"},
-		{"kind": "hold", "payment": "p1", "debtor": "bank", "creditor": "shop", "amount_minor": 700, "currency": "CNY"},
-		{"kind": "post", "payment": "p1", "window": 1},
-		{"kind": "hold", "payment": "p2", "debtor": "bank", "creditor": "shop", "amount_minor": 300, "currency": "CNY"},
-		{"kind": "void", "payment": "p2"},
-		{"kind": "close", "window": 1},
-		{"kind": "instruct", "window": 1, "sheet_hash": sheet},
-		{"kind": "settle", "window": 1, "sheet_hash": sheet, "debtor": "bank", "amount_minor": 700, "currency": "CNY"},
-		{"kind": "settle", "window": 1, "sheet_hash": sheet, "creditor": "shop", "amount_minor": 700, "currency": "CNY"},
-		{"kind": "settled", "window": 1, "sheet_hash": sheet},
-	}
-	for i, l := range lines {
-		l["entry"], l["time"] = i+1, fmt.Sprintf("2026-11-22T10:00:%02d.000Z", i)
-	}
-	return lines
-}
-
-func written(lines []map[string]any) *bytes.Buffer {
-	var b bytes.Buffer
-	for _, l := range lines {
-		_ = json.NewEncoder(&b).Encode(l) // strings and numbers only: cannot fail
-	}
-	return &b
-}
-
-// TestJournalThatDoesNotAddUpIsRefused: one thing is changed at a time in a good
-// journal, and each is found where it stands.
-func TestJournalThatDoesNotAddUpIsRefused(t *testing.T) {
-	if _, positions, err := Recompute(written(story())); err != nil || positions[Account{"bank", tongma.CNY}] != (Standing{Cap: 1000, Capped: true}) {
-		t.Fatalf("the good one: %v, %v", positions, err)
-	}
-	for _, tt := range []struct {
-		name   string
-		entry  int
-		change map[string]any
-		says   string
-	}{
-		{"a gap", 4, map[string]any{"entry": 5}, "behind entry 3"},
-		{"time goes back", 4, map[string]any{"time": "2026-11-22T09:00:00.000Z"}, "time goes back"},
-		{"over the cap", 5, map[string]any{"amount_minor": 301}, "pass its cap"},
-		{"held twice", 5, map[string]any{"payment": "p1"}, "held before"},
-		{"posted twice", 6, map[string]any{"kind": "post", "payment": "p1", "window": 1}, "has ended"},
-		{"never held", 6, map[string]any{"payment": "p3"}, "never held"},
-		{"a refund of what was not paid", 5, map[string]any{"original": "p9"}, "refund of what was not paid"},
-		{"another window's posting", 4, map[string]any{"window": 2}, "while 1 is open"},
-		{"an unknown kind", 6, map[string]any{"kind": "gift"}, "no such kind"},
-		{"another sheet", 8, map[string]any{"sheet_hash": "00"}, "sheet hash"},
-		{"a leg of another amount", 9, map[string]any{"amount_minor": 699}, "no leg of 699"},
-		{"the creditor first", 9, map[string]any{"debtor": "", "creditor": "shop"}, "before the last debtor"},
-		{"a leg twice", 10, map[string]any{"debtor": "bank", "creditor": ""}, "no leg"},
-		{"settled early", 10, map[string]any{"kind": "settled"}, "1 legs are not confirmed"},
-		{"a window that is not there", 7, map[string]any{"window": 3}, "no window 3"},
-	} {
-		lines := story()
-		maps.Copy(lines[tt.entry-1], tt.change)
-		_, _, err := Recompute(written(lines))
-		if err == nil || !strings.Contains(err.Error(), tt.says) {
-			t.Errorf("%s: %v, want %q", tt.name, err, tt.says)
-		}
-	}
-	if _, _, err := Recompute(strings.NewReader("{")); err == nil {
-		t.Error("half a line is read")
-	}
 }
