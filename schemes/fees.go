@@ -242,6 +242,10 @@ func (p *parser) linkFees(d *Directory) {
 		p.fail("/switch_party", tongma.ParticipantUnknown, nearest(string(d.switchParty), keysOf(d.byParticipant)), "there is no such participant")
 		return
 	}
+	if i := slices.IndexFunc(d.feeSets, (*FeeSet).namesSwitch); i >= 0 && d.switchParty == "" {
+		p.fail("/switch_party", tongma.FieldMissing, "", "is missing, and a rule of %s names the switch", item("fees", i))
+		return
+	}
 	keys := 0
 	for i, set := range d.feeSets {
 		path := item("fees", i)
@@ -268,10 +272,6 @@ func (p *parser) feeSetFits(d *Directory, set *FeeSet, path string) ([]*Scheme, 
 	legs := 0
 	for j := range set.Rules {
 		legs += max(1, len(set.Rules[j].Shares))
-		if d.switchParty == "" && set.Rules[j].names(PartySwitch) {
-			p.fail("/switch_party", tongma.FieldMissing, "", "is missing, and %s names the switch", item(path[1:]+"/rules", j))
-			break
-		}
 	}
 	if legs > MaxFeeLegs {
 		p.invalid(path+"/rules", "make %d legs, shares counted one by one; at most %d are allowed", legs, MaxFeeLegs)
@@ -320,4 +320,8 @@ func (p *parser) payees(d *Directory, r *FeeRule, s *Scheme, path string) {
 // names tells whether a rule gives a role something to pay or to get.
 func (r *FeeRule) names(role Party) bool {
 	return r.From == role || r.To == role || slices.ContainsFunc(r.Shares, func(s Share) bool { return s.To == role })
+}
+
+func (set *FeeSet) namesSwitch() bool {
+	return slices.ContainsFunc(set.Rules, func(r FeeRule) bool { return r.names(PartySwitch) })
 }

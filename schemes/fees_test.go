@@ -105,7 +105,7 @@ func TestFaultsOfFees(t *testing.T) {
 	)
 	eachFault(t, []fault{
 		{"switch_party: market-ops", "switch_party: market-opps", "", tongma.ParticipantUnknown, "/switch_party: there is no such participant; did you mean market-ops?"},
-		{"switch_party: market-ops\n", "", "name: market\n", tongma.FieldMissing, "/switch_party: is missing, and /fees/0/rules/1 names the switch"},
+		{"switch_party: market-ops\n", "", "name: market\n", tongma.FieldMissing, "/switch_party: is missing, and a rule of /fees/0 names the switch"},
 		{"fee_party: lotus-office", "fee_party: lotus-offce", "", tongma.ParticipantUnknown, "/schemes/0/fee_party: there is no such participant; did you mean lotus-office?"},
 		{"fee_party: lotus-office", "fee_party: market-shops", "", 0, ""},
 		{"    roles: [service]\n    caps: {THB: \"0\"}", "    roles: [service]\n    caps: {KHR: \"0\"}", "shares: [", tongma.FieldInvalid, "/fees/0/rules/1: names lotus-office, who has no account in THB: give it a cap"},
