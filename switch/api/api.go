@@ -225,6 +225,7 @@ type call struct {
 	r        *http.Request
 	who      tongma.ParticipantID
 	operator bool
+	person   string // name of the operator's
 }
 
 // counted remembers the status of an answer.
@@ -261,12 +262,15 @@ func (c *call) identify(need access) error {
 	if need == public {
 		return nil
 	}
+	var caller Caller
 	var ok bool
 	if token := bearer(c.r); token != "" {
-		c.who, c.operator, ok = c.cfg.Auth.Identify(token)
+		caller, ok = c.cfg.Auth.Identify(token)
 	} else if c.session.holds(c.r) {
-		c.operator, ok = true, true
+		caller, ok = Caller{Operator: operatorToken}, true
 	}
+	c.who, c.person, c.operator = caller.Participant, caller.Operator, caller.Operator != ""
+	ok = ok && caller != (Caller{})
 	switch {
 	case !ok:
 		return &tongma.Error{Op: "http", Reason: tongma.NotAuthenticated}

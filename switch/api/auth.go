@@ -18,30 +18,41 @@ import (
 	"github.com/tongma/tongma"
 )
 
+// Caller is who a token belongs to: a participant, or a person that works for the
+// operator. The zero value is nobody.
+type Caller struct {
+	Participant tongma.ParticipantID
+	Operator    string // name of the person; "operator" in an installation that names nobody
+}
+
 // Authenticator says whose a bearer token is. It takes the same time whether or
 // not a token is known, and may be called from many goroutines.
 type Authenticator interface {
-	Identify(token string) (who tongma.ParticipantID, operator bool, ok bool)
+	Identify(token string) (Caller, bool)
+	// Operators counts those who work for the operator: what takes two people
+	// cannot be done by one.
+	Operators() int
 }
 
 const (
 	tokenPrefix   = "tm_" // so that scanners for leaked secrets can know one
 	maxToken      = 256
 	minToken      = 32
+	maxOperators  = 64
 	operatorToken = "operator"
 )
 
-// Tokens is the Authenticator of an installation: one token for each participant
-// and one for the operator, in files of mode 0600. In memory it keeps their
-// SHA-256 only.
+// Tokens is the Authenticator of an installation: one token for each participant,
+// one for the operator, and one for each person that works for the operator under a
+// name, in files of mode 0600. In memory it keeps their SHA-256 only.
 type Tokens struct {
 	holders []holder
+	people  int
 }
 
 type holder struct {
-	hash     [32]byte
-	who      tongma.ParticipantID
-	operator bool
+	hash [32]byte
+	Caller
 }
 
 // TokenPath returns where the token of a participant, or of "operator", lies in
@@ -50,40 +61,111 @@ func TokenPath(dir string, who tongma.ParticipantID) string {
 	return filepath.Join(dir, "creds", string(who)+".token")
 }
 
-// NewTokens reads the tokens of the participants and of the operator, and makes
-// those that are missing from 32 random bytes. It refuses a file that others may
-// read, a token that is too short or long, two holders of one token, and a
-// participant that is called "operator".
+// OperatorTokenPath returns where the token of a person that works for the operator
+// lies: DIR/creds/operator.<name>.token. No participant's can be called so.
+func OperatorTokenPath(dir, name string) string {
+	return filepath.Join(dir, "creds", operatorToken+"."+name+".token")
+}
+
+// AddOperator makes the token of a person that works for the operator, unless it is
+// there, and returns where it lies. A running switch knows it from its next start on.
+// A name has the form of a participant's: a lower-case letter, then letters, digits and
+// hyphens, 32 at most; FieldInvalid if not.
+func AddOperator(dir, name string) (path string, err error) {
+	if !operatorName(name) {
+		return "", &tongma.Error{Op: "api.AddOperator", Reason: tongma.FieldInvalid, Field: "name", Detail: "want a lower-case letter, then letters, digits and hyphens"}
+	}
+	path = OperatorTokenPath(dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return "", fmt.Errorf("api: tokens: %w", err)
+	}
+	if _, err := loadToken(path); err != nil {
+		return "", fmt.Errorf("api: token of %s: %w", name, err)
+	}
+	return path, nil
+}
+
+func operatorName(name string) bool {
+	return tongma.ParticipantID(name).Valid() && name != operatorToken
+}
+
+// NewTokens reads the tokens of the participants, of the operator, and of those who
+// work for it under a name, and makes those of participants and operator that are
+// missing from 32 random bytes. It refuses a file that others may read, a token that is
+// too short or long, two holders of one token, and a participant that is called
+// "operator".
 func NewTokens(dir string, participants []tongma.ParticipantID) (*Tokens, error) {
 	if err := os.MkdirAll(filepath.Join(dir, "creds"), 0o700); err != nil {
 		return nil, fmt.Errorf("api: tokens: %w", err)
 	}
 	t := &Tokens{}
-	for _, who := range append([]tongma.ParticipantID{operatorToken}, participants...) {
-		operator := len(t.holders) == 0
-		if !who.Valid() || (who == operatorToken && !operator) {
+	if err := t.load(TokenPath(dir, operatorToken), Caller{Operator: operatorToken}); err != nil {
+		return nil, err
+	}
+	files, err := operatorFiles(dir)
+	if err != nil {
+		return nil, fmt.Errorf("api: tokens: %w", err)
+	}
+	for _, file := range files {
+		name := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(file), operatorToken+"."), ".token")
+		if !operatorName(name) {
+			return nil, fmt.Errorf("api: tokens: %q cannot be an operator's name", name)
+		}
+		if err := t.load(file, Caller{Operator: name}); err != nil {
+			return nil, err
+		}
+	}
+	t.people = len(t.holders)
+	for _, who := range participants {
+		if !who.Valid() || who == operatorToken {
 			return nil, fmt.Errorf("api: tokens: %q cannot be a participant's name", who)
 		}
-		token, err := loadToken(TokenPath(dir, who))
-		if err != nil {
-			return nil, fmt.Errorf("api: token of %s: %w", who, err)
+		if err := t.load(TokenPath(dir, who), Caller{Participant: who}); err != nil {
+			return nil, err
 		}
-		h := holder{hash: sha256.Sum256([]byte(token)), operator: operator}
-		if !operator {
-			h.who = who
-		}
-		if slices.ContainsFunc(t.holders, func(other holder) bool { return other.hash == h.hash }) {
-			return nil, fmt.Errorf("api: token of %s: somebody else has the same", who)
-		}
-		t.holders = append(t.holders, h)
 	}
 	return t, nil
 }
 
+// operatorFiles lists the tokens of those who have a name. The folder is read, not
+// matched: its own name may hold what a pattern takes for a sign.
+func operatorFiles(dir string) (files []string, err error) {
+	all, err := os.ReadDir(filepath.Join(dir, "creds"))
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range all {
+		if strings.HasPrefix(f.Name(), operatorToken+".") && strings.HasSuffix(f.Name(), ".token") && f.Name() != operatorToken+".token" {
+			files = append(files, filepath.Join(dir, "creds", f.Name()))
+		}
+	}
+	if len(files) > maxOperators {
+		return nil, fmt.Errorf("%d operators, at most %d", len(files), maxOperators)
+	}
+	return files, nil
+}
+
+func (t *Tokens) load(path string, who Caller) error {
+	name := string(who.Participant) + who.Operator
+	token, err := loadToken(path)
+	if err != nil {
+		return fmt.Errorf("api: token of %s: %w", name, err)
+	}
+	h := holder{sha256.Sum256([]byte(token)), who}
+	if slices.ContainsFunc(t.holders, func(other holder) bool { return other.hash == h.hash }) {
+		return fmt.Errorf("api: token of %s: somebody else has the same", name)
+	}
+	t.holders = append(t.holders, h)
+	return nil
+}
+
+// Operators implements Authenticator.
+func (t *Tokens) Operators() int { return t.people }
+
 // Identify implements Authenticator. It compares with every holder, whoever it is.
-func (t *Tokens) Identify(token string) (who tongma.ParticipantID, operator bool, ok bool) {
+func (t *Tokens) Identify(token string) (Caller, bool) {
 	if len(token) > maxToken {
-		return "", false, false
+		return Caller{}, false
 	}
 	hash := sha256.Sum256([]byte(token))
 	found := -1
@@ -91,9 +173,9 @@ func (t *Tokens) Identify(token string) (who tongma.ParticipantID, operator bool
 		found = subtle.ConstantTimeSelect(subtle.ConstantTimeCompare(hash[:], t.holders[i].hash[:]), i, found)
 	}
 	if found < 0 {
-		return "", false, false
+		return Caller{}, false
 	}
-	return t.holders[found].who, t.holders[found].operator, true
+	return t.holders[found].Caller, true
 }
 
 func loadToken(path string) (string, error) {

@@ -33,21 +33,60 @@ func TestTokensAreMadeOnceAndKeptSecret(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, tk := range []*Tokens{tokens, again} {
-		if who, operator, ok := tk.Identify(text["acq"]); who != "acq" || operator || !ok {
-			t.Fatalf("%v %v %v", who, operator, ok)
+		if who, ok := tk.Identify(text["acq"]); who != (Caller{Participant: "acq"}) || !ok {
+			t.Fatalf("%v %v", who, ok)
 		}
-		if who, operator, ok := tk.Identify(text["operator"]); who != "" || !operator || !ok {
-			t.Fatalf("%v %v %v", who, operator, ok)
+		if who, ok := tk.Identify(text["operator"]); who != (Caller{Operator: "operator"}) || !ok || tk.Operators() != 1 {
+			t.Fatalf("%v %v", who, ok)
 		}
 		for _, wrong := range []string{"", text["acq"][1:], text["acq"] + "x", strings.ToUpper(text["acq"]), strings.Repeat("x", 1<<20)} {
-			if who, operator, ok := tk.Identify(wrong); who != "" || operator || ok {
-				t.Fatalf("a wrong token is %q %v %v", who, operator, ok)
+			if who, ok := tk.Identify(wrong); who != (Caller{}) || ok {
+				t.Fatalf("a wrong token is %v %v", who, ok)
 			}
 		}
 	}
 	left, _ := os.ReadDir(dir + "/creds")
 	if len(left) != 3 {
 		t.Fatalf("%d files", len(left))
+	}
+}
+
+// TestOperatorsHaveNames: each person has a token of its own, and no participant
+// can pass for one.
+func TestOperatorsHaveNames(t *testing.T) {
+	dir := t.TempDir()
+	path, err := AddOperator(dir, "ann")
+	if err != nil || path != OperatorTokenPath(dir, "ann") {
+		t.Fatal(path, err)
+	}
+	first, _ := os.ReadFile(path)
+	if _, err := AddOperator(dir, "ann"); err != nil {
+		t.Fatal(err)
+	}
+	if again, _ := os.ReadFile(path); string(again) != string(first) || len(again) < minToken {
+		t.Fatal("the token was made anew")
+	}
+	for _, name := range []string{"", "operator", "Ann", "../ann", "a.b", strings.Repeat("a", 40)} {
+		if _, err := AddOperator(dir, name); tongma.ReasonOf(err) != tongma.FieldInvalid {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	tokens, err := NewTokens(dir, []tongma.ParticipantID{"ann"})
+	if err != nil || tokens.Operators() != 2 {
+		t.Fatal(err)
+	}
+	if who, ok := tokens.Identify(strings.TrimSpace(string(first))); who != (Caller{Operator: "ann"}) || !ok {
+		t.Fatalf("%+v %v", who, ok)
+	}
+	own, _ := os.ReadFile(TokenPath(dir, "ann"))
+	if who, ok := tokens.Identify(strings.TrimSpace(string(own))); who != (Caller{Participant: "ann"}) || !ok {
+		t.Fatalf("%+v %v", who, ok)
+	}
+	if err := os.WriteFile(OperatorTokenPath(dir, "Bob"), first, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := NewTokens(dir, nil); err == nil {
+		t.Error("a name that AddOperator refuses is accepted")
 	}
 }
 

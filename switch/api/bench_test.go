@@ -105,18 +105,21 @@ func (a *agent) Move(_ context.Context, in clearing.Instruction) error {
 	return nil
 }
 
-// people authenticates "tok-<name>"; "tok-operator" is the operator.
-type people struct{}
+// people authenticates "tok-<name>"; "tok-operator", "tok-ann" and "tok-bob" are
+// the operator's. With one of them, nothing that takes two can be done.
+type people struct{ operators int }
 
-func (people) Identify(token string) (tongma.ParticipantID, bool, bool) {
+func (people) Identify(token string) (Caller, bool) {
 	switch token {
-	case "tok-operator":
-		return "", true, true
+	case "tok-operator", "tok-ann", "tok-bob":
+		return Caller{Operator: token[4:]}, true
 	case "tok-acq", "tok-wallet", "tok-other", "tok-stranger":
-		return tongma.ParticipantID(token[4:]), false, true
+		return Caller{Participant: tongma.ParticipantID(token[4:])}, true
 	}
-	return "", false, false
+	return Caller{}, false
 }
+
+func (p people) Operators() int { return p.operators }
 
 type bench struct {
 	t      testing.TB
@@ -144,7 +147,7 @@ func newBench(t testing.TB, change ...func(*Config)) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := Config{Engine: b.engine, Auth: people{}, Agent: b.agent, Store: b.store, Feed: feed, Version: "test"}
+	cfg := Config{Engine: b.engine, Auth: people{3}, Agent: b.agent, Store: b.store, Feed: feed, Version: "test"}
 	for _, f := range change {
 		f(&cfg)
 	}

@@ -84,12 +84,13 @@ type ReasonList struct {
 type Whoami struct {
 	Participant string `json:"participant,omitempty"`
 	Operator    bool   `json:"operator"`
+	Person      string `json:"person,omitempty" doc:"operator: under which name, as maker or checker"`
 	Sandbox     bool   `json:"sandbox"`
 	Version     string `json:"version"`
 }
 
 func (c *call) whoami() error {
-	return c.send(Whoami{Participant: string(c.who), Operator: c.operator, Sandbox: c.cfg.Sandbox, Version: c.cfg.Version})
+	return c.send(Whoami{Participant: string(c.who), Operator: c.operator, Person: c.person, Sandbox: c.cfg.Sandbox, Version: c.cfg.Version})
 }
 
 func (c *call) errors() error {
