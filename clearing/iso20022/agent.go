@@ -78,6 +78,24 @@ func StatusReport(id string, created time.Time, about Definition, statuses []Sta
 	return c.readBack(c.document(Pacs002, id, created, x))
 }
 
+// xmlReceipt is a camt.025 as Read takes it: its schema is not at hand here.
+type xmlReceipt struct {
+	ID       string `xml:"Rct>MsgHdr>MsgId"`
+	Created  string `xml:"Rct>MsgHdr>CreDtTm"`
+	Original string `xml:"Rct>RctDtls>OrgnlMsgId>MsgId"`
+	Code     string `xml:"Rct>RctDtls>ReqHdlg>StsCd"`
+	Reason   string `xml:"Rct>RctDtls>ReqHdlg>Desc,omitempty"`
+}
+
+// Receipt returns a camt.025 on a whole message, such as a camt.050. Of the status
+// it uses the original message, the code, and the reason, at most 140 characters.
+// No schema was at hand: it is what Read takes, and not validated.
+func Receipt(id string, created time.Time, s Status) (Document, error) {
+	c := faults{op: "iso20022.Receipt"}
+	c.heading("/Document/Rct/MsgHdr", id, created)
+	return c.readBack(c.document(Camt025, id, created, xmlReceipt{id, stamp(created), s.Original, s.Code, s.Reason}))
+}
+
 func (c *faults) readBack(d Document, err error) (Document, error) {
 	if err != nil {
 		return Document{}, err

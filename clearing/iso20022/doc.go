@@ -7,7 +7,8 @@
 // each with a business header if the agent wants one (Document.Envelope). In come
 // statements, advices and statuses (Read: camt.053, camt.054, pacs.002, camt.025).
 // For agents that are simulated, what an agent sends can be written too
-// (StatementReport, AdviceReport, StatusReport).
+// (StatementReport, AdviceReport, StatusReport, Receipt), and what it is told can
+// be read (ReadOrder).
 //
 // Everything is pure: times, ids and parties come in as arguments, and the same
 // content gives the same bytes. Amounts are whole minor units with their currency

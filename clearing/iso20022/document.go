@@ -20,12 +20,13 @@ type Definition string
 // The messages of this package.
 const (
 	Pacs002 Definition = "pacs.002.001.10" // status of instructions; read and written
-	Pacs009 Definition = "pacs.009.001.08" // credit transfer between institutions; written
-	Pacs010 Definition = "pacs.010.001.03" // direct debit between institutions; written
-	Pacs029 Definition = "pacs.029.001.02" // multilateral settlement request; written
-	Camt050 Definition = "camt.050.001.05" // liquidity transfer; written
+	Pacs009 Definition = "pacs.009.001.08" // credit transfer between institutions; read and written
+	Pacs010 Definition = "pacs.010.001.03" // direct debit between institutions; read and written
+	Pacs029 Definition = "pacs.029.001.02" // multilateral settlement request; read and written
+	Camt050 Definition = "camt.050.001.05" // liquidity transfer; read and written
 	Camt053 Definition = "camt.053.001.08" // statement; read and written
 	Camt054 Definition = "camt.054.001.08" // advice of debits and credits; read and written
+	Camt025 Definition = "camt.025.001.05" // receipt of a liquidity transfer; read and written
 	Head001 Definition = "head.001.001.02" // business header; read and written
 
 	envelope Definition = "nvlp.001.001.01" // header and document as one; read and written

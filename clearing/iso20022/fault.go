@@ -40,6 +40,7 @@ const (
 	FaultNothing       Fault = "nothing to settle"
 	FaultBalance       Fault = "opening balance and entries do not give the closing balance"
 	FaultPages         Fault = "statement of several pages"
+	FaultCount         Fault = "count or sum differs from what is there"
 )
 
 // Error returns the rule as a clause.

@@ -72,7 +72,7 @@ func TestTheElementsAreThoseOfTheSchemas(t *testing.T) {
 		} `xml:"complexType"`
 	}
 	found := map[string]bool{}
-	for _, def := range []Definition{Camt053, Camt054, Pacs002, Head001} {
+	for _, def := range []Definition{Camt053, Camt054, Pacs002, Head001, Pacs009, Pacs010, Pacs029, Camt050} {
 		data, err := os.ReadFile("testdata/xsd/" + string(def) + ".xsd")
 		if err != nil {
 			t.Fatal(err)

@@ -79,6 +79,9 @@ func (c *faults) transfer(path string, h *Heading, in *clearing.Instruction) xml
 // step is the path of the i-th of several, from 1 as XPath counts.
 func step(path string, i int) string { return path + "[" + strconv.Itoa(i+1) + "]" }
 
+// mandateNote stands before the mandate in a direct debit's remittance information.
+const mandateNote = "mandate "
+
 // cycle writes a window as "win-000012": the set of characters for identifiers has
 // no underscore.
 func cycle(w tongma.WindowID) string { return strings.ReplaceAll(w.String(), "_", "-") }
@@ -176,7 +179,7 @@ func DirectDebits(h Heading, instructions []clearing.Instruction) (Document, err
 		}
 		x.Legs = append(x.Legs, xmlDebit{PaymentID: xmlPaymentID{EndToEnd: in.ID, UETR: UETR(in.ID)}, Amount: c.amount(at+"/IntrBkSttlmAmt", in.Amount),
 			Debtor: c.institution(at+"/Dbtr", p), DebtorAccount: c.account(at+"/DbtrAcct", p.Account, currency),
-			Remittance: []string{sheetNote(in), "mandate " + p.Mandate}})
+			Remittance: []string{sheetNote(in), mandateNote + p.Mandate}})
 	}
 	return c.document(Pacs010, h.ID, h.Created, x)
 }
