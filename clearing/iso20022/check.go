@@ -83,6 +83,16 @@ func validIBAN(s string) bool {
 	return rest == 1
 }
 
+// ValidIBAN tells whether s has the form of ISO 13616 and right check digits.
+func ValidIBAN(s string) bool { return validIBAN(s) }
+
+// ValidAccount tells whether a may stand in a message: one of the two ids, of the
+// form that it has to have.
+func ValidAccount(a Account) bool {
+	c := faults{}
+	return c.account("", a, "") != nil && c.err == nil
+}
+
 // UETR returns the transaction reference of an instruction: a UUID in the form of
 // version 4 that is a digest of its id, so that sending an instruction again
 // sends the same reference.
