@@ -25,6 +25,8 @@ type Directory struct {
 	byIssuerCode  map[string]*Participant
 	readers       map[string][]*Scheme // codespec's scheme name → who reads its codes, by rank
 
+	agents  []*Agent // by id
+	byAgent map[AgentID]*Agent
 	settlement
 	fees
 }
@@ -51,6 +53,7 @@ type Participant struct {
 	Caps       map[tongma.Currency]int64
 	AcceptsAll bool              // takes codes of every scheme
 	Accepts    []tongma.SchemeID // otherwise: of these, by id
+	Accounts   []Account         // at settlement agents
 	Key        string            // public NKey of its NATS user, "U…"; "" if KeyRef says where to find it
 	KeyRef     string            // RefCreds, or "" if Key is given or it has no connection
 

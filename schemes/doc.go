@@ -25,6 +25,15 @@
 //	    scheme: north               # which of its schemes clears the unified format, if it runs several
 //	    caps: {CNY: "500000.00"}    # net debit caps; an issuer needs one for each currency of its schemes
 //	    accepts: all                # or a list of schemes; none if left out. Its own are always accepted
+//	    accounts:                   # at settlement agents: one in each currency that is settled there
+//	      - agent: river-bank     *
+//	        currency: CNY         *
+//	        iban: TH52RIVR…         # or account: another id of it
+//	        bic: LOTUTHB1           # who holds it: bic, or lei, or number, which the agent gave
+//	        number_kind: river      # what the agent calls such numbers
+//	        name: Lotus (Bangkok)   # the participant's if left out
+//	        prefunding: {iban: …}   # from which a shortfall is taken first; or {account: …}
+//	        mandate: M-1            # for direct debits
 //	    key: creds                  # or the public NKey of its NATS user; never a seed
 //	schemes:                      *
 //	  - id: wechat                * # the name that codespec's rules give, if they know its codes
@@ -58,6 +67,17 @@
 //	        min: "0.01"
 //	        max: "20.00"
 //	        on_refund: return       # or keep
+//	agents:                         # settlement agents
+//	  - id: river-bank            *
+//	    name: River Bank          *
+//	    bic: RIVRTHB1               # or lei, or number; as of accounts
+//	    url: https://…              # its HTTP endpoint; http on this machine only
+//	    currencies: [CNY]         *
+//	    system: MARKET              # its name for this clearing system, or system_code
+//	    switch:                   * # who we are to it, and into which accounts debtors pay
+//	      name: Market Operations *
+//	      bic: MARKTHB1             # or lei, or number
+//	      accounts: {CNY: {iban: …}} * # one for each currency; or {account: …}
 //	calendar:                       # business days and schedules: what package calendar reads, here with lines
 //	settlement:
 //	  agent: river-bank             # of models that name none, and of the default model

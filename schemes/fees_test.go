@@ -108,7 +108,7 @@ func TestFaultsOfFees(t *testing.T) {
 		{"switch_party: market-ops\n", "", "name: market\n", tongma.FieldMissing, "/switch_party: is missing, and a rule of /fees/0 names the switch"},
 		{"fee_party: lotus-office", "fee_party: lotus-offce", "", tongma.ParticipantUnknown, "/schemes/0/fee_party: there is no such participant; did you mean lotus-office?"},
 		{"fee_party: lotus-office", "fee_party: market-shops", "", 0, ""},
-		{"    roles: [service]\n    caps: {THB: \"0\"}", "    roles: [service]\n    caps: {KHR: \"0\"}", "shares: [", tongma.FieldInvalid, "/fees/0/rules/1: names lotus-office, who has no account in THB: give it a cap"},
+		{"    caps: {THB: \"0\"}\n    accounts:\n      - {agent: river-bank, currency: THB, account: OFFICE/764, number: \"4713\"}\n", "    caps: {KHR: \"0\"}\n", "shares: [", tongma.FieldInvalid, "/fees/0/rules/1: names lotus-office, who has no account in THB: give it a cap"},
 		{"roles: [service]", "roles: [service, issuer]", "", tongma.FieldInvalid, "/participants/3/roles: says service, which is for participants that are neither acquirer nor issuer"},
 		{"currency: THB\n    effective_from: 2026-01", "curency: THB\n    effective_from: 2026-01", "", tongma.FieldUnknown, "/fees/0/curency: no such key; did you mean currency?"},
 		{"effective_from: 2026-01-01T00:00:00+07:00", "effective_from: 2026-01-01", "effective_from: 2026-01-01\n", tongma.FieldInvalid, "/fees/0/effective_from: must be an instant with its offset, as 2026-05-01T00:00:00+08:00"},

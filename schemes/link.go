@@ -17,9 +17,10 @@ func (p *parser) link(d *Directory) {
 	p.linkParticipants(d)
 	p.linkSchemes(d)
 	p.linkRoles(d)
-	if len(p.problems) == 0 {
-		p.linkSettlement(d)
-		p.linkFees(d)
+	for _, next := range []func(*Directory){p.linkAgents, p.linkSettlement, p.linkFees, p.linkAccounts} {
+		if len(p.problems) == 0 { // each leans on what those before it found
+			next(d)
+		}
 	}
 	if len(p.problems) > 0 {
 		return

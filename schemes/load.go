@@ -83,6 +83,9 @@ func (p *parser) directory(d *Directory, root *yaml.Node) {
 		{"fees", false, func(n *yaml.Node, path string) {
 			p.list(n, path, maxFeeSets, func(item *yaml.Node, at string) { d.feeSets = append(d.feeSets, p.feeSet(item, at)) })
 		}},
+		{"agents", false, func(n *yaml.Node, path string) {
+			p.list(n, path, maxAgents, func(item *yaml.Node, at string) { d.agents = append(d.agents, p.agent(item, at)) })
+		}},
 		{"calendar", false, func(n *yaml.Node, path string) { p.calendar(d, path) }},
 		{"settlement", false, func(n *yaml.Node, path string) { p.settlement(d, n, path) }},
 	})
@@ -110,6 +113,9 @@ func (p *parser) participant(n *yaml.Node, path string) *Participant {
 		{"scheme", false, func(n *yaml.Node, path string) { v.Scheme = p.schemeID(n, path) }},
 		{"caps", false, func(n *yaml.Node, path string) { v.Caps = p.amounts(n, path, 0, maxCap) }},
 		{"accepts", false, func(n *yaml.Node, path string) { p.accepts(v, n, path) }},
+		{"accounts", false, func(n *yaml.Node, path string) {
+			p.list(n, path, maxAccounts, func(item *yaml.Node, at string) { v.Accounts = append(v.Accounts, p.account(item, at)) })
+		}},
 		{"key", false, func(n *yaml.Node, path string) { p.key(v, n, path) }},
 	})
 	return v
@@ -291,7 +297,7 @@ func (p *parser) currencies(n *yaml.Node, path string) []tongma.Currency {
 		}
 	})
 	if n.Kind == yaml.SequenceNode && len(n.Content) == 0 {
-		p.invalid(path, "is empty; a scheme clears in at least one currency")
+		p.invalid(path, "is empty; there must be at least one currency")
 	}
 	return all
 }

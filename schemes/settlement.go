@@ -177,14 +177,22 @@ func (p *parser) linkSettlement(d *Directory) {
 	}
 	d.byModel = map[string]*Model{DefaultModel: {Agent: d.ordinary}}
 	d.modelOf = make(map[modelKey]string)
+	if d.ordinary != "" && d.byAgent[d.ordinary] == nil {
+		p.noAgent(d, "/settlement/agent", d.ordinary)
+		return
+	}
 	for i, m := range d.models {
 		path := item("settlement/models", i)
 		once(p, d.byModel, m.ID, m, path+"/id", "this id")
+		if m.Agent != "" && d.byAgent[m.Agent] == nil {
+			p.noAgent(d, path+"/agent", m.Agent)
+			continue
+		}
 		if m.Agent == "" && m.schedule == "" {
 			m.Agent = d.ordinary
 		}
-		if p.linkMembers(d, m, path) {
-			p.linkSchedule(d, m, path)
+		if p.linkMembers(d, m, path) && p.linkSchedule(d, m, path) {
+			p.settlesAll(d, m, path)
 		}
 	}
 	if d.byModel[d.disputes] == nil {
@@ -193,15 +201,17 @@ func (p *parser) linkSettlement(d *Directory) {
 	d.models = slices.SortedFunc(maps.Values(d.byModel), func(a, b *Model) int { return cmp.Compare(a.ID, b.ID) })
 }
 
-// linkSchedule finds a model's schedule, which settles as the model does.
-func (p *parser) linkSchedule(d *Directory, m *Model, path string) {
-	if m.schedule == "" {
-		return
-	}
+// linkSchedule finds a model's schedule, which settles as the model does, and tells
+// whether all is well with it.
+func (p *parser) linkSchedule(d *Directory, m *Model, path string) bool {
+	before := len(p.problems)
 	at := path + "/schedule"
+	if m.schedule == "" {
+		return true
+	}
 	if d.calendars == nil {
 		p.fail(at, tongma.CalendarUnknown, "", "there is no section calendar with schedules")
-		return
+		return false
 	}
 	var ok bool
 	if m.Schedule, ok = d.calendars.Schedule(m.schedule); !ok {
@@ -210,7 +220,7 @@ func (p *parser) linkSchedule(d *Directory, m *Model, path string) {
 			names = append(names, s.ID())
 		}
 		p.fail(at, tongma.CalendarUnknown, nearest(m.schedule, names), "there is no such schedule in section calendar")
-		return
+		return false
 	}
 	if m.Agent == "" {
 		m.Agent = m.Schedule.Agent()
@@ -220,10 +230,23 @@ func (p *parser) linkSchedule(d *Directory, m *Model, path string) {
 		p.invalid(at, "is for %s settlement, and the model is %s", s.Model(), m.Method)
 	case s.Agent() != m.Agent:
 		p.invalid(at, "is of agent %s, and the model's is %s", s.Agent(), m.Agent)
+	case d.byAgent[m.Agent] == nil:
+		p.invalid(at, "is of agent %s, of whom section agents says nothing", m.Agent)
 	case m.ID != d.disputes && !slices.Contains(m.Currencies, s.Currency()):
 		p.invalid(at, "settles in %s, which is no currency of the model", s.Currency())
 	default:
 		p.goodInAll(d, m, path)
+	}
+	return len(p.problems) == before
+}
+
+// settlesAll fails if a model's agent does not settle in each of its currencies.
+func (p *parser) settlesAll(d *Directory, m *Model, path string) {
+	agent := d.byAgent[m.Agent]
+	for i, c := range m.Currencies {
+		if agent != nil && !agent.Settles(c) {
+			p.invalid(item(path[1:]+"/currencies", i), "is no currency of agent %s", m.Agent)
+		}
 	}
 }
 

@@ -174,7 +174,7 @@ func TestFaultsOfSettlement(t *testing.T) {
 		{"      method: bilateral\n", "", "- id: abroad\n      agent: river-bank\n", tongma.FieldMissing, "/settlement/models/1/method: is missing"},
 		{"schedule: baht", "schedule: bath", "", tongma.CalendarUnknown, "/settlement/models/0/schedule: there is no such schedule in section calendar; did you mean baht?"},
 		{"schedule: baht", "schedule: abroad", "schedule: abroad\n      currencies: [THB]", tongma.FieldInvalid, "/settlement/models/0/schedule: is for bilateral settlement, and the model is multilateral"},
-		{"schedule: baht", "schedule: baht\n      agent: lake-bank", "schedule: baht", tongma.FieldInvalid, "/settlement/models/0/schedule: is of agent river-bank, and the model's is lake-bank"},
+		{"schedule: baht", "schedule: baht\n      agent: lake-bank", "agent: lake-bank", tongma.FieldInvalid, "/settlement/models/0/agent: there is no such agent"},
 		{"currencies: [THB]\n      schemes: [lotus]", "currencies: [KHR]\n      schemes: [lotus]", "schedule: baht", tongma.FieldInvalid, "/settlement/models/0/schedule: settles in THB, which is no currency of the model"},
 		{"currencies: [THB]\n      schemes: [lotus]", "currencies: [THB, KHR]\n      schemes: [lotus]", "", tongma.CalendarUnknown, "/settlement/models/0/currencies/1: has no calendar, so no value date is known to be good in it"},
 		{"      good_in: [thb-th]\n", "", "schedule: abroad", tongma.FieldInvalid, "/settlement/models/1/schedule: does not ask calendar thb-th of THB; add it to the schedule's good_in"},
