@@ -6,7 +6,7 @@ BIN     := bin/tongma
 FUZZ    ?= 20s
 PACKAGES := ./...
 
-.PHONY: help build run demo test check race fuzz bench lint clean
+.PHONY: help build run demo test check race fuzz bench bench-clearing lint clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ fuzz: ## every fuzzer for FUZZ (20s)
 
 bench: ## figures, each beside a floor or a peer of the same run
 	@./.ci/bench
+
+bench-clearing: ## the books against peers in one run, beside their goals; BENCH='--json figures.json'
+	@./.ci/bench-clearing $(BENCH)
 
 clean: ## remove what was built
 	rm -rf bin data

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,6 +27,8 @@ const (
 	headroom = 1024
 	// fewMessages is up to where messages are asked for one by one.
 	fewMessages = 16
+	// mostAnswers is how many answers may come late to publishes that were given up.
+	mostAnswers = 64
 )
 
 // JetStream is a Store in one JetStream stream. How durable it is, is the
@@ -35,8 +38,14 @@ type JetStream struct {
 	js      jetstream.JetStream
 	stream  jetstream.Stream
 	name    string
-	subject string
 	timeout time.Duration
+
+	// What Append publishes, and where it is answered; its caller's own.
+	message nats.Msg
+	inbox   string
+	count   uint64           // of publishes; the answer to each comes to inbox.count
+	answers chan *nats.Msg   // straight from the connection, one hop less than a request makes
+	lost    chan nats.Status // the connection, and with it the answer
 }
 
 // OpenJetStream creates the stream, or checks that it is as it must be: in files,
@@ -59,7 +68,13 @@ func OpenJetStream(ctx context.Context, nc *nats.Conn, cfg JetStreamConfig) (*Je
 	if most := nc.MaxPayload(); most < MaxMessage+headroom {
 		return nil, fmt.Errorf("journal: stream %s: the server takes messages up to %d bytes, want %d", cfg.Stream, most, MaxMessage+headroom)
 	}
-	return &JetStream{nc: nc, js: js, stream: stream, name: cfg.Stream, subject: cfg.Subject, timeout: cfg.PublishTimeout}, nil
+	j := &JetStream{nc: nc, js: js, stream: stream, name: cfg.Stream, timeout: cfg.PublishTimeout, inbox: nc.NewInbox() + ".",
+		answers: make(chan *nats.Msg, mostAnswers), lost: nc.StatusChanged(nats.RECONNECTING, nats.CLOSED)}
+	j.message = nats.Msg{Subject: cfg.Subject, Header: nats.Header{nats.ExpectedLastSeqHdr: {""}, nats.ExpectedStreamHdr: {cfg.Stream}}}
+	if _, err := nc.ChanSubscribe(j.inbox+"*", j.answers); err != nil {
+		return nil, fmt.Errorf("journal: stream %s: %w", cfg.Stream, err)
+	}
+	return j, nil
 }
 
 func streamConfig(cfg JetStreamConfig) jetstream.StreamConfig {
@@ -160,17 +175,18 @@ const (
 func (j *JetStream) Append(ctx context.Context, expectLast uint64, message []byte) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, j.timeout)
 	defer cancel()
-	reply, err := j.nc.RequestMsgWithContext(ctx, &nats.Msg{Subject: j.subject, Data: message, Header: nats.Header{
-		nats.ExpectedLastSeqHdr: {strconv.FormatUint(expectLast, 10)}, nats.ExpectedStreamHdr: {j.name},
-	}})
+	reply, err := j.ask(ctx, expectLast, message)
 	if err != nil {
 		if errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, nats.ErrBadSubject) {
 			return 0, fmt.Errorf("%w: stream %s: %w", ErrStopped, j.name, err)
 		}
 		return 0, fmt.Errorf("%w: stream %s: %w", ErrInDoubt, j.name, err)
 	}
+	if bytes.Equal(reply, fmt.Appendf(nil, `{"stream":%q,"seq":%d}`, j.name, expectLast+1)) {
+		return expectLast + 1, nil // what it says, but on an error or in a domain
+	}
 	var a ack
-	if err := json.Unmarshal(reply.Data, &a); err != nil {
+	if err := json.Unmarshal(reply, &a); err != nil {
 		return 0, fmt.Errorf("%w: stream %s: %w", ErrInDoubt, j.name, err)
 	}
 	if a.Error != nil {
@@ -180,6 +196,38 @@ func (j *JetStream) Append(ctx context.Context, expectLast uint64, message []byt
 		return 0, fmt.Errorf("%w: acknowledged as %s %d, want %s %d", ErrInDoubt, a.Stream, a.Sequence, j.name, expectLast+1)
 	}
 	return a.Sequence, nil
+}
+
+// ask publishes message and waits for what the stream answers to it. What comes to
+// earlier ones, which were given up, is passed over.
+func (j *JetStream) ask(ctx context.Context, expectLast uint64, message []byte) ([]byte, error) {
+	for len(j.lost) > 0 {
+		<-j.lost
+	}
+	j.count++
+	j.message.Reply = j.inbox + strconv.FormatUint(j.count, 10)
+	j.message.Header[nats.ExpectedLastSeqHdr][0] = strconv.FormatUint(expectLast, 10)
+	j.message.Data = message
+	err := j.nc.PublishMsg(&j.message)
+	if j.message.Data = nil; err != nil {
+		return nil, err
+	}
+	for {
+		select {
+		case m := <-j.answers:
+			switch {
+			case m.Subject != j.message.Reply:
+			case len(m.Data) == 0:
+				return nil, fmt.Errorf("%w: %s", nats.ErrNoResponders, m.Header.Get("Status"))
+			default:
+				return m.Data, nil
+			}
+		case <-j.lost:
+			return nil, nats.ErrDisconnected
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // refusal sorts an error of the server. What is not known to pass is taken to

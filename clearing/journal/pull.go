@@ -19,7 +19,7 @@ const (
 	pullBytes    = 8 << 20
 	pullExpires  = 30 * time.Second // when following
 	heartbeat    = 5 * time.Second  // when following
-	silence      = 12 * time.Second // after which the server is taken for gone
+	silence      = 12 * time.Second // after which the server is taken for gone, when following; else one answer's time
 	consumerIdle = time.Minute      // after which the server forgets a consumer
 	patience     = 12 * time.Second // how long a reading without a message tries other consumers; an election takes up to 9 s
 )
@@ -35,6 +35,7 @@ type puller struct {
 	subject string // where to ask for more
 	forget  string // where to have the consumer deleted
 	request []byte
+	silence time.Duration
 	number  int // of the pull under way; its status messages go to inbox.number
 	left    int // messages that it may still bring
 }
@@ -120,9 +121,10 @@ func (j *JetStream) newPuller(ctx context.Context, from uint64, follow bool) (*p
 		return nil, err
 	}
 	name := j.name + "." + consumer.CachedInfo().Name
-	p := &puller{j: j, inbox: j.nc.NewInbox(), subject: "$JS.API.CONSUMER.MSG.NEXT." + name, forget: "$JS.API.CONSUMER.DELETE." + name}
+	p := &puller{j: j, inbox: j.nc.NewInbox(), silence: j.timeout, subject: "$JS.API.CONSUMER.MSG.NEXT." + name, forget: "$JS.API.CONSUMER.DELETE." + name}
 	p.request = fmt.Appendf(nil, `{"batch":%d,"max_bytes":%d,"no_wait":true}`, pullMessages, pullBytes)
 	if follow {
+		p.silence = silence
 		p.request = fmt.Appendf(nil, `{"batch":%d,"max_bytes":%d,"expires":%d,"idle_heartbeat":%d}`, pullMessages, pullBytes, pullExpires, heartbeat)
 	}
 	p.sub, err = j.nc.SubscribeSync(p.inbox + ".*")
@@ -151,7 +153,7 @@ func (p *puller) next() (*nats.Msg, error) {
 			}
 			p.left = pullMessages
 		}
-		m, err := p.sub.NextMsg(silence)
+		m, err := p.sub.NextMsg(p.silence)
 		if err != nil {
 			return nil, err
 		}

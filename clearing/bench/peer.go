@@ -1,0 +1,178 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+)
+
+// peer is the program that the product is measured against: what a good engineer
+// writes in an afternoon for this one task. A single writer with group commit on
+// a plain file, a CRC for each batch, a book in memory with a limit check, repeats
+// known by their id. It has no chain, no windows, no fees, no fencing, no standby
+// and no other readers. Its records are as long as the product's entries, since
+// they have the same facts to keep.
+type peer struct {
+	*grouper
+	book peerBook
+	memo [2]int // bytes that a record of each kind has beside what the book needs
+}
+
+// A record: kind, id, debtor, creditor, amount, and a memo of the length in front.
+const (
+	peerReserve = 0
+	peerPost    = 1
+	peerFixed   = 2 + 1 + 8 + 1 + 1 + 8 // length, kind, id, debtor, creditor, amount
+	peerHeader  = 8                     // of a batch: its length behind the header, and its CRC-32C
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+type peerAccount struct{ limit, position, reserved int64 }
+
+type peerTransfer struct {
+	debtor, creditor uint8
+	posted           bool
+	amount           int64
+}
+
+type peerBook struct {
+	accounts  [banks]peerAccount
+	transfers map[uint64]peerTransfer
+}
+
+func newPeerBook() peerBook {
+	b := peerBook{transfers: map[uint64]peerTransfer{}}
+	for i := range b.accounts {
+		b.accounts[i].limit = math.MaxInt64 / 4
+	}
+	return b
+}
+
+var (
+	errPeerLimit = errors.New("over the limit")
+	errPeerState = errors.New("not reserved")
+	errPeerOther = errors.New("exists, with another content")
+)
+
+// apply does what a record says, live and on replay; fresh is false for a repeat.
+func (b *peerBook) apply(record []byte) (fresh bool, err error) {
+	id := binary.BigEndian.Uint64(record[3:])
+	old, known := b.transfers[id]
+	if record[2] == peerPost {
+		if !known || old.posted {
+			return false, map[bool]error{false: errPeerState}[known]
+		}
+		old.posted = true
+		b.transfers[id] = old
+		b.accounts[old.debtor].reserved -= old.amount
+		b.accounts[old.debtor].position += old.amount
+		b.accounts[old.creditor].position -= old.amount
+		return true, nil
+	}
+	t := peerTransfer{debtor: record[11] % banks, creditor: record[12] % banks, amount: int64(binary.BigEndian.Uint64(record[13:]))}
+	if known {
+		if old.posted = false; old != t {
+			return false, errPeerOther
+		}
+		return false, nil
+	}
+	a := &b.accounts[t.debtor]
+	if a.position+a.reserved+t.amount > a.limit {
+		return false, errPeerLimit
+	}
+	a.reserved += t.amount
+	b.transfers[id] = t
+	return true, nil
+}
+
+func openPeer(dir string) (contender, error) {
+	g, err := startGrouper(filepath.Join(dir, "peer"))
+	if err != nil {
+		return nil, err
+	}
+	p := &peer{grouper: g, book: newPeerBook()}
+	hold, post := entryBytes()
+	p.memo = [2]int{max(len(hold)-peerFixed, 0), max(len(post)-peerFixed, 0)}
+	go g.run(func(b []byte) []byte { return append(b, make([]byte, peerHeader)...) }, p.take, sealPeer)
+	return p, nil
+}
+
+func (p *peer) take(batch []byte, c call) ([]byte, error) {
+	fresh, err := p.book.apply(c.record)
+	if fresh {
+		batch = append(batch, c.record...)
+	}
+	return batch, err
+}
+
+func sealPeer(batch []byte) {
+	binary.BigEndian.PutUint32(batch, uint32(len(batch)-peerHeader))
+	binary.BigEndian.PutUint32(batch[4:], crc32.Checksum(batch[peerHeader:], castagnoli))
+}
+
+func (p *peer) record(kind byte, n uint64) []byte {
+	r := make([]byte, 0, peerFixed+p.memo[kind])
+	r = binary.BigEndian.AppendUint16(r, uint16(cap(r)-2))
+	r = binary.BigEndian.AppendUint64(append(r, kind), n)
+	r = binary.BigEndian.AppendUint64(append(r, byte((n+3)%banks), byte(n%banks)), n%5000+1)
+	return r[:cap(r)]
+}
+
+func (p *peer) pay(n uint64) error {
+	if err := p.put(p.record(peerReserve, n)); err != nil {
+		return err
+	}
+	return p.put(p.record(peerPost, n))
+}
+
+// close reads the whole file again and compares the book that it gives.
+func (p *peer) close(payments uint64) error {
+	p.stop()
+	again, err := replayPeer(p.file.Name())
+	if err != nil {
+		return err
+	}
+	if again.accounts != p.book.accounts || !maps.Equal(again.transfers, p.book.transfers) || uint64(len(again.transfers)) != payments {
+		return fmt.Errorf("replay of the peer's file gives %d transfers %v, want %d %v", len(again.transfers), again.accounts, payments, p.book.accounts)
+	}
+	return p.file.Close()
+}
+
+func replayPeer(path string) (peerBook, error) {
+	book := newPeerBook()
+	f, err := os.Open(path)
+	if err != nil {
+		return book, err
+	}
+	defer f.Close()
+	r, header, body := bufio.NewReaderSize(f, 1<<20), make([]byte, peerHeader), []byte(nil)
+	for {
+		if _, err := io.ReadFull(r, header); err == io.EOF {
+			return book, nil
+		} else if err != nil {
+			return book, err
+		}
+		body = append(body[:0], make([]byte, binary.BigEndian.Uint32(header))...)
+		if _, err := io.ReadFull(r, body); err != nil {
+			return book, err
+		}
+		if crc32.Checksum(body, castagnoli) != binary.BigEndian.Uint32(header[4:]) {
+			return book, errors.New("the peer's file is damaged")
+		}
+		for at := 0; at < len(body); at += 2 + int(binary.BigEndian.Uint16(body[at:])) {
+			if fresh, err := book.apply(body[at:]); !fresh || err != nil {
+				return book, fmt.Errorf("the peer's file holds a record that does not apply: %w", err)
+			}
+		}
+	}
+}
