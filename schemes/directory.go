@@ -29,6 +29,8 @@ type Directory struct {
 	byAgent map[AgentID]*Agent
 	settlement
 	fees
+	defaults   []*DefaultRules // by model, then by currency
+	defaultsOf map[defaultKey]*DefaultRules
 }
 
 // Participant is a network that takes part: it accepts payments (acquirer),

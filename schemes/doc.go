@@ -89,6 +89,12 @@
 //	      agent: river-bank         # the schedule's if left out
 //	      currencies: [THB]       * # not of the dispute model; the schedule's must be among them
 //	      schemes: [lotus]        * # or all. A scheme and a currency belong to one model at most
+//	default_rules:                  # who pays for a participant that cannot; its own prefunding always goes first
+//	  - model: home                 # the default model if left out
+//	    currency: THB             *
+//	    guarantee: {fund: market-fund, amount: "100000.00"}           # a participant, and the most it pays for one window
+//	    loss_sharing: [{participant: lotus, weight: 3, cap: "30000.00"}] # then the survivors, each at most its cap
+//	    recast: true                # then what cannot settle goes into the next window
 //
 // Two schemes that read one name, or claim one prefix, share codes that their form
 // does not tell apart: both become candidates with Consult.
