@@ -41,17 +41,23 @@ type Options struct {
 	Store    journal.Store
 	Shard    uint16
 	Registry *schemes.Registry
-	Adapters map[tongma.SchemeID]Adapter
-	Digest   func(code string) [16]byte // keyed digest that stands in for a payer's code
-	Outbox   Outbox                     // where events go; nil: nowhere
-	Metrics  *Metrics                   // nil: none
-	Tracer   trace.Tracer               // nil: none
-	Logger   *slog.Logger               // nil: discard
-	Now      func() time.Time           // nil: time.Now
-	NewID    func() tongma.PaymentID    // nil: UUID version 7
+	Adapters map[tongma.SchemeID]Adapter // may still be filled by Office
+	Digest   func(code string) [16]byte  // keyed digest that stands in for a payer's code
+	Outbox   Outbox                      // where events go; nil: nowhere
+	Metrics  *Metrics                    // nil: none
+	Tracer   trace.Tracer                // nil: none
+	Logger   *slog.Logger                // nil: discard
+	Now      func() time.Time            // nil: time.Now
+	NewID    func() tongma.PaymentID     // nil: UUID version 7
 	OnCommit func(batch uint64, entries []clearing.Entry)
 	OnReplay func(entries []clearing.Entry) // each batch that is read at the start
 	Journal  []journal.Option               // such as where to keep the checkpoint
+
+	// Office makes the engine the journal's writer: it returns a running Ledger that
+	// was opened with the options given, such as by clearing.Standby.Succeed, however
+	// long that takes. The engine closes the Ledger. Nil: clearing.OpenLedger, which
+	// takes over at once.
+	Office func(ctx context.Context, opts clearing.LedgerOptions) (*clearing.Ledger, error)
 
 	Budget    time.Duration // an asker's patience when it names none; default 30 s
 	LeastLeg  time.Duration // a scheme is not asked with less than this left; default 50 ms
@@ -74,13 +80,14 @@ type Engine struct {
 	courses map[tongma.PaymentID]*course // payments that somebody is driving
 }
 
-// Open reads the journal, becomes its writer, adopts the registry's current
-// directory, and starts to finish what an earlier run left open.
+// Open reads the journal, becomes its writer (see Options.Office), adopts the
+// registry's current directory, and starts to finish what an earlier writer left
+// open.
 func Open(ctx context.Context, opts Options) (*Engine, error) {
 	opts.defaults()
 	e := &Engine{opts: opts, courses: map[tongma.PaymentID]*course{}}
 	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	ledger, err := clearing.OpenLedger(ctx, opts.Store, clearing.LedgerOptions{
+	ledger, err := opts.Office(ctx, clearing.LedgerOptions{
 		Shard:    opts.Shard,
 		Now:      func() int64 { return opts.Now().UnixMilli() },
 		OnReplay: opts.OnReplay,
@@ -122,6 +129,12 @@ func (o *Options) defaults() {
 	}
 	if o.NewID == nil {
 		o.NewID = func() tongma.PaymentID { return tongma.PaymentID(uuid.Must(uuid.NewV7())) }
+	}
+	if o.Office == nil {
+		store := o.Store
+		o.Office = func(ctx context.Context, opts clearing.LedgerOptions) (*clearing.Ledger, error) {
+			return clearing.OpenLedger(ctx, store, opts)
+		}
 	}
 	for _, d := range []struct {
 		value    *time.Duration

@@ -5,8 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"os"
-	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -37,14 +36,14 @@ const headerEntry = "Tm-Entry"
 
 // EventOutbox publishes events to each participant's own stream, from which it
 // may replay them. The journal is the outbox: events are derived from entries, a
-// mark on disk remembers how far that went, and each stream's last message says
-// which of them it has. So an event is neither lost nor doubled by a crash.
+// mark remembers how far that went, and each stream's last message says which of
+// them it has. So an event is neither lost nor doubled by a crash, nor by another
+// switch that takes over: each publish names the message that it comes behind.
 type EventOutbox struct {
 	nc     *nats.Conn
 	js     jetstream.JetStream
 	engine *Engine
-	logger *slog.Logger
-	mark   string // file; "" keeps none
+	opts   EventOutboxOptions
 
 	// mu guards queue. Nothing else is taken while it is held.
 	mu    sync.Mutex
@@ -52,22 +51,40 @@ type EventOutbox struct {
 	wake  chan struct{}
 	quit  chan struct{}
 	done  chan struct{}
-	last  map[tongma.ParticipantID]uint64 // entry of the latest event in each stream
+	last  map[tongma.ParticipantID]lastEvent
 }
 
-// NewEventOutbox makes an outbox that publishes over nc and keeps its mark in
-// dir. Give it to Options.Outbox, hand it the batches of the replay by
-// Committed, and Start it with the engine.
-func NewEventOutbox(nc *nats.Conn, dir string, logger *slog.Logger) (*EventOutbox, error) {
+// lastEvent is the latest message of a participant's stream.
+type lastEvent struct {
+	entry    uint64 // that it comes from; 0 for none
+	sequence uint64 // of the message; 0 for none
+}
+
+// EventOutboxOptions are the edges of an EventOutbox.
+type EventOutboxOptions struct {
+	Mark     Mark // nil: none is kept, and all of the journal is looked through at each start
+	Replicas int  // of the participants' streams; 1 if zero
+	// Later makes the streams when payments run already, and again and again until
+	// that succeeds: a switch that takes over need not wait for them.
+	Later  bool
+	Logger *slog.Logger
+}
+
+// NewEventOutbox makes an outbox that publishes over nc. Give it to
+// Options.Outbox, hand it the batches of the replay by Committed, and Start it
+// with the engine.
+func NewEventOutbox(nc *nats.Conn, opts EventOutboxOptions) (*EventOutbox, error) {
 	js, err := jetstream.New(nc)
 	if err != nil {
 		return nil, err
 	}
-	o := &EventOutbox{nc: nc, js: js, logger: logger, wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}), last: map[tongma.ParticipantID]uint64{}}
-	if dir != "" {
-		o.mark = filepath.Join(dir, "outbox.mark")
+	if opts.Mark == nil {
+		opts.Mark = noMark{}
 	}
-	return o, nil
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &EventOutbox{nc: nc, js: js, opts: opts, wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}), last: map[tongma.ParticipantID]lastEvent{}}, nil
 }
 
 // Committed takes those entries that concern somebody.
@@ -104,48 +121,47 @@ func eventType(e *clearing.Entry) string {
 	return ""
 }
 
-// Marked returns up to which entry everything was published by an earlier run.
-func (o *EventOutbox) Marked() uint64 {
-	if o.mark == "" {
-		return 0
-	}
-	data, err := os.ReadFile(o.mark)
-	if err != nil {
-		return 0
-	}
-	n, _ := strconv.ParseUint(string(data), 10, 64)
-	return n
+// Forget drops what is queued up to an entry: another switch has published it.
+func (o *EventOutbox) Forget(upTo uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.queue = slices.DeleteFunc(o.queue, func(e clearing.Entry) bool { return e.Number <= upTo })
 }
 
 // Start makes the participants' streams and begins to publish.
 func (o *EventOutbox) Start(ctx context.Context, e *Engine) error {
 	o.engine = e
-	for _, p := range e.Directory().Participants() {
-		if err := o.stream(ctx, p.ID); err != nil {
-			return err
+	if !o.opts.Later {
+		for _, p := range e.Directory().Participants() {
+			if err := o.stream(ctx, p.ID); err != nil {
+				return err
+			}
 		}
 	}
 	go o.run()
 	return nil
 }
 
+// stream makes sure of a participant's stream, and learns where it ends.
 func (o *EventOutbox) stream(ctx context.Context, p tongma.ParticipantID) error {
-	if err := bus.EnsureEvents(ctx, o.nc, p, bus.EventConfig{}); err != nil {
+	if err := bus.EnsureEvents(ctx, o.nc, p, bus.EventConfig{Replicas: o.opts.Replicas}); err != nil {
 		return err
 	}
 	s, err := o.js.Stream(ctx, tongma.EventStream(p))
 	if err != nil {
 		return err
 	}
-	last, err := s.GetLastMsgForSubject(ctx, tongma.EventSubject(p, ">"))
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		o.last[p] = 0
-		return nil
+	last := lastEvent{sequence: s.CachedInfo().State.LastSeq}
+	m, err := s.GetLastMsgForSubject(ctx, tongma.EventSubject(p, ">"))
+	switch {
+	case err == nil:
+		last.entry, _ = strconv.ParseUint(m.Header.Get(headerEntry), 10, 64)
+		last.sequence = m.Sequence
+	case !errors.Is(err, jetstream.ErrMsgNotFound):
+		return err
 	}
-	if err == nil {
-		o.last[p], _ = strconv.ParseUint(last.Header.Get(headerEntry), 10, 64)
-	}
-	return err
+	o.last[p] = last
+	return nil
 }
 
 // Stop publishes what is queued, within ctx, and waits.
@@ -159,6 +175,14 @@ func (o *EventOutbox) Stop(ctx context.Context) {
 
 func (o *EventOutbox) run() {
 	defer close(o.done)
+	for _, p := range o.engine.Directory().Participants() {
+		if _, known := o.last[p.ID]; known {
+			continue
+		}
+		if !o.until("stream of "+string(p.ID), func(ctx context.Context) error { return o.stream(ctx, p.ID) }) {
+			return
+		}
+	}
 	for {
 		o.mu.Lock()
 		batch := o.queue
@@ -184,24 +208,33 @@ func (o *EventOutbox) run() {
 // remember moves the mark. Losing it only means that more of the journal is
 // looked through at the next start.
 func (o *EventOutbox) remember(entry uint64) {
-	if o.mark == "" {
-		return
-	}
-	tmp := o.mark + ".tmp"
-	if os.WriteFile(tmp, strconv.AppendUint(nil, entry, 10), 0o600) == nil {
-		_ = os.Rename(tmp, o.mark)
+	ctx, cancel := context.WithTimeout(context.Background(), sendWithin)
+	defer cancel()
+	if err := o.opts.Mark.Save(ctx, entry); err != nil {
+		o.opts.Logger.Warn("mark of events not kept", "entry", entry, "err", err)
 	}
 }
+
+// sendWithin bounds one attempt to publish.
+const sendWithin = 10 * time.Second
 
 // publish sends one entry's events, again and again until the streams have them.
 // It returns false if the outbox is stopped before that.
 func (o *EventOutbox) publish(e *clearing.Entry) bool {
+	return o.until("event of entry "+strconv.FormatUint(e.Number, 10), func(ctx context.Context) error { return o.send(ctx, e) })
+}
+
+// until does f until it succeeds, and returns false if the outbox is stopped
+// before that.
+func (o *EventOutbox) until(what string, f func(context.Context) error) bool {
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
-		err := o.send(e)
+		ctx, cancel := context.WithTimeout(context.Background(), sendWithin)
+		err := f(ctx)
+		cancel()
 		if err == nil {
 			return true
 		}
-		o.logger.Warn("event not published yet", "entry", e.Number, "err", err)
+		o.opts.Logger.Warn("not published yet", "what", what, "err", err)
 		select {
 		case <-time.After(pause):
 		case <-o.quit:
@@ -210,9 +243,7 @@ func (o *EventOutbox) publish(e *clearing.Entry) bool {
 	}
 }
 
-func (o *EventOutbox) send(e *clearing.Entry) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
+func (o *EventOutbox) send(ctx context.Context, e *clearing.Entry) error {
 	data, err := o.dataFor(ctx, e)
 	if err != nil {
 		return err
@@ -223,8 +254,8 @@ func (o *EventOutbox) send(e *clearing.Entry) error {
 				return err
 			}
 		}
-		if e.Number <= o.last[p] {
-			continue // an earlier run got as far as this stream
+		if e.Number <= o.last[p].entry {
+			continue // an earlier writer got as far as this stream
 		}
 		msg := nats.NewMsg(tongma.EventSubject(p, eventType(e)))
 		msg.Data = body
@@ -233,10 +264,15 @@ func (o *EventOutbox) send(e *clearing.Entry) error {
 			"ce-datacontenttype": "application/json", headerEntry: strconv.FormatUint(e.Number, 10)} {
 			msg.Header[k] = []string{v}
 		}
-		if _, err := o.js.PublishMsg(ctx, msg, jetstream.WithMsgID(strconv.FormatUint(e.Number, 10))); err != nil {
+		// Behind the message that was last, or not at all: an attempt of ours whose
+		// answer was lost, or a switch that does not know yet that it was deposed, may
+		// have been quicker. Then the stream says what it has.
+		ack, err := o.js.PublishMsg(ctx, msg, jetstream.WithExpectLastSequence(o.last[p].sequence), jetstream.WithRetryAttempts(0))
+		if err != nil {
+			delete(o.last, p)
 			return err
 		}
-		o.last[p] = e.Number
+		o.last[p] = lastEvent{e.Number, ack.Sequence}
 	}
 	return nil
 }

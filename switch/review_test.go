@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -428,11 +427,15 @@ type posted struct {
 
 func overBus(t testing.TB, store journal.Store, nc *nats.Conn, dir string, registry *schemes.Registry) *posted {
 	t.Helper()
-	outbox, err := NewEventOutbox(nc, dir, slog.New(slog.DiscardHandler))
+	mark := NewFileMark(dir)
+	outbox, err := NewEventOutbox(nc, EventOutboxOptions{Mark: mark})
 	if err != nil {
 		t.Fatal(err)
 	}
-	marked := outbox.Marked()
+	marked, err := mark.Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	b := over(t, store, func(o *Options) {
 		o.Outbox, o.Registry = outbox, registry
 		o.OnReplay = func(es []clearing.Entry) {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -19,7 +18,8 @@ import (
 
 const auditHelp = `The audit reads the journal from its first byte and recomputes everything with arithmetic of its own:
 the chain of batches, every payment's course, caps, positions, windows, net sheets and settlement. It
-needs the data folder to itself: stop the switch, or audit a copy of the folder.
+needs the data folder to itself: stop the switch, or audit a copy of the folder. A journal in a cluster is
+read up to where it was when the audit began, whoever writes to it.
 
 The report has these members, amounts in minor units:
   ok                whether nothing was found
@@ -39,7 +39,7 @@ checkpoint, and hashes of batches held elsewhere, which --known gives as BATCH:H
 Exit code 10 if anything was found, or if the journal cannot be read to its end.`
 
 func newAuditCmd(a *app) *cobra.Command {
-	var data string
+	var from source
 	var known []string
 	var rules bool
 	cmd := &cobra.Command{
@@ -47,6 +47,7 @@ func newAuditCmd(a *app) *cobra.Command {
 		Short: "Recompute the books from the journal, and say whether they balance",
 		Example: `  tongma audit --data /var/lib/tongma
   tongma audit --data /var/lib/tongma --json | jq .findings
+  tongma audit --data /var/lib/tongma --nats nats://n1:4222,nats://n2:4222
   tongma audit --rules                              what is proved, rule by rule`,
 		Long: auditHelp,
 		Args: cobra.NoArgs,
@@ -59,42 +60,32 @@ func newAuditCmd(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := a.addCheckpoint(&opts, data); err != nil {
-				return err
-			}
-			store, stop, err := a.journalOf(data)
+			store, stop, err := a.journalFrom(&from)
 			if err != nil {
 				return err
 			}
 			defer stop()
+			if err := a.addCheckpoint(&opts, from.data); err != nil {
+				return err
+			}
 			return a.audit(cmd.Context(), store, opts)
 		},
 	}
-	cmd.Flags().StringVar(&data, "data", "", "data folder of a stopped switch; TONGMA_DATA")
+	cmd.Flags().StringVar(&from.data, "data", "", "data folder of a stopped switch; TONGMA_DATA")
+	from.flags(cmd)
 	cmd.Flags().StringArrayVar(&known, "known", nil, "hash of a batch that is held elsewhere, BATCH:HASH")
 	cmd.Flags().BoolVar(&rules, "rules", false, "list the rules that an audit proves, and read nothing")
 	_ = cmd.MarkFlagDirname("data")
 	return cmd
 }
 
-// journalOf opens the journal of a data folder that was named.
-func (a *app) journalOf(dir string) (journal.Store, func(), error) {
-	if dir == "" {
-		dir = a.env("TONGMA_DATA")
-	}
-	if dir == "" {
-		return nil, nil, failf(exitUsage, "no data folder was named").then("--data DIR")
-	}
-	if _, err := os.Stat(dir); err != nil {
-		return nil, nil, fileError(err)
-	}
-	return a.openStore(dir)
-}
-
 // addCheckpoint has the audit look for the batch that the folder's checkpoint
 // names: the journal reached it once.
 func (a *app) addCheckpoint(opts *clearing.AuditOptions, dir string) error {
-	p, found, err := journal.ReadCheckpoint(filepath.Join(cmp.Or(dir, a.env("TONGMA_DATA")), "checkpoint"))
+	if dir = cmp.Or(dir, a.env("TONGMA_DATA")); dir == "" {
+		return nil
+	}
+	p, found, err := journal.ReadCheckpoint(filepath.Join(dir, "checkpoint"))
 	if err != nil {
 		return &exitError{code: exitBooks, err: fmt.Errorf("the checkpoint cannot be trusted: %w", err)}
 	}

@@ -200,7 +200,7 @@ func (a *app) showScan(name, text string, reveal bool) bool {
 }
 
 // fileError says in words what is the matter with a file.
-func fileError(err error) error {
+func fileError(err error) *exitError {
 	code := exitFault
 	switch {
 	case errors.Is(err, os.ErrNotExist):

@@ -31,6 +31,16 @@ type config struct {
 	WindowEvery   time.Duration
 	LogLevel      string
 	Sandbox       bool
+
+	NATS         string // of somebody else; empty: the embedded one
+	NATSCA       string
+	NATSJournal  string
+	NATSSwitch   string
+	NATSSystem   string
+	Standby      bool
+	AdmitStandby bool
+	Replicas     int
+	AllowUnseen  bool
 }
 
 // setting is one row of the table that flags, environment, file, help and
@@ -43,6 +53,9 @@ type setting struct {
 	set       func(c *config, value string) error
 }
 
+// boolean tells whether the flag needs no value.
+func (s *setting) boolean() bool { return s.byDefault == "true" || s.byDefault == "false" }
+
 var settings = []setting{
 	{"data", "", "folder of everything that lasts", false, plain(func(c *config) *string { return &c.Data })},
 	{"directory", "", "YAML file of participants and schemes to bring into force; empty keeps what the data folder has", true, plain(func(c *config) *string { return &c.Directory })},
@@ -53,7 +66,16 @@ var settings = []setting{
 	{"tls_key", "", "key of that certificate, PEM", true, plain(func(c *config) *string { return &c.TLSKey })},
 	{"window_every", "0s", "close the clearing window this often; 0s leaves it to the operator", true, setWindowEvery},
 	{"log_level", "info", "debug, info, warn or error", true, setLogLevel},
-	{"sandbox", "false", "play money: simulated settlement, console without a token", true, setSandbox},
+	{"sandbox", "false", "play money: simulated settlement, console without a token", true, yesOrNo(func(c *config) *bool { return &c.Sandbox })},
+	{"nats", "", "servers of a NATS cluster to run on, with commas between; empty runs the embedded one", true, plain(func(c *config) *string { return &c.NATS })},
+	{"nats_ca", "", "certificate authority of that cluster, PEM; empty: the system's", true, plain(func(c *config) *string { return &c.NATSCA })},
+	{"nats_journal", "", "credentials of the journal's account, .creds or NKey seed; empty: creds/journal.nk", true, plain(func(c *config) *string { return &c.NATSJournal })},
+	{"nats_switch", "", "credentials of the participants' account; empty: creds/switch.nk", true, plain(func(c *config) *string { return &c.NATSSwitch })},
+	{"nats_system", "", "credentials of the system account, to see how the cluster stores; empty: creds/system.seed, if there is one", true, plain(func(c *config) *string { return &c.NATSSystem })},
+	{"standby", "false", "wait behind the switch that writes, and take over when it is lost", true, yesOrNo(func(c *config) *bool { return &c.Standby })},
+	{"admit_standby", "false", "let another switch stand by over the embedded NATS", true, yesOrNo(func(c *config) *bool { return &c.AdmitStandby })},
+	{"replicas", "0", "copies of the journal in the cluster, 1 or 3; 0: 3 in a cluster, else 1", true, setReplicas},
+	{"allow_unseen", "false", "DANGER: run on a cluster that is not seen to sync what it acknowledges", true, yesOrNo(func(c *config) *bool { return &c.AllowUnseen })},
 }
 
 // flag returns the name of the setting's flag.
@@ -96,11 +118,43 @@ func setLogLevel(c *config, value string) error {
 	return nil
 }
 
-func setSandbox(c *config, value string) (err error) {
-	if c.Sandbox, err = strconv.ParseBool(value); err != nil {
-		return errors.New("want true or false")
+func yesOrNo(of func(*config) *bool) func(*config, string) error {
+	return func(c *config, value string) (err error) {
+		if *of(c), err = strconv.ParseBool(value); err != nil {
+			return errors.New("want true or false")
+		}
+		return nil
 	}
+}
+
+func setReplicas(c *config, value string) error {
+	n, err := strconv.Atoi(value)
+	if err != nil || (n != 0 && n != 1 && n != 3) {
+		return errors.New("want 1 or 3, or 0 for what the servers call for")
+	}
+	c.Replicas = n
 	return nil
+}
+
+// together lists settings that do not go together.
+func (c *config) together() (faults configError) {
+	wrong := func(key, message string) {
+		faults = append(faults, configFault{Key: key, Where: "settings", Message: message})
+	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		wrong("tls_key", "tls_cert and tls_key go together")
+	}
+	switch {
+	case c.NATS != "" && c.AdmitStandby:
+		wrong("admit_standby", "is for the embedded NATS: on a cluster, its accounts say who may stand by")
+	case c.NATS == "" && c.Standby:
+		wrong("standby", "goes with nats: whoever has the NATS in itself cannot stand by")
+	case c.NATS == "" && c.Replicas > 1:
+		wrong("replicas", "go with nats: the embedded one is alone")
+	case c.NATS == "" && c.AllowUnseen:
+		wrong("allow_unseen", "goes with nats: the embedded one syncs every message")
+	}
+	return faults
 }
 
 // origin says where a setting's value comes from.
@@ -168,10 +222,7 @@ func loadConfig(flags *pflag.FlagSet, environ []string, file string) (config, []
 		}
 		origins = append(origins, o)
 	}
-	if (c.TLSCert == "") != (c.TLSKey == "") {
-		faults = append(faults, configFault{Key: "tls_key", Where: "settings", Message: "tls_cert and tls_key go together"})
-	}
-	if len(faults) > 0 {
+	if faults = append(faults, c.together()...); len(faults) > 0 {
 		return c, origins, faults
 	}
 	return c, origins, nil
@@ -277,8 +328,8 @@ func addListenFlags(cmd *cobra.Command) {
 		s := &settings[i]
 		switch {
 		case s.serveOnly && cmd.Name() == "demo":
-		case s.key == "sandbox":
-			cmd.Flags().Bool(s.flag(), false, s.doc)
+		case s.boolean():
+			cmd.Flags().Bool(s.flag(), s.byDefault == "true", s.doc)
 		default:
 			cmd.Flags().String(s.flag(), s.byDefault, s.doc)
 		}

@@ -32,6 +32,7 @@ func newJournalCmd(a *app) *cobra.Command {
 
 func newJournalDumpCmd(a *app) *cobra.Command {
 	var t target
+	var cluster source
 	var from, limit uint64
 	cmd := &cobra.Command{
 		Use:   "dump",
@@ -52,13 +53,15 @@ Exit code 10 if the chain is broken: what stands before the break was written.`,
 			if t.data == "" && t.url == "" && a.env("TONGMA_URL") == "" {
 				t.data = a.env("TONGMA_DATA")
 			}
-			if d.offline(&t) {
-				return d.read(cmd.Context(), t.data)
+			cluster.data = t.data
+			if cluster.nats != "" || d.offline(&t) {
+				return d.read(cmd.Context(), &cluster)
 			}
 			return d.ask(cmd, &t)
 		},
 	}
 	t.flags(cmd)
+	cluster.flags(cmd)
 	patience(cmd, time.Hour)
 	cmd.Flags().Uint64Var(&from, "from", 1, "first entry")
 	cmd.Flags().Uint64Var(&limit, "limit", 0, "how many at most; 0 for all")
@@ -95,8 +98,8 @@ func (d *dump) offline(t *target) bool {
 	return false
 }
 
-func (d *dump) read(ctx context.Context, dir string) error {
-	store, stop, err := d.app.journalOf(dir)
+func (d *dump) read(ctx context.Context, from *source) error {
+	store, stop, err := d.app.journalFrom(from)
 	if err != nil {
 		return err
 	}
@@ -114,7 +117,7 @@ func (d *dump) read(ctx context.Context, dir string) error {
 	case errors.Is(err, errEnough):
 		return nil
 	case errors.As(err, &broken):
-		return &exitError{code: exitBooks, err: err, next: []string{"tongma audit --data " + dir}}
+		return &exitError{code: exitBooks, err: err, next: []string{"tongma audit --data " + from.data}}
 	}
 	return err
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -38,30 +37,47 @@ type nodeConfig struct {
 	natsListen string
 	isoBudget  time.Duration // how long a till waits; zero: the door's default
 	tls        bus.TLS
-	nextFree   bool   // a busy port: take the next free one
-	directory  []byte // YAML to bring into force; nil keeps what the folder has
-	sandbox    bool   // play money: simulated settlement agent, console without a token
+	external   *bus.External // run on this NATS; nil: on an embedded one
+	replicas   int           // of the journal; zero: what the servers call for
+	admit      bool          // let another switch stand by over the embedded NATS
+	standby    bool          // wait until the switch that writes is lost
+	nextFree   bool          // a busy port: take the next free one
+	directory  []byte        // YAML to bring into force; nil keeps what the folder has
+	sandbox    bool          // play money: simulated settlement agent, console without a token
 	agent      switching.SettlementAgent
 	logger     *slog.Logger
 }
 
-// node is a running switch: the embedded NATS, the journal on it, the engine, and
-// the three front doors. Every part is started in newNode and stopped in Close,
-// in the opposite order.
+// carrier is the NATS that a switch runs on: its own, or one elsewhere.
+type carrier interface {
+	Journal() (*nats.Conn, error)
+	Switch() (*nats.Conn, error)
+}
+
+// node is a switch. It has a ground, which stays: the folder, NATS, the address of
+// the HTTP door. On it stands an office, which comes and goes: the journal's
+// writer, the engine, and the three front doors. Every part is started in newNode
+// or in takeOffice and stopped in Close or in leaveOffice, in the opposite order.
 type node struct {
 	cfg      nodeConfig
 	registry *schemes.Registry
-	coming   *schemes.Directory // the version that this run brings into force, or the one in force
+	coming   *schemes.Directory // the version that this run brings into force, or the one in force; nil if there is none yet
 	keys     *keyring.Keyring
-	bus      *bus.Server
-	store    *journal.JetStream
-	engine   *switching.Engine
-	api      *api.API
+	bus      *bus.Server // nil on a NATS elsewhere
+	carrier  carrier
+	front    front
+	office   office
+
+	// Of the office, and nil outside of it.
+	store  *journal.JetStream
+	engine *switching.Engine
+	api    *api.API
 
 	isoAddr, httpAddr, natsURL string
 
-	closers []func(context.Context)
-	once    sync.Once
+	ground, standing []func(context.Context) // what stops the parts of the one and of the other
+	inOffice         bool
+	once             sync.Once
 }
 
 const (
@@ -70,35 +86,82 @@ const (
 	closeWithin    = 15 * time.Second
 )
 
-// newNode starts a switch. On an error everything that was started is stopped.
-func newNode(ctx context.Context, cfg nodeConfig) (n *node, err error) {
-	spareMemory()
-	n = &node{cfg: cfg}
-	defer func() {
-		if err != nil {
-			n.Close()
-			n = nil
-		}
-	}()
-	for _, start := range []func(context.Context) error{n.openDirectory, n.startBus, n.adoptDirectory, n.startEngine, n.startNATSDoor, n.startISODoor, n.startHTTPDoor, n.tell} {
-		if err := start(ctx); err != nil {
-			return n, err
-		}
+// newNode starts a switch that is its journal's writer. On an error everything
+// that was started is stopped.
+func newNode(ctx context.Context, cfg nodeConfig) (*node, error) {
+	n, err := newGround(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := n.takeOffice(ctx); err != nil {
+		n.Close()
+		return nil, err
 	}
 	return n, nil
 }
 
-func (n *node) onClose(f func(context.Context)) { n.closers = append(n.closers, f) }
+// newGround starts what a switch needs whether or not it is the writer.
+func newGround(ctx context.Context, cfg nodeConfig) (*node, error) {
+	spareMemory()
+	n := &node{cfg: cfg}
+	if err := inOrder(ctx, n.openDirectory, n.startBus, n.adoptDirectory, n.startFront); err != nil {
+		n.Close()
+		return nil, err
+	}
+	return n, nil
+}
 
-// Close stops the doors, then the engine, then the journal under it.
+// takeOffice makes the switch the journal's writer, at once or, if it is to stand
+// by, when the present one is lost, and opens its doors. On an error everything
+// that it started is stopped.
+func (n *node) takeOffice(ctx context.Context) error {
+	n.inOffice = true
+	err := inOrder(ctx, n.openJournal, n.startEngine, n.startNATSDoor, n.startISODoor, n.startHTTPDoor, n.tell)
+	if err != nil {
+		n.leaveOffice()
+	}
+	return err
+}
+
+func inOrder(ctx context.Context, starts ...func(context.Context) error) error {
+	for _, start := range starts {
+		if err := start(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// onClose has f called when the office is left, or if there is none yet, at the end.
+func (n *node) onClose(f func(context.Context)) {
+	if n.inOffice {
+		n.standing = append(n.standing, f)
+	} else {
+		n.ground = append(n.ground, f)
+	}
+}
+
+// leaveOffice stops the doors, then the engine, then its connections.
+func (n *node) leaveOffice() {
+	stopAll(n.standing)
+	n.standing, n.inOffice = nil, false
+	n.store, n.engine, n.api = nil, nil, nil
+}
+
+// Close leaves the office, then gives up the ground.
 func (n *node) Close() {
 	n.once.Do(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), closeWithin)
-		defer cancel()
-		for i := len(n.closers) - 1; i >= 0; i-- {
-			n.closers[i](ctx)
-		}
+		n.leaveOffice()
+		stopAll(n.ground)
 	})
+}
+
+func stopAll(closers []func(context.Context)) {
+	ctx, cancel := context.WithTimeout(context.Background(), closeWithin)
+	defer cancel()
+	for i := len(closers) - 1; i >= 0; i-- {
+		closers[i](ctx)
+	}
 }
 
 func (n *node) openDirectory(context.Context) (err error) {
@@ -120,7 +183,7 @@ func (n *node) openDirectory(context.Context) (err error) {
 			return &exitError{code: exitConfig, err: err}
 		}
 	}
-	if n.coming == nil {
+	if n.coming == nil && !n.cfg.standby { // who stands by gets it from the writer
 		return &exitError{code: exitConfig, err: errors.New("no directory of participants: give one with --directory FILE (see tongma config init)")}
 	}
 	return nil
@@ -128,9 +191,11 @@ func (n *node) openDirectory(context.Context) (err error) {
 
 // adoptDirectory keeps the version that was given, if it is new. It comes behind
 // startBus, which takes the folder: a second switch that is refused must not leave
-// its directory to the next start of the first.
+// its directory to the next start of the first. Who stands by goes by the
+// journal's, and brings in its own only if there has never been another: an old
+// file in its settings must not come into force with a take-over.
 func (n *node) adoptDirectory(context.Context) error {
-	if n.cfg.directory == nil {
+	if n.cfg.directory == nil || n.cfg.standby {
 		return nil
 	}
 	if _, err := n.registry.Add(n.cfg.directory); err != nil {
@@ -139,17 +204,64 @@ func (n *node) adoptDirectory(context.Context) error {
 	return nil
 }
 
-// startBus starts NATS for the participants of the directory. Those whose key the
-// keyring holds get one now if they have none.
-func (n *node) startBus(context.Context) error {
-	d := n.coming
-	var participants []bus.Participant
+// startBus starts NATS for the participants of the directory, or connects to the
+// one that there is.
+func (n *node) startBus(ctx context.Context) error {
+	if n.cfg.external != nil {
+		return n.joinBus()
+	}
+	participants, err := admitted(n.coming, n.keys)
+	if err != nil {
+		return err
+	}
+	var peers []bus.Peer
+	if n.cfg.admit {
+		peer, err := peerOf(n.cfg.data, n.keys)
+		if err != nil {
+			return err
+		}
+		peers = []bus.Peer{peer}
+	}
+	listen, err := n.free(n.cfg.natsListen)
+	if err != nil {
+		return err
+	}
+	n.bus, err = bus.Start(bus.Config{Dir: n.cfg.data, Listen: listen, TLS: n.cfg.tls, Participants: participants, Peers: peers, Logger: n.cfg.logger})
+	if errors.Is(err, bus.ErrInUse) {
+		return &exitError{code: exitConflict, err: err, next: []string{"one switch at a time runs on a folder: stop the other one, or give another --data DIR"}}
+	}
+	if err != nil {
+		return &exitError{code: exitUnreachable, err: err, next: []string{"give another address with --nats-listen HOST:PORT", "see who has the port: ss -ltnp"}}
+	}
+	n.natsURL, n.carrier = n.bus.URL(), n.bus
+	n.onClose(func(context.Context) { n.bus.Shutdown() })
+	return nil
+}
+
+// joinBus takes the folder, and tries the NATS that somebody else runs.
+func (n *node) joinBus() error {
+	lock, err := bus.Lock(n.cfg.data)
+	if err != nil {
+		return &exitError{code: exitConflict, err: err, next: []string{"one switch at a time runs on a folder: stop the other one, or give another --data DIR"}}
+	}
+	n.onClose(func(context.Context) { _ = lock.Close() })
+	remote, err := bus.Connect(*n.cfg.external)
+	if err != nil {
+		return &exitError{code: exitUnreachable, err: err, next: []string{"look at --nats, and at the keys: tongma cluster accounts --help"}}
+	}
+	n.natsURL, n.carrier = n.cfg.external.URL, remote
+	return nil
+}
+
+// admitted lists the participants that NATS lets in. Those whose key the keyring
+// holds get one now if they have none.
+func admitted(d *schemes.Directory, keys *keyring.Keyring) (participants []bus.Participant, err error) {
 	for _, p := range d.Participants() {
 		public := p.Key
 		if p.KeyRef == schemes.RefCreds {
-			key, err := n.keys.Generate(p.ID)
+			key, err := keys.Generate(p.ID)
 			if err != nil {
-				return &exitError{code: exitConfig, err: err}
+				return nil, &exitError{code: exitConfig, err: err}
 			}
 			public = key.PublicKey()
 		}
@@ -157,20 +269,7 @@ func (n *node) startBus(context.Context) error {
 			participants = append(participants, bus.Participant{ID: p.ID, PublicKey: public, Schemes: schemesOf(d, p.ID), Asks: true})
 		}
 	}
-	listen, err := n.free(n.cfg.natsListen)
-	if err != nil {
-		return err
-	}
-	n.bus, err = bus.Start(bus.Config{Dir: n.cfg.data, Listen: listen, TLS: n.cfg.tls, Participants: participants, Logger: n.cfg.logger})
-	if errors.Is(err, bus.ErrInUse) {
-		return &exitError{code: exitConflict, err: err, next: []string{"one switch at a time runs on a folder: stop the other one, or give another --data DIR"}}
-	}
-	if err != nil {
-		return &exitError{code: exitUnreachable, err: err, next: []string{"give another address with --nats-listen HOST:PORT", "see who has the port: ss -ltnp"}}
-	}
-	n.natsURL = n.bus.URL()
-	n.onClose(func(context.Context) { n.bus.Shutdown() })
-	return nil
+	return participants, nil
 }
 
 func schemesOf(d *schemes.Directory, p tongma.ParticipantID) (ids []tongma.SchemeID) {
@@ -216,57 +315,56 @@ func (n *node) listen(addr, what, flag string) (net.Listener, error) {
 }
 
 func (n *node) startEngine(ctx context.Context) error {
-	jc, err := n.bus.Journal()
-	if err != nil {
-		return err
-	}
-	n.onClose(func(context.Context) { jc.Close() })
-	if n.store, err = journal.OpenJetStream(ctx, jc, journal.JetStreamConfig{Stream: journalStream, Subject: journalSubject}); err != nil {
-		return err
-	}
-	sc, err := n.bus.Switch()
+	sc, err := n.carrier.Switch()
 	if err != nil {
 		return err
 	}
 	n.onClose(func(context.Context) { sc.Close() })
-	adapters := map[tongma.SchemeID]switching.Adapter{}
-	for _, s := range n.registry.Current().Schemes() {
-		a := native.NewAdapter(sc, s.ID, native.AdapterOptions{Timeout: s.AuthoriseTimeout})
-		n.onClose(func(context.Context) { a.Close() })
-		adapters[s.ID] = a
-	}
 	tracer, stopTracing, err := startTracing(ctx)
 	if err != nil {
 		return &exitError{code: exitConfig, err: err}
 	}
 	n.onClose(stopTracing)
-	outbox, err := switching.NewEventOutbox(sc, n.cfg.data, n.cfg.logger)
+	outbox, err := switching.NewEventOutbox(sc, switching.EventOutboxOptions{Mark: n.office.mark, Replicas: n.office.replicas, Later: n.shared(), Logger: n.cfg.logger})
 	if err != nil {
 		return err
 	}
-	marked := outbox.Marked()
 	feed := api.NewFeed()
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	adapters := map[tongma.SchemeID]switching.Adapter{}
 	n.engine, err = switching.Open(ctx, switching.Options{
 		Store: n.store, Registry: n.registry, Adapters: adapters, Digest: n.keys.Digest, Outbox: outbox,
 		Metrics: switching.NewMetrics(reg), Tracer: tracer, Logger: n.cfg.logger, OnCommit: feed.Committed,
-		OnReplay: func(es []clearing.Entry) {
-			if len(es) > 0 && es[len(es)-1].Number > marked {
-				outbox.Committed(es)
+		Office: func(ctx context.Context, opts clearing.LedgerOptions) (*clearing.Ledger, error) {
+			ledger, err := n.enter(ctx, opts, outbox)
+			if err == nil {
+				n.makeAdapters(sc, adapters)
 			}
+			return ledger, err
 		},
 		Journal: []journal.Option{journal.WithCheckpoint(filepath.Join(n.cfg.data, "checkpoint"), time.Second)},
 	})
 	if err != nil {
-		return &exitError{code: exitBooks, err: fmt.Errorf("the journal cannot be taken up: %w", err), next: []string{"tongma audit --data " + n.cfg.data}}
+		return takeUpError(err, n.cfg.data)
 	}
-	n.onClose(func(context.Context) { n.engine.Close() })
+	n.holdOffice() // first, so that its last word comes when the engine has been closed
+	engine := n.engine
+	n.onClose(func(context.Context) { _ = engine.Close() })
 	if err := outbox.Start(ctx, n.engine); err != nil {
 		return err
 	}
 	n.onClose(outbox.Stop)
 	return n.makeAPI(feed, reg)
+}
+
+// makeAdapters makes the schemes' adapters, by the directory that will be in force.
+func (n *node) makeAdapters(sc *nats.Conn, adapters map[tongma.SchemeID]switching.Adapter) {
+	for _, s := range n.registry.Current().Schemes() {
+		a := native.NewAdapter(sc, s.ID, native.AdapterOptions{Timeout: s.AuthoriseTimeout})
+		n.onClose(func(context.Context) { a.Close() })
+		adapters[s.ID] = a
+	}
 }
 
 func (n *node) makeAPI(feed *api.Feed, reg *prometheus.Registry) error {
@@ -283,16 +381,21 @@ func (n *node) makeAPI(feed *api.Feed, reg *prometheus.Registry) error {
 	if err != nil {
 		return err
 	}
-	n.onClose(func(context.Context) { n.api.Close() })
+	door := n.api
+	n.onClose(func(context.Context) { door.Close() })
 	return nil
 }
 
+// startNATSDoor listens to participants. Switches do not share the work: one that
+// was deposed and does not know it yet must not take requests away from the one in
+// office, so that each hears all of them.
 func (n *node) startNATSDoor(ctx context.Context) error {
-	sc, err := n.bus.Switch()
+	sc, err := n.carrier.Switch()
 	if err != nil {
 		return err
 	}
-	door, err := native.ServeSwitch(context.WithoutCancel(ctx), sc, n.engine, native.SwitchOptions{Log: n.cfg.logger, MayAnswer: bus.AnswersTo})
+	door, err := native.ServeSwitch(context.WithoutCancel(ctx), sc, n.engine, native.SwitchOptions{Log: n.cfg.logger, MayAnswer: bus.AnswersTo,
+		QueueGroup: fmt.Sprintf("switch-%d", n.engine.Ledger().Epoch())})
 	if err != nil {
 		return err
 	}
@@ -330,22 +433,10 @@ func (n *node) startISODoor(ctx context.Context) error {
 	return nil
 }
 
+// startHTTPDoor opens the front to the API.
 func (n *node) startHTTPDoor(context.Context) error {
-	if n.cfg.httpListen == "" {
-		return nil
-	}
-	l, err := n.listen(n.cfg.httpListen, "the HTTP door", "--http-listen")
-	if err != nil {
-		return err
-	}
-	n.httpAddr = l.Addr().String()
-	srv := api.Server(n.httpAddr, n.api)
-	go func() {
-		if err := srv.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
-			n.cfg.logger.Error("the HTTP door has stopped", "err", err)
-		}
-	}()
-	n.onClose(func(ctx context.Context) { n.api.Close(); _ = srv.Shutdown(ctx) })
+	n.front.show(n.api)
+	n.onClose(func(context.Context) { n.front.show(n.waiting()) })
 	return nil
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,13 +10,31 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/schemes"
 	"github.com/tongma/tongma/switch/bus"
 )
+
+const serveHelp = `The data folder holds everything that lasts: the journal, the directory's versions, the participants' keys
+(creds/), and the checkpoint. One switch at a time runs on it.
+
+Without a directory, and on a folder that has none, it runs the sandbox market with simulated wallets, and says so.
+
+With --nats the journal is in a NATS cluster that somebody else runs ("tongma cluster accounts" writes its accounts),
+and several switches may run on it, each on a folder of its own. One writes. The others have --standby: they keep the
+books warm, and one takes over about a second after the writer was lost. A switch that was deposed stands by. All may be
+started with the same settings.
+
+Without --standby a switch takes over at once. That is how a new directory comes into force: restart one that stands by
+with --directory and without --standby. Who stands by gets the directory from the writer, and takes its own only on a
+journal that has none; it does not lead with another than the journal's, and says so at /readyz.
+
+Folders of one cluster have the same creds/: see "tongma cluster credentials".`
 
 func newServeCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
@@ -23,10 +42,9 @@ func newServeCmd(a *app) *cobra.Command {
 		Short: "Run the switch",
 		Example: `  tongma serve --data /var/lib/tongma --directory market.yaml
   tongma serve --config tongma.yaml
-  tongma serve --data DIR --nats-listen 0.0.0.0:4222 --tls-cert cert.pem --tls-key key.pem`,
-		Long: "The data folder holds everything that lasts: the journal, the directory's versions, the participants' keys\n" +
-			"(creds/), and the checkpoint. One switch at a time runs on it.\n\n" +
-			"Without a directory, and on a folder that has none, it runs the sandbox market with simulated wallets, and says so.",
+  tongma serve --data DIR --nats-listen 0.0.0.0:4222 --tls-cert cert.pem --tls-key key.pem
+  tongma serve --data DIR --nats nats://n1:4222,nats://n2:4222,nats://n3:4222 --standby --directory market.yaml`,
+		Long: serveHelp,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := a.settings(cmd)
@@ -41,7 +59,8 @@ func newServeCmd(a *app) *cobra.Command {
 }
 
 // serve runs the switch until it is told to stop, or until its journal cannot be
-// written any more: then it ends, since its books may be ahead of the journal.
+// written any more: then it ends, since its books may be ahead of the journal, or
+// stands by if another switch may have taken over.
 func (a *app) serve(ctx context.Context, cfg config) error {
 	if cfg.Data == "" {
 		return &exitError{code: exitUsage, err: errors.New("serve needs a data folder: --data DIR")}
@@ -63,12 +82,64 @@ func (a *app) serve(ctx context.Context, cfg config) error {
 		directory, cfg.Sandbox = schemes.Sandbox(), true
 		a.say("no --directory: this is the SANDBOX market with simulated wallets, not for production")
 	}
-	n, err := newNode(ctx, nodeConfig{data: cfg.Data, isoListen: cfg.ISO8583Listen, httpListen: cfg.HTTPListen, natsListen: cfg.NATSListen,
-		tls: bus.TLS{Cert: cfg.TLSCert, Key: cfg.TLSKey}, directory: directory, sandbox: cfg.Sandbox, agent: sandboxAgent(cfg.Sandbox), logger: a.logger(level(cfg.LogLevel))})
+	logger := a.logger(level(cfg.LogLevel))
+	n, err := newGround(ctx, nodeConfig{data: cfg.Data, isoListen: cfg.ISO8583Listen, httpListen: cfg.HTTPListen, natsListen: cfg.NATSListen,
+		tls: bus.TLS{Cert: cfg.TLSCert, Key: cfg.TLSKey}, external: external(&cfg, logger), replicas: cfg.Replicas, admit: cfg.AdmitStandby, standby: cfg.Standby,
+		directory: directory, sandbox: cfg.Sandbox, agent: sandboxAgent(cfg.Sandbox), logger: logger})
 	if err != nil {
 		return err
 	}
 	defer n.Close()
+	for {
+		if n.cfg.standby {
+			a.say("tongma %s standing by: http://%s  %s  data %s", buildVersion(), n.httpAddr, n.natsURL, cfg.Data)
+		}
+		err := n.takeOffice(ctx)
+		if err == nil {
+			err = a.inOffice(ctx, n, cfg, market)
+			n.leaveOffice()
+		}
+		switch {
+		case ctx.Err() != nil:
+			a.say("stopping")
+			return nil
+		case !n.standAgain(err):
+			return err
+		}
+		// Another switch has taken over, or the journal was away too long: this one
+		// forgets its books, which may be ahead of the journal, and reads them again.
+		a.say("out of office: %v", err)
+		n.cfg.standby = true
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second / 2):
+		}
+	}
+}
+
+// external says which NATS a switch runs on if it has none of its own. Keys that
+// are not named are those of its folder.
+func external(cfg *config, logger *slog.Logger) *bus.External {
+	if cfg.NATS == "" {
+		return nil
+	}
+	creds := func(named, usual string) bus.Credentials {
+		path := cmp.Or(named, filepath.Join(cfg.Data, "creds", usual))
+		if _, err := os.Stat(path); named == "" && err != nil {
+			return bus.Credentials{}
+		}
+		if strings.HasSuffix(path, ".creds") {
+			return bus.Credentials{File: path}
+		}
+		return bus.Credentials{Seed: path}
+	}
+	return &bus.External{URL: cfg.NATS, CA: cfg.NATSCA, Journal: creds(cfg.NATSJournal, journalKey+".nk"), Switch: creds(cfg.NATSSwitch, switchKey+".nk"),
+		System: creds(cfg.NATSSystem, systemSeed), AllowUnseen: cfg.AllowUnseen, Logger: logger}
+}
+
+// inOffice runs the switch until it is told to stop, which is no error, or until
+// its journal cannot be written any more, by it.
+func (a *app) inOffice(ctx context.Context, n *node, cfg config, market bool) error {
 	if market {
 		sims, err := startSimulators(ctx, n, 1)
 		if err != nil {
@@ -86,11 +157,9 @@ func (a *app) serve(ctx context.Context, cfg config) error {
 	for {
 		select {
 		case <-ctx.Done():
-			a.say("stopping")
 			return nil
 		case <-n.engine.Ledger().Stopped():
-			return &exitError{code: exitFault, err: fmt.Errorf("the journal has stopped: %w", n.engine.Ledger().Err()), money: "unknown",
-				next: []string{"look at the disk, then start again: what is open is finished from the journal"}}
+			return stoppedError(n.engine.Ledger().Err())
 		case <-window:
 			if s, err := n.engine.CloseWindow(ctx, 0); err != nil {
 				n.cfg.logger.Error("window not closed", "err", err)
@@ -101,10 +170,20 @@ func (a *app) serve(ctx context.Context, cfg config) error {
 	}
 }
 
+// stoppedError says why a switch is no longer its journal's writer.
+func stoppedError(err error) error {
+	if tongma.ReasonOf(err) == tongma.SteppedDown {
+		return &exitError{code: exitConflict, err: fmt.Errorf("another switch has taken over: %w", err), money: "unknown",
+			next: []string{"ask the other one: it has every payment that was answered here"}}
+	}
+	return &exitError{code: exitFault, err: fmt.Errorf("the journal has stopped: %w", err), money: "unknown",
+		next: []string{"look at the disk, then start again: what is open is finished from the journal"}}
+}
+
 // sandboxMarket tells whether a switch runs on the built-in market: no directory
 // was given, and the folder has none or has that one.
 func sandboxMarket(cfg config) (bool, error) {
-	if cfg.Directory != "" {
+	if cfg.Directory != "" || cfg.NATS != "" {
 		return false, nil
 	}
 	folder := filepath.Join(cfg.Data, "directory")

@@ -10,8 +10,9 @@ import (
 
 // clientOptions are those of every connection of the switch. Nothing is buffered
 // while disconnected, since it would be sent later, when nobody waits for it any
-// more; the connection is never given up.
-func clientOptions(name string, log *slog.Logger) []nats.Option {
+// more; the connection is never given up. One whose server does not answer two
+// pings is looked for elsewhere.
+func clientOptions(name string, ping time.Duration, log *slog.Logger) []nats.Option {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
@@ -24,7 +25,7 @@ func clientOptions(name string, log *slog.Logger) []nats.Option {
 		nats.ReconnectJitter(50*time.Millisecond, 200*time.Millisecond),
 		nats.IgnoreAuthErrorAbort(),
 		nats.Timeout(5 * time.Second),
-		nats.PingInterval(10 * time.Second),
+		nats.PingInterval(ping),
 		nats.MaxPingsOutstanding(2),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
 			subject := ""

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nkeys"
 )
 
 // Config says how the embedded server runs.
@@ -20,10 +21,18 @@ type Config struct {
 	TLS            TLS           // required unless Listen is loopback
 	AllowPlaintext bool          // no TLS outside loopback, as behind a tunnel
 	Participants   []Participant // who may connect
+	Peers          []Peer        // other switches that may connect, to stand by
 	MaxPayload     int           // of a message; 1 MiB if zero, which the journal needs most of
 	MaxStore       int64         // bytes that all streams together may take; zero: what the disk has
 	MaxConnections int           // 1,024 if zero
 	Logger         *slog.Logger  // nil: silent
+}
+
+// Peer is another switch of the same journal: the public keys of its users in the
+// two accounts, where it may do all that this switch may, and in the system
+// account, where it may ask how servers store and nothing else.
+type Peer struct {
+	Journal, Switch, System string
 }
 
 // TLS names PEM files. With a ClientCA, clients must show a certificate too.
@@ -61,7 +70,7 @@ func (c *Config) check() error {
 	if (c.TLS.Cert == "") != (c.TLS.Key == "") || (c.TLS.ClientCA != "" && c.TLS.Cert == "") {
 		return errors.New("bus: TLS needs a certificate and its key")
 	}
-	if err := checkParticipants(c.Participants); err != nil {
+	if err := errors.Join(checkParticipants(c.Participants), checkPeers(c.Peers)); err != nil {
 		return err
 	}
 	if c.Listen == "" {
@@ -149,21 +158,75 @@ func (c *Config) text(journalKey, switchKey string) string {
 		}
 		b.WriteString(" }\n")
 	}
-	fmt.Fprintf(&b, "accounts {\n%s { jetstream: enabled, users: [\n", journalAccount)
-	fmt.Fprintf(&b, "{ nkey: %s, allowed_connection_types: [IN_PROCESS], permissions: { publish: { allow: \">\", deny: %s }, subscribe: \">\" } }\n",
-		journalKey, list([]string{"$JS.API.STREAM.DELETE.>", "$JS.API.STREAM.PURGE.>", "$JS.API.STREAM.MSG.DELETE.>"}))
-	fmt.Fprintf(&b, "] }\n%s { jetstream: enabled, limits: { max_payload: %d }, users: [\n", switchAccount, participantPayload)
-	fmt.Fprintf(&b, "{ nkey: %s, allowed_connection_types: [IN_PROCESS] }\n", switchKey)
-	for _, p := range c.Participants {
+	writeAccounts(&b, &Peer{Journal: journalKey, Switch: switchKey}, c.Peers, c.Participants)
+	return b.String()
+}
+
+// Accounts returns the accounts of a server or cluster that somebody else runs, in
+// its configuration language: those of the embedded server, with the same rights.
+func Accounts(peers []Peer, participants []Participant) (string, error) {
+	if err := errors.Join(checkParticipants(participants), checkPeers(peers)); err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	writeAccounts(&b, nil, peers, participants)
+	return b.String(), nil
+}
+
+// writeAccounts writes the accounts. The switch that embeds the server, if one
+// does, may connect from within the process only.
+func writeAccounts(b *strings.Builder, embeds *Peer, peers []Peer, participants []Participant) {
+	const inside = ", allowed_connection_types: [IN_PROCESS]"
+	journalUser := func(key, only string) {
+		fmt.Fprintf(b, "{ nkey: %s%s, permissions: { publish: { allow: \">\", deny: %s }, subscribe: \">\" } }\n",
+			key, only, list([]string{"$JS.API.STREAM.DELETE.>", "$JS.API.STREAM.PURGE.>", "$JS.API.STREAM.MSG.DELETE.>"}))
+	}
+	fmt.Fprintf(b, "accounts {\n%s { jetstream: enabled, users: [\n", journalAccount)
+	if embeds != nil {
+		journalUser(embeds.Journal, inside)
+	}
+	for _, p := range peers {
+		journalUser(p.Journal, "")
+	}
+	fmt.Fprintf(b, "] }\n%s { jetstream: enabled, limits: { max_payload: %d }, users: [\n", switchAccount, participantPayload)
+	if embeds != nil {
+		fmt.Fprintf(b, "{ nkey: %s%s }\n", embeds.Switch, inside)
+	}
+	for _, p := range peers {
+		fmt.Fprintf(b, "{ nkey: %s }\n", p.Switch)
+	}
+	for _, p := range participants {
 		r := p.rights()
-		fmt.Fprintf(&b, "{ nkey: %s, permissions: { publish: { allow: %s }, subscribe: { allow: %s }", p.PublicKey, list(r.publish), list(r.subscribe))
+		fmt.Fprintf(b, "{ nkey: %s, permissions: { publish: { allow: %s }, subscribe: { allow: %s }", p.PublicKey, list(r.publish), list(r.subscribe))
 		if r.answers {
-			fmt.Fprintf(&b, ", allow_responses: { max: %d, expires: %q }", answerOnce, answerWithin)
+			fmt.Fprintf(b, ", allow_responses: { max: %d, expires: %q }", answerOnce, answerWithin)
 		}
 		b.WriteString(" } }\n")
 	}
-	b.WriteString("] }\n}\n")
-	return b.String()
+	b.WriteString("] }\n")
+	if len(peers) == 0 {
+		b.WriteString("}\n")
+		return
+	}
+	fmt.Fprintf(b, "%s { users: [\n", systemAccount)
+	for _, p := range peers {
+		fmt.Fprintf(b, "{ nkey: %s, permissions: { publish: %q, subscribe: \"_INBOX_system.>\" } }\n", p.System, askStorage)
+	}
+	fmt.Fprintf(b, "] }\n}\nsystem_account: %s\n", systemAccount)
+}
+
+// checkPeers reports keys that are none of users, or are there twice.
+func checkPeers(peers []Peer) error {
+	seen := map[string]bool{}
+	for i, p := range peers {
+		for _, key := range []string{p.Journal, p.Switch, p.System} {
+			if !nkeys.IsValidPublicUserKey(key) || seen[key] {
+				return fmt.Errorf("bus: peer %d: want the public keys of three NKey users of its own", i)
+			}
+			seen[key] = true
+		}
+	}
+	return nil
 }
 
 func list(subjects []string) string {

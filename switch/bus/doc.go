@@ -1,8 +1,9 @@
 // Package bus is the NATS side of the switch: the embedded server with its
 // accounts and permissions, and the connections to it or to a cluster elsewhere.
 //
-// There are two accounts. JOURNAL belongs to the switch process alone: its one
-// user exists in memory only and may connect only from within. TONGMA carries
+// There are two accounts. JOURNAL belongs to switches alone: the user of the one
+// that embeds the server exists in memory only and may connect only from within;
+// another switch gets in, to stand by, if it is named as a Peer. TONGMA carries
 // requests, answers and events; each participant is one NKey user in it, and may
 //
 //	ask     tm.v1.<participant>.<operation>, if it asks at all

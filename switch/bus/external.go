@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -41,6 +42,10 @@ type Remote struct {
 	cfg External
 }
 
+// ConnectJournal connects to the account that keeps the journal, and to nothing
+// else: for those who read it.
+func ConnectJournal(cfg External) (*nats.Conn, error) { return (&Remote{cfg: cfg}).Journal() }
+
 // Connect tries both connections once, and closes them again: what is wrong shows
 // now and not at the first payment.
 func Connect(cfg External) (*Remote, error) {
@@ -67,7 +72,7 @@ func (r *Remote) Journal() (*nats.Conn, error) { return r.connect("journal", r.c
 func (r *Remote) Switch() (*nats.Conn, error) { return r.connect("switch", r.cfg.Switch) }
 
 func (r *Remote) connect(name string, c Credentials) (*nats.Conn, error) {
-	options := clientOptions(name, r.cfg.Logger)
+	options := clientOptions(name, remotePing, r.cfg.Logger)
 	switch {
 	case c.File != "" && c.Seed != "":
 		return nil, fmt.Errorf("bus: connection of the %s: both a credentials file and a seed", name)
@@ -89,6 +94,10 @@ func (r *Remote) connect(name string, c Credentials) (*nats.Conn, error) {
 	}
 	return nc, nil
 }
+
+// remotePing is how often a server elsewhere is asked whether it is there. One that
+// stands still is left for another of the cluster after two pings.
+const remotePing = time.Second
 
 // Durability is what was seen of how a cluster stores.
 type Durability struct {
@@ -114,9 +123,9 @@ var oldestServer = [3]int{2, 15, 2}
 var ErrNotDurable = errors.New("bus: storage is not known to be durable")
 
 // CheckDurable asks the servers how they store, and the journal's stream how
-// often. It refuses a server older than 2.15.2, and unless all servers sync every
-// message, a stream of fewer than three replicas. It refuses what it cannot see
-// unless AllowUnseen is set.
+// often. It refuses a server older than 2.15.2, and unless all servers are seen to
+// sync every message, a stream of fewer than three replicas. AllowUnseen lets pass
+// what it cannot see, and nothing that it sees.
 //
 // What it cannot know: whether a server that did not answer within two seconds
 // exists; whether disks keep what they say they have synced; whether replicas
@@ -143,26 +152,26 @@ func (r *Remote) look(ctx context.Context, stream string, d *Durability) error {
 	if err := r.lookAtStream(ctx, stream, d); err != nil {
 		return err
 	}
-	if r.cfg.System.empty() {
-		return errors.New("no credentials for the system account, so that the servers' settings cannot be read")
+	if !r.cfg.System.empty() {
+		if err := r.askServers(ctx, d); err != nil {
+			return err
+		}
 	}
-	if err := r.askServers(ctx, d); err != nil {
-		return err
-	}
-	if len(d.Servers) == 0 {
-		return errors.New("no server with JetStream answered on the system account")
-	}
-	d.SyncAlways = true
 	for _, s := range d.Servers {
 		if !atLeast(s.Version, oldestServer) {
 			return fmt.Errorf("%w: server %s is version %s, want 2.15.2 or later", errSeenBad, s.Name, s.Version)
 		}
-		d.SyncAlways = d.SyncAlways && s.SyncAlways
 	}
-	if !d.SyncAlways && d.Replicas < 3 {
+	d.SyncAlways = len(d.Servers) > 0 && !slices.ContainsFunc(d.Servers, func(s StorageServer) bool { return !s.SyncAlways })
+	switch {
+	case d.SyncAlways || d.Replicas >= 3:
+		return nil
+	case len(d.Servers) > 0:
 		return fmt.Errorf("%w: not all servers have sync_interval always, and the stream has %d replicas, want 3", errSeenBad, d.Replicas)
+	case r.cfg.System.empty():
+		return fmt.Errorf("the stream has %d replicas, and without credentials for the system account the servers' settings cannot be read", d.Replicas)
 	}
-	return nil
+	return fmt.Errorf("the stream has %d replicas, and no server with JetStream answered on the system account", d.Replicas)
 }
 
 func (r *Remote) lookAtStream(ctx context.Context, name string, d *Durability) error {
@@ -180,6 +189,9 @@ func (r *Remote) lookAtStream(ctx context.Context, name string, d *Durability) e
 		return fmt.Errorf("stream %s: %w", name, err)
 	}
 	d.Replicas = stream.CachedInfo().Config.Replicas
+	if version := nc.ConnectedServerVersion(); !atLeast(version, oldestServer) {
+		return fmt.Errorf("%w: server %s is version %s, want 2.15.2 or later", errSeenBad, nc.ConnectedServerName(), version)
+	}
 	return nil
 }
 
@@ -198,6 +210,9 @@ type answerOfServer struct {
 	} `json:"data"`
 }
 
+// askStorage is where servers tell how they store.
+const askStorage = "$SYS.REQ.SERVER.PING.JSZ"
+
 // askServers asks all servers at once, and waits until half a second passes
 // without an answer, or two in all.
 func (r *Remote) askServers(ctx context.Context, d *Durability) error {
@@ -213,7 +228,7 @@ func (r *Remote) askServers(ctx context.Context, d *Durability) error {
 	if err != nil {
 		return err
 	}
-	if err := nc.PublishRequest("$SYS.REQ.SERVER.PING.JSZ", inbox, nil); err != nil {
+	if err := nc.PublishRequest(askStorage, inbox, nil); err != nil {
 		return err
 	}
 	for patience := 2 * time.Second; ; patience = 500 * time.Millisecond {

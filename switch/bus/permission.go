@@ -14,6 +14,7 @@ import (
 const (
 	journalAccount = "JOURNAL"
 	switchAccount  = "TONGMA"
+	systemAccount  = "SYS"
 )
 
 // EventConsumer is the durable pull consumer on a participant's event stream.

@@ -3,6 +3,7 @@ package bus
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"strings"
@@ -113,6 +114,16 @@ func (s *Server) options(cfg *Config) (*server.Options, error) {
 	return cfg.options(journalKey, switchKey)
 }
 
+// Lock takes a data folder for this process, as Start does for its own, until the
+// Closer is closed: for a switch whose NATS is elsewhere. ErrInUse says that
+// another process has it.
+func Lock(dir string) (io.Closer, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("bus: %w", err)
+	}
+	return lockDir(dir)
+}
+
 // Journal returns a new connection to the account that keeps the journal. The
 // caller closes it.
 func (s *Server) Journal() (*nats.Conn, error) { return s.connect("journal", s.journalUser) }
@@ -126,7 +137,7 @@ func (s *Server) connect(name string, user nkeys.KeyPair) (*nats.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bus: %w", err)
 	}
-	options := append(clientOptions(name, s.cfg.Logger), s.InProcess(), nats.Nkey(key, user.Sign))
+	options := append(clientOptions(name, 10*time.Second, s.cfg.Logger), s.InProcess(), nats.Nkey(key, user.Sign))
 	nc, err := nats.Connect("", options...)
 	if err != nil {
 		return nil, fmt.Errorf("bus: connection of the %s: %w", name, err)

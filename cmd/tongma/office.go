@@ -1,0 +1,452 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/clearing"
+	"github.com/tongma/tongma/clearing/journal"
+	"github.com/tongma/tongma/schemes"
+	switching "github.com/tongma/tongma/switch"
+	"github.com/tongma/tongma/switch/bus"
+)
+
+// Subjects of the journal's account beside the journal itself. Only switches get
+// in there.
+const (
+	officeSubject = "tm.office.0"        // the writer's sign of life
+	papersSubject = "tm.office.0.papers" // where it shows what its successor must have
+	markStream    = "OUTBOX_0"
+	markSubject   = "tm.outbox.0"
+)
+
+const (
+	journalWithin = time.Minute            // how long a cluster may take to show the journal
+	papersWithin  = 500 * time.Millisecond // how long the writer may take to show its papers
+	lookAgain     = time.Second
+	trimEvery     = 10 * time.Second
+	maxChunk      = 256 << 10 // bytes of a directory in one message
+)
+
+// office is what a switch has as a writer, or as one to come.
+type office struct {
+	lease    *clearing.Lease
+	nc       *nats.Conn
+	mark     switching.Mark
+	replicas int
+
+	standby atomic.Pointer[clearing.Standby] // while it stands by
+	unfit   atomic.Pointer[error]            // why it could not take over
+
+	mu    sync.Mutex // guards what follows; nothing is called while it is held
+	named directoryRef
+	renew context.CancelFunc // called when another version is named; may be nil
+}
+
+// directoryRef is a version of the directory as the journal names it.
+type directoryRef struct {
+	version uint64
+	hash    [32]byte
+}
+
+// errUnfit says that this switch must not lead as it is.
+var errUnfit = errors.New("not fit to take over")
+
+// shared tells whether another switch may write to the journal too.
+func (n *node) shared() bool { return n.cfg.external != nil || n.cfg.admit }
+
+// openJournal opens the stream of the journal, and on a NATS elsewhere looks at
+// how that keeps it. A cluster that is choosing a leader is waited for.
+func (n *node) openJournal(ctx context.Context) error {
+	nc, err := n.carrier.Journal()
+	if err != nil {
+		return &exitError{code: exitUnreachable, err: err}
+	}
+	n.onClose(func(context.Context) { nc.Close() })
+	o := &n.office
+	o.nc, o.replicas, o.named = nc, max(n.cfg.replicas, 1), directoryRef{}
+	if n.cfg.replicas == 0 && nc.ConnectedClusterName() != "" {
+		o.replicas = 3
+	}
+	o.mark = switching.NewFileMark(n.cfg.data)
+	if n.shared() {
+		if o.mark, err = switching.NewStreamMark(nc, markStream, markSubject, o.replicas); err != nil {
+			return err
+		}
+		host, _ := os.Hostname()
+		o.lease = clearing.NewLease(nc, clearing.LeaseOptions{Subject: officeSubject, Name: fmt.Sprintf("%s/%d", host, os.Getpid())})
+	}
+	ctx, cancel := context.WithTimeout(ctx, journalWithin)
+	defer cancel()
+	return n.patiently(ctx, "the journal cannot be opened yet", func(ctx context.Context) error {
+		n.store, err = journal.OpenJetStream(ctx, nc, journal.JetStreamConfig{Stream: journalStream, Subject: journalSubject, Replicas: o.replicas})
+		if remote, ok := n.carrier.(*bus.Remote); err == nil && ok {
+			_, err = remote.CheckDurable(ctx, journalStream)
+		}
+		return err
+	})
+}
+
+// patiently does f until it succeeds, fails for good, or ctx ends. With a NATS of
+// its own there is nothing to wait for.
+func (n *node) patiently(ctx context.Context, what string, f func(context.Context) error) error {
+	for round := 0; ; round++ {
+		err := f(ctx)
+		if err == nil || !n.shared() || !passing(err) {
+			if errors.Is(err, bus.ErrNotDurable) {
+				err = &exitError{code: exitConfig, err: err, next: []string{"sync_interval: always on every server of the cluster, or 3 replicas", "--nats-system FILE, to let the switch see how they store"}}
+			}
+			return err
+		}
+		if round%10 == 0 {
+			n.cfg.logger.Warn(what, "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return &exitError{code: exitUnreachable, err: fmt.Errorf("%s: %w", what, err)}
+		case <-time.After(lookAgain / 2):
+		}
+	}
+}
+
+// passing tells whether a fault is one of a cluster that is choosing its leaders,
+// or of a connection that will be there again.
+func passing(err error) bool {
+	var api *jetstream.APIError
+	if errors.As(err, &api) {
+		return api.Code >= 500
+	}
+	for _, e := range []error{nats.ErrTimeout, nats.ErrNoResponders, nats.ErrDisconnected, nats.ErrConnectionReconnecting, nats.ErrReconnectBufExceeded,
+		nats.ErrNoServers, context.DeadlineExceeded, jetstream.ErrNoStreamResponse, journal.ErrInDoubt} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// enter makes this switch the writer. It is the engine's way into office: at once,
+// or behind the one that is there.
+func (n *node) enter(ctx context.Context, opts clearing.LedgerOptions, outbox *switching.EventOutbox) (*clearing.Ledger, error) {
+	var marked uint64
+	err := n.patiently(ctx, "the mark of the events cannot be read yet", func(ctx context.Context) (err error) {
+		marked, err = n.office.mark.Load(ctx)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	opts.Confirm = n.shared()
+	opts.OnReplay = func(es []clearing.Entry) {
+		if len(es) > 0 && es[len(es)-1].Number > marked {
+			outbox.Committed(es)
+		}
+		n.office.heed(es)
+	}
+	if !n.shared() {
+		return clearing.OpenLedger(ctx, n.store, opts)
+	}
+	var s *clearing.Standby
+	err = n.patiently(ctx, "the journal cannot be read yet", func(ctx context.Context) (err error) {
+		s, err = clearing.OpenStandby(ctx, n.store, opts)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	ledger, err := n.succeed(ctx, s, outbox)
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	if err := n.fit(); err != nil { // the last word of the one before named another directory
+		return nil, errors.Join(err, ledger.Close())
+	}
+	return ledger, nil
+}
+
+// heed takes note of the directory that the journal names.
+func (o *office) heed(es []clearing.Entry) {
+	for i := range es {
+		if es[i].Kind != clearing.KindDirectory {
+			continue
+		}
+		o.mu.Lock()
+		o.named = directoryRef{es[i].Directory, es[i].Hash}
+		renew := o.renew
+		o.mu.Unlock()
+		if renew != nil {
+			renew()
+		}
+	}
+}
+
+func (o *office) directory() directoryRef {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.named
+}
+
+// succeed has a standby become the writer: now, or if it is to wait, when the
+// present one is lost. It does not take over with another directory than the
+// journal's, which it gets from the writer while there is one.
+func (n *node) succeed(ctx context.Context, s *clearing.Standby, outbox *switching.EventOutbox) (*clearing.Ledger, error) {
+	o := &n.office
+	o.standby.Store(s)
+	defer o.standby.Store(nil)
+	if !n.cfg.standby {
+		if err := errors.Join(n.readPapers(ctx), n.fit()); err != nil {
+			return nil, err
+		}
+		return s.TakeOver(ctx)
+	}
+	trimming, stop := context.WithCancel(ctx)
+	defer stop()
+	go n.trim(trimming, outbox)
+	for {
+		// From here on another version that is named ends the waiting.
+		waiting, cancel := context.WithCancel(ctx)
+		o.mu.Lock()
+		o.renew = cancel
+		o.mu.Unlock()
+		var ledger *clearing.Ledger
+		err := n.becomeFit(ctx, s)
+		if err == nil {
+			ledger, err = s.Succeed(waiting, o.lease)
+		}
+		cancel()
+		if err == nil {
+			return ledger, nil
+		}
+		if ctx.Err() != nil || s.Err() != nil {
+			return nil, err
+		}
+	}
+}
+
+// trim drops the events that the writer has published meanwhile.
+func (n *node) trim(ctx context.Context, outbox *switching.EventOutbox) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(trimEvery):
+		}
+		if marked, err := n.office.mark.Load(ctx); err == nil {
+			outbox.Forget(marked)
+		}
+	}
+}
+
+// becomeFit waits until this switch has all that the writer's successor must have.
+func (n *node) becomeFit(ctx context.Context, s *clearing.Standby) error {
+	for said := ""; ; {
+		err := errors.Join(n.readPapers(ctx), n.fit())
+		if err == nil {
+			n.office.unfit.Store(nil)
+			return nil
+		}
+		n.office.unfit.Store(&err)
+		if err.Error() != said {
+			said = err.Error()
+			n.cfg.logger.Error("standby", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.Stopped():
+			return s.Err()
+		case <-time.After(lookAgain):
+		}
+	}
+}
+
+// fit tells why this switch must not lead: payments were routed by the directory
+// that the journal names, and by no other of that number. A journal that names
+// none takes the one of our settings.
+func (n *node) fit() error {
+	named := n.office.directory()
+	if named.version == 0 {
+		if n.registry.Current() == nil && n.cfg.directory != nil {
+			if _, err := n.registry.Add(n.cfg.directory); err != nil {
+				return err
+			}
+		}
+		if n.registry.Current() == nil {
+			return fmt.Errorf("%w: there is no directory yet, neither in the journal nor by --directory", errUnfit)
+		}
+		return nil
+	}
+	d, ok := n.registry.At(named.version)
+	if !ok {
+		return fmt.Errorf("%w: the journal goes by directory version %d, which is not here and the writer has not shown", errUnfit, named.version)
+	}
+	if d.Hash() != named.hash {
+		return fmt.Errorf("%w: directory version %d of this folder is not the one that the journal goes by (%s…)", errUnfit, named.version, hex.EncodeToString(named.hash[:4]))
+	}
+	return nil
+}
+
+// papers is what a writer shows.
+type papers struct {
+	Directory uint64 `json:"directory"`        // version in force
+	Digest    string `json:"digest"`           // what its secret makes of a known text
+	Size      int    `json:"size,omitempty"`   // of the source asked for
+	Source    []byte `json:"source,omitempty"` // from the offset asked for
+}
+
+// paperRequest asks for papers, and for a version's source from an offset.
+type paperRequest struct {
+	Version uint64 `json:"version,omitempty"`
+	Offset  int    `json:"offset,omitempty"`
+}
+
+// fingerprint tells two digest secrets apart and nothing of either.
+func (n *node) fingerprint() string {
+	digest := n.keys.Digest("tongma: fingerprint of the digest secret")
+	return hex.EncodeToString(digest[:])
+}
+
+// showPapers answers a switch that stands by.
+func (n *node) showPapers(m *nats.Msg) {
+	var ask paperRequest
+	if json.Unmarshal(m.Data, &ask) != nil {
+		return
+	}
+	p := papers{Digest: n.fingerprint()}
+	if d := n.registry.Current(); d != nil {
+		p.Directory = d.Version()
+	}
+	if d, ok := n.registry.At(ask.Version); ok && ask.Offset >= 0 && ask.Offset <= len(d.Source()) {
+		rest := d.Source()[ask.Offset:]
+		p.Size, p.Source = len(d.Source()), rest[:min(len(rest), maxChunk)]
+	}
+	if data, err := json.Marshal(p); err == nil {
+		_ = m.Respond(data) // whoever did not get it asks again
+	}
+}
+
+func (n *node) askPapers(ctx context.Context, ask paperRequest) (papers, error) {
+	var p papers
+	data, err := json.Marshal(ask)
+	if err != nil {
+		return p, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, papersWithin)
+	defer cancel()
+	m, err := n.office.nc.RequestWithContext(ctx, papersSubject, data)
+	if err != nil {
+		return p, err
+	}
+	return p, json.Unmarshal(m.Data, &p)
+}
+
+// readPapers compares this switch with the writer, and gets the versions of the
+// directory that it lacks. A writer that does not answer shows nothing, which is
+// no fault.
+func (n *node) readPapers(ctx context.Context) error {
+	p, err := n.askPapers(ctx, paperRequest{})
+	if err != nil {
+		return nil
+	}
+	if p.Digest != n.fingerprint() {
+		return fmt.Errorf("%w: the secret of payers' codes (creds/code-digest.key) is not the writer's: tongma cluster credentials", errUnfit)
+	}
+	for version := uint64(len(n.registry.Versions())) + 1; version <= p.Directory; version++ {
+		source, err := n.fetch(ctx, version)
+		if err != nil {
+			return fmt.Errorf("%w: directory version %d: %w", errUnfit, version, err)
+		}
+		d, err := n.registry.Add(source)
+		if err != nil {
+			return fmt.Errorf("%w: directory version %d: %w", errUnfit, version, err)
+		}
+		if d.Version() != version {
+			return fmt.Errorf("%w: directory version %d of the writer is version %d here", errUnfit, version, d.Version())
+		}
+	}
+	return nil
+}
+
+func (n *node) fetch(ctx context.Context, version uint64) (source []byte, err error) {
+	for {
+		p, err := n.askPapers(ctx, paperRequest{Version: version, Offset: len(source)})
+		switch {
+		case err != nil:
+			return nil, err
+		case p.Size > schemes.MaxSource || len(source)+len(p.Source) > p.Size || len(p.Source) == 0:
+			return nil, errors.New("the writer does not show it whole")
+		}
+		if source = append(source, p.Source...); len(source) == p.Size {
+			return source, nil
+		}
+	}
+}
+
+// holdOffice shows that the writer is there, until the engine has been closed.
+func (n *node) holdOffice() {
+	if !n.shared() {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	sub, err := n.office.nc.Subscribe(papersSubject, n.showPapers)
+	if err != nil {
+		n.cfg.logger.Error("papers are not shown to standbys", "err", err)
+	}
+	held := make(chan struct{})
+	ledger := n.engine.Ledger()
+	go func() {
+		defer close(held)
+		if err := n.office.lease.Hold(ctx, ledger); err != nil && tongma.ReasonOf(err) != tongma.ShuttingDown {
+			n.cfg.logger.Error("out of office", "epoch", ledger.Epoch(), "err", err)
+		}
+	}()
+	n.onClose(func(context.Context) {
+		if sub != nil {
+			_ = sub.Unsubscribe()
+		}
+		cancel()
+		<-held
+	})
+}
+
+// standAgain tells whether a switch that is not, or no longer, the writer for this
+// reason may stand by again.
+func (n *node) standAgain(err error) bool {
+	if !n.shared() {
+		return false
+	}
+	var broken *journal.ChainError
+	if errors.As(err, &broken) {
+		return false
+	}
+	switch tongma.ReasonOf(err) {
+	case tongma.SteppedDown, tongma.JournalInDoubt, tongma.JournalStopped:
+		return true
+	}
+	return passing(err) || errors.Is(err, errUnfit) || errors.Is(err, clearing.ErrTaken) || errors.Is(err, journal.ErrFenced) || exitCodeOf(err) == exitUnreachable
+}
+
+// takeUpError says why the journal cannot be taken up.
+func takeUpError(err error, data string) error {
+	var own *exitError
+	switch {
+	case errors.As(err, &own):
+		return err
+	case errors.Is(err, errUnfit):
+		return &exitError{code: exitConflict, err: err, next: []string{"stop it, bring creds/ and directory/ of the writer's folder here, and start again"}}
+	case passing(err) || errors.Is(err, context.Canceled):
+		return &exitError{code: exitUnreachable, err: fmt.Errorf("the journal cannot be reached: %w", err)}
+	}
+	return &exitError{code: exitBooks, err: fmt.Errorf("the journal cannot be taken up: %w", err), next: []string{"tongma audit --data " + data}}
+}
