@@ -40,7 +40,7 @@ func TestFaultsOfDefaultRules(t *testing.T) {
 		{`fund: market-fund, amount: "100000.00"`, `fund: market-found, amount: "100000.00"`, "", tongma.ParticipantUnknown, "/default_rules/0/guarantee/fund: there is no such participant; did you mean market-fund?"},
 		{`fund: market-fund, amount: "50000.00"`, `fund: market-ops, amount: "50000.00"`, "", tongma.FieldInvalid, "/default_rules/1/guarantee/fund: has no account in HKD: give it a cap"},
 		{`fund: market-fund, amount: "100000.00"`, `fund: market-fund, amount: "0"`, "", tongma.FieldInvalid, "/default_rules/0/guarantee/amount: must be from 0.01 to 1000000000000000.00"},
-		{`fund: market-fund, amount: "100000.00"`, `fund: market-fund`, "", tongma.FieldMissing, "/default_rules/0/guarantee/amount: is missing"},
+		{`fund: market-fund, amount: "100000.00"}`, `fund: market-fund}`, "", tongma.FieldMissing, "/default_rules/0/guarantee/amount: is missing"},
 		{orchid, `{participant: orchit, weight: 2, cap: "20000.00"}`, "", tongma.ParticipantUnknown, "/default_rules/0/loss_sharing/0/participant: there is no such participant; did you mean orchid?"},
 		{orchid, `{participant: lotus, weight: 2, cap: "20000.00"}`, "- {participant: lotus, weight: 3", tongma.FieldInvalid, "/default_rules/0/loss_sharing/1/participant: stands twice"},
 		{orchid, `{participant: market-fund, weight: 2, cap: "20000.00"}`, "", tongma.FieldInvalid, "/default_rules/0/loss_sharing/0/participant: is the fund, which pays before"},
