@@ -46,16 +46,19 @@ type Figure struct{ Debits, Credits, Net int64 }
 // Sheet is the net sheet of one window.
 type Sheet struct {
 	Window     tongma.WindowID
+	Model      string // settlement model; "" is the one that every book has
+	Method     string // how it settles: "multilateral", "bilateral" or "gross"
 	State      string // "open", "closed", "instructed" or "settled"
 	FirstEntry uint64 // that opened it
 	EndEntry   uint64 // that closed it; zero while it is open
 	Payments   int64  // postings, reversals of postings included
 	Matrix     map[Pair]Cell
 	Figures    map[Account]Figure
-	Hash       string // SHA-256 of the sheet's text, hex
+	Hash       string         // SHA-256 of the sheet's text, hex
+	Due        map[Pair]int64 // once instructed: what is not paid yet; a side without a name is the settlement account
 }
 
-// Sheets are the windows, the first one first. The last one is open.
+// Sheets are the windows, the first one first. The last one of each model is open.
 type Sheets []*Sheet
 
 // line is what Recompute reads of a line of the journal (docs/journal.md). What
@@ -74,6 +77,10 @@ type line struct {
 	Minor    int64                `json:"amount_minor"`
 	Currency string               `json:"currency"`
 	Window   uint64               `json:"window"`
+	Auth     uint64               `json:"auth_window"`
+	Model    string               `json:"model"`
+	Method   string               `json:"method"`
+	Ref      string               `json:"scheme_ref"`
 	Expiry   string               `json:"expiry"`
 	Sheet    string               `json:"sheet_hash"`
 	Fees     []fee                `json:"fees"`
@@ -111,11 +118,15 @@ var kinds = map[string]func(*recomputing, *line) error{
 	"expire":       (*recomputing).change,
 	"reversing":    (*recomputing).change,
 	"reversed":     (*recomputing).change,
-	"open":         (*recomputing).openFirst,
+	"open":         (*recomputing).openModel,
 	"close":        (*recomputing).close,
 	"instruct":     (*recomputing).instruct,
 	"settle":       (*recomputing).settle,
 	"settled":      (*recomputing).settled,
+	"short":        (*recomputing).short,
+	"cover":        (*recomputing).cover,
+	"defer":        (*recomputing).deferred,
+	"recast":       (*recomputing).recast,
 }
 
 func nothing(*recomputing, *line) error { return nil }
@@ -132,8 +143,9 @@ const maxLine = 1 << 20
 // posting in a window that is not the open one, a hold over its cap, more posted
 // than was held, a refund of more than was paid, fees that do not go back in
 // proportion, a cap that one person set alone, prefunding that is not there,
-// figures that do not sum to zero, a sheet hash other than its own, and a
-// settlement whose legs are not the figures, each once, debtors first.
+// figures that do not sum to zero, a sheet hash other than its own, a
+// settlement of more than is due, or of a creditor before the last debtor, and a cover
+// or a postponement where nobody was short.
 func Recompute(lines io.Reader) (Sheets, Positions, error) {
 	r := newRecomputing()
 	scan := bufio.NewScanner(lines)
@@ -154,10 +166,8 @@ func Recompute(lines io.Reader) (Sheets, Positions, error) {
 	if err := scan.Err(); err != nil {
 		return nil, nil, fmt.Errorf("conformance: behind entry %d: %w", r.entry, err)
 	}
-	if len(r.sheets) > 0 {
-		if err := r.open().figure(); err != nil {
-			return nil, nil, err
-		}
+	if err := r.finish(); err != nil {
+		return nil, nil, err
 	}
 	positions := Positions{}
 	for account, s := range r.positions {
@@ -171,18 +181,19 @@ type recomputing struct {
 	entry     uint64 // of the last line
 	time      string
 	sheets    Sheets
+	open      map[string]*Sheet // by model
 	positions map[Account]*Standing
 	suspended map[tongma.ParticipantID]bool
 	payments  map[string]*tracked
 	keys      map[string]bool   // of payments, with their askers
 	orders    map[string]*order // by key
 	capAt     map[Account]uint64
-	legs      map[tongma.WindowID]map[Account]int64 // of an instructed window: what is still due
+	settling  map[tongma.WindowID]*settling // of instructed windows
 }
 
 func newRecomputing() *recomputing {
 	return &recomputing{positions: map[Account]*Standing{}, suspended: map[tongma.ParticipantID]bool{}, payments: map[string]*tracked{}, keys: map[string]bool{},
-		orders: map[string]*order{}, capAt: map[Account]uint64{}, legs: map[tongma.WindowID]map[Account]int64{}}
+		orders: map[string]*order{}, capAt: map[Account]uint64{}, settling: map[tongma.WindowID]*settling{}, open: map[string]*Sheet{}}
 }
 
 func (r *recomputing) take(l *line) error {

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"fmt"
+	"iter"
 	"math/big"
 	"slices"
 
@@ -14,6 +15,8 @@ type tracked struct {
 	currency tongma.Currency
 	phase    string // kind of its latest line
 	posted   bool
+	window   *Sheet   // that its posting is in
+	back     *Sheet   // that its turning back is in
 	paid     int64    // posted of it
 	fees     []fee    // of its posting
 	of       *tracked // refund: what it gives back of
@@ -39,8 +42,10 @@ func (r *recomputing) ask(l *line) error {
 		return fmt.Errorf("the payment was there before")
 	case r.keys[key]:
 		return fmt.Errorf("the key of %s was used before", l.Asker)
-	case len(r.sheets) == 0:
-		return fmt.Errorf("no window is open")
+	case r.open[l.Model] == nil:
+		return fmt.Errorf("no window of model %q is open", l.Model)
+	case l.Auth != 0 && tongma.WindowID(l.Auth) != r.open[l.Model].Window:
+		return fmt.Errorf("it names window %d while %d is open", l.Auth, r.open[l.Model].Window)
 	}
 	r.keys[key] = true
 	r.payments[l.Payment] = &tracked{line: *l, phase: l.Kind}
@@ -91,6 +96,9 @@ func (s *Standing) within(who tongma.ParticipantID) error {
 // together, those under way included, no more than was posted.
 func (r *recomputing) refund(p *tracked) error {
 	o := r.payments[p.Original]
+	if o != nil && o.Model != p.Model {
+		return fmt.Errorf("a refund in model %q of a payment in %q", p.Model, o.Model)
+	}
 	if o == nil || o.phase != "post" || o.of != nil || o.currency != p.currency || o.Debtor != p.Creditor || o.Creditor != p.Debtor {
 		return fmt.Errorf("a refund of what was not paid")
 	}
@@ -120,6 +128,7 @@ func (r *recomputing) change(l *line) error {
 		}
 		p.posted, p.paid, p.fees = true, l.Minor, l.Fees
 		r.release(p)
+		p.window = r.open[p.Model]
 		return r.post(l, p, p.Debtor, p.Creditor, p.feesBack())
 	case p.posted && l.Minor != p.paid, !p.posted && l.Minor != p.Minor:
 		return fmt.Errorf("%d of another amount", l.Minor)
@@ -128,6 +137,7 @@ func (r *recomputing) change(l *line) error {
 	case l.Kind == "expire" && (p.Expiry == "" || l.Time <= p.Expiry):
 		return fmt.Errorf("dropped at %s, it was to be kept until %q", l.Time, p.Expiry)
 	case l.Kind == "reversed" && p.posted:
+		p.back = r.open[p.Model]
 		return r.post(l, p, p.Creditor, p.Debtor, wayBack(p.fees))
 	case len(l.Fees) > 0 || l.Window != 0:
 		return fmt.Errorf("it moves nothing, but names fees or a window")
@@ -148,44 +158,60 @@ func (r *recomputing) release(p *tracked) {
 // post moves an amount and the fees of its line, in the open window. due are the
 // fees that must go with it; nil if they are free.
 func (r *recomputing) post(l *line, p *tracked, debtor, creditor tongma.ParticipantID, due []fee) error {
-	w := r.open()
+	w := r.open[p.Model]
 	if tongma.WindowID(l.Window) != w.Window {
 		return fmt.Errorf("it names window %d while %d is open", l.Window, w.Window)
 	}
 	if due != nil && !slices.Equal(l.Fees, due) {
 		return fmt.Errorf("its fees are %v, those that go back are %v", l.Fees, due)
 	}
-	w.Payments++
-	if err := r.move(w, Pair{debtor, creditor, p.currency}, l.Minor, 1); err != nil {
-		return err
-	}
 	for _, f := range l.Fees {
 		if f.Minor <= 0 || f.From == f.To || !f.From.Valid() || !f.To.Valid() {
 			return fmt.Errorf("a fee of %d from %q to %q", f.Minor, f.From, f.To)
 		}
-		if err := r.move(w, Pair{f.From, f.To, p.currency}, f.Minor, 0); err != nil {
+	}
+	for pair, m := range movements(debtor, creditor, p.currency, l.Minor, l.Fees) {
+		if err := r.move(pair, m.Gross); err != nil {
+			return err
+		}
+		if err := w.put(pair, m); err != nil {
 			return err
 		}
 	}
+	w.Payments++
 	if p.of != nil {
 		p.of.given += l.Minor
 	}
 	return nil
 }
 
-// move debits one account and credits another, and counts it in a window.
-func (r *recomputing) move(w *Sheet, pair Pair, minor, count int64) error {
-	if err := add(&r.standing(Account{pair.Debtor, pair.Currency}).Position, minor); err != nil {
-		return err
+// movements lists what a posting moves between whom: the payment, which counts as
+// one, and its fees.
+func movements(debtor, creditor tongma.ParticipantID, c tongma.Currency, minor int64, fees []fee) iter.Seq2[Pair, Cell] {
+	return func(yield func(Pair, Cell) bool) {
+		if !yield(Pair{debtor, creditor, c}, Cell{minor, 1}) {
+			return
+		}
+		for _, f := range fees {
+			if !yield(Pair{f.From, f.To, c}, Cell{f.Minor, 0}) {
+				return
+			}
+		}
 	}
-	if err := add(&r.standing(Account{pair.Creditor, pair.Currency}).Position, -minor); err != nil {
-		return err
+}
+
+// move debits one account and credits another. A side without a name is the
+// settlement account, which is not ours.
+func (r *recomputing) move(pair Pair, minor int64) error {
+	for who, signed := range map[tongma.ParticipantID]int64{pair.Debtor: minor, pair.Creditor: -minor} {
+		if who == "" || pair.Debtor == pair.Creditor {
+			continue
+		}
+		if err := add(&r.standing(Account{who, pair.Currency}).Position, signed); err != nil {
+			return err
+		}
 	}
-	cell := w.Matrix[pair]
-	cell.Count += count
-	err := add(&cell.Gross, minor)
-	w.Matrix[pair] = cell
-	return err
+	return nil
 }
 
 // wayBack returns fees the other way round.

@@ -103,6 +103,8 @@ func putWord(l map[string]any, at int, w string) {
 		l["fees"] = storyFees(value)
 	case name == "sheet":
 		l["sheet_hash"] = storySheet(value)
+	case name == "ref":
+		l["scheme_ref"] = value
 	case named:
 		l[name] = value
 		if number, err := strconv.ParseUint(value, 10, 64); err == nil {
@@ -197,7 +199,7 @@ func TestJournalThatDoesNotAddUpIsRefused(t *testing.T) {
 		{"an unknown kind", "9 gift p2 bank>shop 300 CNY", "no such kind"},
 		{"two first windows", "2 open window=1", "not the first"},
 		{"another sheet", "25 instruct window=1 sheet=1/1-24/bank:0,club:-3,hub:1,shop:2", "sheet hash"},
-		{"a leg of another amount", "26 settle shop> 2 CNY window=1 sheet=1/1-24/bank:0,club:-3,hub:0,shop:3", "no leg of 2"},
+		{"a leg of another amount", "26 settle shop> 2 CNY window=1 sheet=1/1-24/bank:0,club:-3,hub:0,shop:3", "a part of 2 of the 3"},
 		{"the creditor first", "26 settle >club 3 CNY window=1 sheet=1/1-24/bank:0,club:-3,hub:0,shop:3", "before the last debtor"},
 		{"a leg twice", "27 settle shop> 3 CNY window=1 sheet=1/1-24/bank:0,club:-3,hub:0,shop:3", "no leg"},
 		{"settled early", "27 settled window=1 sheet=1/1-24/bank:0,club:-3,hub:0,shop:3", "1 legs are not confirmed"},

@@ -13,18 +13,34 @@ import (
 	"github.com/tongma/tongma"
 )
 
-func (r *recomputing) open() *Sheet { return r.sheets[len(r.sheets)-1] }
-
-func (r *recomputing) begin(id tongma.WindowID, entry uint64) {
-	r.sheets = append(r.sheets, &Sheet{Window: id, State: "open", FirstEntry: entry, Matrix: map[Pair]Cell{}})
+// begin opens a window of a model. Windows have one numbering, without gaps.
+func (r *recomputing) begin(model, method string, entry uint64) error {
+	if method == "" {
+		method = multilateral
+	}
+	if !slices.Contains([]string{multilateral, bilateral, gross}, method) {
+		return fmt.Errorf("no method is called %q", method)
+	}
+	w := &Sheet{Window: tongma.WindowID(len(r.sheets) + 1), Model: model, Method: method, State: "open", FirstEntry: entry, Matrix: map[Pair]Cell{}}
+	r.sheets = append(r.sheets, w)
+	r.open[model] = w
+	return nil
 }
 
-func (r *recomputing) openFirst(l *line) error {
-	if l.Window != 1 || len(r.sheets) > 0 {
-		return fmt.Errorf("window %d is not the first", l.Window)
+// Methods of settling.
+const (
+	multilateral = "multilateral" // each with the settlement account, its net of all
+	bilateral    = "bilateral"    // each with each, the net of the two
+	gross        = "gross"        // each with each, nothing offset
+)
+
+// openModel takes the opening of a model's first window. That of the model without a
+// name comes before all others.
+func (r *recomputing) openModel(l *line) error {
+	if r.open[l.Model] != nil || (len(r.sheets) == 0) != (l.Model == "") || l.Window != uint64(len(r.sheets)+1) {
+		return fmt.Errorf("window %d is not the first of model %q", l.Window, l.Model)
 	}
-	r.begin(1, l.Entry)
-	return nil
+	return r.begin(l.Model, l.Method, l.Entry)
 }
 
 // window finds the window that a line names, which must be in a state.
@@ -33,11 +49,8 @@ func (r *recomputing) window(l *line, state string) (*Sheet, error) {
 		return nil, fmt.Errorf("there is no window %d", l.Window)
 	}
 	w := r.sheets[l.Window-1]
-	switch {
-	case w.State != state:
+	if w.State != state {
 		return nil, fmt.Errorf("the window is %s", w.State)
-	case state != "open" && l.Sheet != w.Hash:
-		return nil, fmt.Errorf("its sheet hash is %.8s, the window's is %.8s", l.Sheet, w.Hash)
 	}
 	return w, nil
 }
@@ -47,61 +60,46 @@ func (r *recomputing) close(l *line) error {
 	if err != nil {
 		return err
 	}
+	if w.Model != l.Model {
+		return fmt.Errorf("the window is of model %q", w.Model)
+	}
 	w.State, w.EndEntry = "closed", l.Entry
-	r.begin(w.Window+1, l.Entry)
-	return w.figure()
-}
-
-// instruct notes which legs the agent has to confirm: all figures but zero.
-func (r *recomputing) instruct(l *line) error {
-	w, err := r.window(l, "closed")
-	if err != nil {
+	if err := w.figure(); err != nil {
 		return err
 	}
-	w.State = "instructed"
-	legs := map[Account]int64{}
-	for a, f := range w.Figures {
-		if f.Net != 0 {
-			legs[a] = f.Net
+	return r.begin(w.Model, l.Method, l.Entry)
+}
+
+// finish computes the figures of windows that no line has fixed.
+func (r *recomputing) finish() error {
+	for _, w := range r.sheets {
+		if err := w.figure(); err != nil {
+			return err
+		}
+		if s := r.settling[w.Window]; s != nil {
+			w.Due = map[Pair]int64{}
+			for pair, leg := range s.legs {
+				if due := leg.net - leg.done; due != 0 {
+					w.Due[pair] = due
+				}
+			}
 		}
 	}
-	r.legs[w.Window] = legs
 	return nil
 }
 
-// settle takes one confirmed leg off.
-func (r *recomputing) settle(l *line) error {
-	w, err := r.window(l, "instructed")
-	if err != nil {
+// put counts something in a window: a cell of which nothing is left is none.
+func (w *Sheet) put(pair Pair, m Cell) error {
+	cell := w.Matrix[pair]
+	cell.Count += m.Count
+	if err := add(&cell.Gross, m.Gross); err != nil {
 		return err
 	}
-	who, signed := l.Debtor, l.Minor
-	if who == "" {
-		who, signed = l.Creditor, -l.Minor
+	if cell == (Cell{}) {
+		delete(w.Matrix, pair)
+		return nil
 	}
-	currency, _ := tongma.CurrencyByCode(l.Currency)
-	a := Account{who, currency}
-	legs := r.legs[w.Window]
-	if l.Minor <= 0 || legs[a] != signed {
-		return fmt.Errorf("no leg of %d %s of %s is due", signed, l.Currency, who)
-	}
-	if signed < 0 && slices.ContainsFunc(slices.Collect(maps.Values(legs)), func(due int64) bool { return due > 0 }) {
-		return fmt.Errorf("a creditor is paid before the last debtor has paid")
-	}
-	delete(legs, a)
-	r.standing(a).Position -= signed
-	return nil
-}
-
-func (r *recomputing) settled(l *line) error {
-	w, err := r.window(l, "instructed")
-	if err != nil {
-		return err
-	}
-	if left := len(r.legs[w.Window]); left > 0 {
-		return fmt.Errorf("%d legs are not confirmed", left)
-	}
-	w.State = "settled"
+	w.Matrix[pair] = cell
 	return nil
 }
 
