@@ -21,7 +21,8 @@ type Item struct {
 	Status     tongma.Status
 	Debtor     tongma.ParticipantID
 	Creditor   tongma.ParticipantID
-	Amount     tongma.Money
+	Amount     tongma.Money    // of what was posted, or else of what was asked
+	Fees       []clearing.Leg  // that were posted with it
 	SchemeRef  string          // the scheme's reference of the payment
 	ReverseRef string          // of the reversal, if it has one of its own
 	Posted     tongma.WindowID // zero: no money moved
@@ -39,6 +40,7 @@ type Journal struct {
 	byID   map[tongma.PaymentID]int32
 	closed map[tongma.WindowID]int64
 	head   uint64
+	last   tongma.WindowID
 }
 
 // NewJournal returns an empty Journal.
@@ -49,6 +51,9 @@ func NewJournal() *Journal {
 // Items returns the payments in the order in which they were first seen. The
 // slice is the Journal's own.
 func (j *Journal) Items() []Item { return j.items }
+
+// LastWindow is the latest window that was opened.
+func (j *Journal) LastWindow() tongma.WindowID { return j.last }
 
 // Head is the number of the last entry.
 func (j *Journal) Head() uint64 { return j.head }
@@ -72,14 +77,17 @@ func (j *Journal) Add(e *clearing.Entry) error {
 		if err := j.begin(e); err != nil {
 			return err
 		}
-	case clearing.KindPend, clearing.KindPost, clearing.KindVoid, clearing.KindReversing, clearing.KindReversed:
+	case clearing.KindPend, clearing.KindPost, clearing.KindVoid, clearing.KindExpire, clearing.KindReversing, clearing.KindReversed:
 		i, ok := j.byID[e.Payment]
 		if !ok {
 			return fault(tongma.PaymentUnknown, "recon: journal", "entry %d changes a payment whose first entry is missing", e.Number)
 		}
 		j.items[i].change(e)
+	case clearing.KindOpen:
+		j.last = max(j.last, e.Window)
 	case clearing.KindClose:
 		j.closed[e.Window] = e.Time
+		j.last++ // it opens the next one
 	}
 	j.head = e.Number
 	return nil
@@ -103,8 +111,11 @@ func (it *Item) change(e *clearing.Entry) {
 	it.Entry = e.Number
 	switch e.Kind {
 	case clearing.KindPost:
-		it.Status, it.Posted, it.PostedAt = tongma.Paid, e.Window, e.Time
-	case clearing.KindVoid:
+		it.Status, it.Posted, it.PostedAt, it.Fees = tongma.Paid, e.Window, e.Time, e.Legs
+		if !e.Amount.IsZero() { // captured in part, it may be less than was held
+			it.Amount = e.Amount
+		}
+	case clearing.KindVoid, clearing.KindExpire:
 		it.Status = tongma.Refused
 	case clearing.KindReversing:
 		it.Status = tongma.Pending
@@ -121,6 +132,25 @@ func (it *Item) change(e *clearing.Entry) {
 	case e.Kind == clearing.KindReversed && e.SchemeRef != it.SchemeRef:
 		it.ReverseRef = e.SchemeRef
 	}
+}
+
+// Charged returns what p was charged in fees when the item was posted: those that
+// it paid less those that it got. It is not known, for a file tells no fee below
+// zero, if it got more. It serves as Input.Fee.
+func Charged(p tongma.ParticipantID, it *Item) (fee tongma.Money, ok bool) {
+	fee = tongma.Money{Currency: it.Amount.Currency}
+	for _, l := range it.Fees {
+		if l.Amount.Currency != fee.Currency {
+			return tongma.Money{}, false
+		}
+		if l.From == p {
+			fee.Minor += l.Amount.Minor
+		}
+		if l.To == p {
+			fee.Minor -= l.Amount.Minor
+		}
+	}
+	return fee, fee.Minor >= 0
 }
 
 // maxJournalLine bounds one line of a dump; entries are far shorter.

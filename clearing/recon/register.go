@@ -24,6 +24,17 @@ func NewRegister(within int) *Register {
 	return &Register{within: uint64(max(0, within)), breaks: map[string]*Break{}}
 }
 
+// Clone returns a Register of its own with the same content: what is tried on it,
+// or fails to be saved, leaves the first as it was.
+func (g *Register) Clone() *Register {
+	c := &Register{within: g.within, breaks: make(map[string]*Break, len(g.breaks)), runs: slices.Clone(g.runs)}
+	for id, b := range g.breaks {
+		own := b.copy()
+		c.breaks[id] = &own
+	}
+	return c
+}
+
 // Merged says what a merge did.
 type Merged struct {
 	New    int // breaks that were not there
@@ -235,7 +246,7 @@ func (g *Register) Resolve(id string, at time.Time, by string, entry uint64, rea
 	b := g.breaks[id]
 	switch {
 	case b == nil:
-		return fault(tongma.FieldInvalid, op, "no such break")
+		return fault(tongma.BreakUnknown, op, "")
 	case !sound(by, maxBy) || !sound(reason, maxWhy):
 		return fault(tongma.FieldInvalid, op, "a resolution has a name and a reason, in one line each")
 	case b.Resolution != nil && b.Resolution.How == ByPerson && b.Resolution.By == by && b.Resolution.Entry == entry && b.Resolution.Reason == reason:

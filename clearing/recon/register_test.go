@@ -200,7 +200,6 @@ func TestAResolutionIsGivenOnceWithANameAndAReason(t *testing.T) {
 	merge(t, g, res)
 	id, at := res.Breaks[0].ID, noon.Add(time.Hour)
 	for name, err := range map[string]error{
-		"unknown break":  g.Resolve("brk_0", at, "mei", 7, "refunded"),
 		"no name":        g.Resolve(id, at, "", 7, "refunded"),
 		"no reason":      g.Resolve(id, at, "mei", 7, ""),
 		"two lines":      g.Resolve(id, at, "mei", 7, "a\nb"),
@@ -211,6 +210,13 @@ func TestAResolutionIsGivenOnceWithANameAndAReason(t *testing.T) {
 		if tongma.ReasonOf(err) != tongma.FieldInvalid {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	if err := g.Resolve("brk_0", at, "mei", 7, "refunded"); tongma.ReasonOf(err) != tongma.BreakUnknown {
+		t.Error(err)
+	}
+	other := g.Clone()
+	if err := other.Resolve(id, at, "mei", 7, "refunded"); err != nil || len(other.Open()) != 0 || len(g.Open()) != 1 {
+		t.Errorf("a clone is the register itself: %v", err)
 	}
 	if err := g.Resolve(id, at, "mei", 7, "refunded to the payer"); err != nil {
 		t.Fatal(err)
