@@ -378,7 +378,7 @@ func (p *parser) linkAccounts(d *Directory) {
 		told := make(map[string]bool)
 		for _, m := range d.models {
 			agent := d.byAgent[m.Agent]
-			if agent == nil {
+			if agent == nil || v.Sponsor != "" {
 				continue
 			}
 			for c := range sorted(v.Caps) {

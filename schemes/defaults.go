@@ -139,14 +139,16 @@ func (p *parser) linkDefaults(d *Directory) {
 	})
 }
 
-// pays fails unless a participant has an account in a currency.
+// pays fails unless a participant settles itself, with an account in a currency.
 func (p *parser) pays(d *Directory, id tongma.ParticipantID, c tongma.Currency, path string) {
 	v := d.byParticipant[id]
 	if v == nil {
 		p.fail(path, tongma.ParticipantUnknown, nearest(string(id), keysOf(d.byParticipant)), "there is no such participant")
 		return
 	}
-	if _, ok := v.Caps[c]; !ok {
+	if v.Sponsor != "" {
+		p.invalid(path, "settles through %s, so it can pay for nobody else", v.Sponsor)
+	} else if _, ok := v.Caps[c]; !ok {
 		p.invalid(path, "has no account in %s: give it a cap", c)
 	}
 }

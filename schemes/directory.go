@@ -29,7 +29,8 @@ type Directory struct {
 	byAgent map[AgentID]*Agent
 	settlement
 	fees
-	defaults   []*DefaultRules // by model, then by currency
+	dealers    map[pairKey][]*Participant // by id
+	defaults   []*DefaultRules            // by model, then by currency
 	defaultsOf map[defaultKey]*DefaultRules
 }
 
@@ -58,6 +59,11 @@ type Participant struct {
 	Accounts   []Account         // at settlement agents
 	Key        string            // public NKey of its NATS user, "U…"; "" if KeyRef says where to find it
 	KeyRef     string            // RefCreds, or "" if Key is given or it has no connection
+
+	// Sponsor settles for it: what it pays and gets moves the sponsor's account, and
+	// a memo account of its own under its own caps. "" if it settles itself.
+	Sponsor tongma.ParticipantID
+	Dealer  *Dealer // what it offers if it exchanges currencies, or nil
 
 	accepts []bool // by Scheme.index
 }
@@ -102,6 +108,9 @@ type Scheme struct {
 	// Consult makes the switch ask the scheme whether a code is its own, even when
 	// no other scheme claims the code.
 	Consult bool
+	// Exchange lets a payment be made in another currency than its merchant's, by a
+	// dealer.
+	Exchange bool
 
 	index int
 	owner *Participant

@@ -25,6 +25,15 @@
 //	    scheme: north               # which of its schemes clears the unified format, if it runs several
 //	    caps: {CNY: "500000.00"}    # net debit caps; an issuer needs one for each currency of its schemes
 //	    accepts: all                # or a list of schemes; none if left out. Its own are always accepted
+//	    sponsor: lotus              # who settles for it, and has accounts in its currencies
+//	    dealer:                     # what it offers if it exchanges currencies
+//	      quote_lifetime: 30s     *
+//	      pairs:                  *
+//	        - from: HKD           * # what the debtor pays
+//	          to: THB             *
+//	          decimals: 4         * # of a rate: units of to for one of from
+//	          margin_basis_points: "25"
+//	          test_rate: "4.1975"   # for trying things out, before margin
 //	    accounts:                   # at settlement agents: one in each currency that is settled there
 //	      - agent: river-bank     *
 //	        currency: CNY         *
@@ -52,6 +61,7 @@
 //	    confirm_within: 45s         # how long the payer may think
 //	    code_lifetime: 60s
 //	    code_reusable_after_decline: false  # a payer's code is spent, even if its payment fails
+//	    exchange: false             # true: may be paid in another currency, by a dealer
 //	    consult: false              # true: always ask the scheme whether a code is its own
 //	switch_party: market-ops        # gets and pays what fee rules give to the switch
 //	fees:                           # for each payment the newest set in force holds, alone

@@ -17,7 +17,7 @@ func (p *parser) link(d *Directory) {
 	p.linkParticipants(d)
 	p.linkSchemes(d)
 	p.linkRoles(d)
-	for _, next := range []func(*Directory){p.linkAgents, p.linkSettlement, p.linkFees, p.linkDefaults, p.linkAccounts} {
+	for _, next := range []func(*Directory){p.linkSponsors, p.linkDealers, p.linkAgents, p.linkSettlement, p.linkFees, p.linkDefaults, p.linkAccounts} {
 		if len(p.problems) == 0 { // each leans on what those before it found
 			next(d)
 		}
@@ -25,7 +25,7 @@ func (p *parser) link(d *Directory) {
 	if len(p.problems) > 0 {
 		return
 	}
-	slices.SortFunc(d.participants, func(a, b *Participant) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(d.participants, byID)
 	slices.SortFunc(d.schemes, func(a, b *Scheme) int { return cmp.Compare(a.ID, b.ID) })
 	for i, s := range d.schemes {
 		s.index = i
@@ -178,6 +178,8 @@ func (d *Directory) linkReaders() {
 		}
 	}
 }
+
+func byID(a, b *Participant) int { return cmp.Compare(a.ID, b.ID) }
 
 func byRank(a, b *Scheme) int {
 	return cmp.Or(cmp.Compare(a.Rank, b.Rank), cmp.Compare(a.ID, b.ID))

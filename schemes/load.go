@@ -116,6 +116,8 @@ func (p *parser) participant(n *yaml.Node, path string) *Participant {
 		{"scheme", false, func(n *yaml.Node, path string) { v.Scheme = p.schemeID(n, path) }},
 		{"caps", false, func(n *yaml.Node, path string) { v.Caps = p.amounts(n, path, 0, maxCap) }},
 		{"accepts", false, func(n *yaml.Node, path string) { p.accepts(v, n, path) }},
+		{"sponsor", false, func(n *yaml.Node, path string) { v.Sponsor = p.participantID(n, path) }},
+		{"dealer", false, func(n *yaml.Node, path string) { v.Dealer = p.dealer(n, path) }},
 		{"accounts", false, func(n *yaml.Node, path string) {
 			p.list(n, path, maxAccounts, func(item *yaml.Node, at string) { v.Accounts = append(v.Accounts, p.account(item, at)) })
 		}},
@@ -200,6 +202,7 @@ func (p *parser) scheme(n *yaml.Node, path string) *Scheme {
 		span("code_lifetime", &v.CodeLifetime, time.Second, 24*time.Hour),
 		{"code_reusable_after_decline", false, func(n *yaml.Node, path string) { v.CodeReusableAfterDecline = p.flag(n, path) }},
 		{"consult", false, func(n *yaml.Node, path string) { v.Consult = p.flag(n, path) }},
+		{"exchange", false, func(n *yaml.Node, path string) { v.Exchange = p.flag(n, path) }},
 	})
 	return v
 }

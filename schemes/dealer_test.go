@@ -1,0 +1,91 @@
+package schemes
+
+import (
+	"testing"
+	"time"
+
+	tongma "github.com/tongma/tongma"
+)
+
+func TestDealersAndWhatTheyOffer(t *testing.T) {
+	d := marketed(t)
+	found := d.Dealers(tongma.HKD, tongma.THB)
+	if len(found) != 1 || found[0].ID != "bourse" || found[0].Dealer.QuoteLifetime != 30*time.Second {
+		t.Fatalf("%+v", found)
+	}
+	there, ok := found[0].Dealer.Pair(tongma.HKD, tongma.THB)
+	if !ok || there.Decimals != 4 || there.MarginBasisPoints.String() != "25" || there.TestRate != "4.1975" {
+		t.Errorf("%+v", there)
+	}
+	back, ok := found[0].Dealer.Pair(tongma.THB, tongma.HKD)
+	if !ok || back.Decimals != 6 || back.MarginBasisPoints.String() != "30.5" || back.TestRate != "0.238237" {
+		t.Errorf("%+v", back)
+	}
+	if _, ok := found[0].Dealer.Pair(tongma.THB, tongma.CNY); ok || d.Dealers(tongma.THB, tongma.CNY) != nil {
+		t.Error("an offer was made up")
+	}
+	orchid, _ := d.Scheme("orchid")
+	lotus, _ := d.Scheme("lotus")
+	if !orchid.Exchange || lotus.Exchange {
+		t.Error("who exchanges is not as written")
+	}
+}
+
+func TestSubParticipantsSettleThroughTheirSponsor(t *testing.T) {
+	d := marketed(t)
+	lily, _ := d.Participant("lily")
+	subs := d.Sponsored("lotus")
+	if lily.Sponsor != "lotus" || len(subs) != 1 || subs[0] != lily || d.Sponsored("orchid") != nil || d.Sponsored("") != nil {
+		t.Errorf("%+v", subs)
+	}
+}
+
+func TestRatesAreDigitsAboveZero(t *testing.T) {
+	for s, want := range map[string]bool{
+		"4.1975": true, "4": true, "0.0001": true, "10": true, "4.19755": false, "0": false, "0.0": false, "04": false, ".5": false, "4.": false,
+		"-1": false, "1e3": false, "": false, "12345678901.1234": true, "123456789012.1234": false,
+	} {
+		if validRate(s, 4) != want {
+			t.Errorf("%q", s)
+		}
+	}
+}
+
+func TestFaultsOfSponsorsAndDealers(t *testing.T) {
+	const pair = `{from: HKD, to: THB, decimals: 4, margin_basis_points: "25", test_rate: "4.1975"}`
+	const at = "/participants/7/dealer/pairs/0"
+	eachFault(t, []fault{
+		{"sponsor: lotus", "sponser: lotus", "", tongma.FieldUnknown, "/participants/6/sponser: no such key; did you mean sponsor?"},
+		{"sponsor: lotus", "sponsor: lotos", "", tongma.ParticipantUnknown, "/participants/6/sponsor: there is no such participant; did you mean lotus?"},
+		{"sponsor: lotus", "sponsor: lily", "", tongma.FieldInvalid, "/participants/6/sponsor: must be another participant"},
+		{"caps: {THB: \"50000.00\"}\n", "caps: {THB: \"50000.00\", CNY: \"1\"}\n", "", tongma.FieldInvalid, "/participants/6/caps/CNY: is in a currency in which its sponsor lotus has no account"},
+		{"    sponsor: lotus\n", "    sponsor: lotus\n    accounts: [{agent: river-bank, currency: THB, account: LILY, number: \"1\"}]\n", "account: LILY", tongma.FieldInvalid, "/participants/6/accounts: are for who settles itself; this participant settles through lotus"},
+		{"    sponsor: lotus\n", "    sponsor: lotus\n    dealer: {quote_lifetime: 1m, pairs: [{from: THB, to: HKD, decimals: 2}]}\n", "    dealer: {", tongma.FieldInvalid, "/participants/6/dealer: is for who settles itself; this participant settles through lotus"},
+		{"    roles: [acquirer]\n", "    roles: [acquirer]\n    sponsor: lily\n", "    sponsor: lily\n", tongma.FieldInvalid, "/participants/2/sponsor: lily is itself sponsored by lotus"},
+		{"{participant: orchid,", "{participant: lily,", "", tongma.FieldInvalid, "/default_rules/0/loss_sharing/0/participant: settles through lotus, so it can pay for nobody else"},
+		{"quote_lifetime: 30s", "quote_lifetime: 30", "quote_lifetime: 30\n", tongma.FieldInvalid, "/participants/7/dealer/quote_lifetime: must be a time from 1s to 1h0m0s, such as 5s or 1m30s"},
+		{"      quote_lifetime: 30s\n", "", "      pairs:\n", tongma.FieldMissing, "/participants/7/dealer/quote_lifetime: is missing"},
+		{pair, `{from: HKD, to: HKD, decimals: 4}`, "", tongma.FieldInvalid, at + "/to: must be another currency than from"},
+		{pair, `{from: THB, to: HKD, decimals: 4}`, `{from: THB, to: HKD, decimals: 6`, tongma.FieldInvalid, "/participants/7/dealer/pairs/1: stands twice"},
+		{pair, `{from: CNY, to: THB, decimals: 4}`, "", tongma.FieldInvalid, at + "/from: is a currency in which the dealer has no account: give it a cap"},
+		{pair, `{from: HKD, to: THX, decimals: 4}`, "", tongma.CurrencyUnknown, at + "/to: is no currency of ISO 4217"},
+		{pair, `{from: HKD, to: THB, decimals: 13}`, "", tongma.FieldInvalid, at + "/decimals: must be a whole number from 0 to 12"},
+		{pair, `{from: HKD, to: THB, decimals: 4, test_rate: "4.19751"}`, "", tongma.FieldInvalid, at + "/test_rate: must be a rate above zero with at most 4 decimals and 15 digits"},
+		{pair, `{from: HKD, to: THB, decimals: 4, margin_basis_points: "10000"}`, "", tongma.FieldInvalid, at + "/margin_basis_points: must be below 10000, which would be the whole amount"},
+		{pair, `{from: HKD, to: THB, decimals: 4, margin: "1"}`, "", tongma.FieldUnknown, at + "/margin: no such key"},
+		{"    currencies: [THB, KHR]\n", "    currencies: [THB, KHR]\n    exchange: maybe\n", "    exchange: maybe\n", tongma.FieldInvalid, "/schemes/0/exchange: must be true or false"},
+	})
+}
+
+func TestASchemeThatExchangesNeedsADealer(t *testing.T) {
+	_, _, err := market(t, "    dealer:\n      quote_lifetime: 30s\n      pairs:\n"+
+		"        - {from: HKD, to: THB, decimals: 4, margin_basis_points: \"25\", test_rate: \"4.1975\"}\n"+
+		"        - {from: THB, to: HKD, decimals: 6, margin_basis_points: \"30.5\", test_rate: \"0.238237\"}\n", "")
+	if tongma.ReasonOf(err) != tongma.FieldInvalid || err.Error() == "" {
+		t.Error(err)
+	}
+	var e *ParseError
+	if e, _ = err.(*ParseError); e == nil || len(e.Problems) != 1 || e.Problems[0].Path != "/schemes/1/exchange" {
+		t.Error(err)
+	}
+}
