@@ -48,7 +48,8 @@ type Sheet struct {
 	Window     tongma.WindowID
 	Model      string // settlement model; "" is the one that every book has
 	Method     string // how it settles: "multilateral", "bilateral" or "gross"
-	State      string // "open", "closed", "instructed" or "settled"
+	State      string // "open", "closed", "collecting", "paying", "short" or "settled"
+	ValueDate  uint32 // yyyymmdd on which it settles; zero if nobody said
 	FirstEntry uint64 // that opened it
 	EndEntry   uint64 // that closed it; zero while it is open
 	Payments   int64  // postings, reversals of postings included
@@ -80,6 +81,7 @@ type line struct {
 	Auth     uint64               `json:"auth_window"`
 	Model    string               `json:"model"`
 	Method   string               `json:"method"`
+	Value    uint32               `json:"value_date"`
 	Ref      string               `json:"scheme_ref"`
 	Expiry   string               `json:"expiry"`
 	Sheet    string               `json:"sheet_hash"`

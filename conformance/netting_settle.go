@@ -74,6 +74,25 @@ func (w *Sheet) named(l *line) error {
 	return nil
 }
 
+// state says how far an instructed window has come: short as long as a refused leg
+// is due, else collecting as long as what a participant has to pay is.
+func (s *settling) state() string {
+	state := "paying"
+	for pair, x := range s.legs {
+		due, payer := x.net-x.done, pair.Debtor
+		if x.net < 0 || (x.net == 0 && x.done < 0) {
+			due, payer = -due, pair.Creditor
+		}
+		if due != 0 && x.short {
+			return "short"
+		}
+		if (due > 0 && payer != "") || (due < 0 && payer == "") {
+			state = "collecting"
+		}
+	}
+	return state
+}
+
 // telling is what a settle, short or cover line is about: the leg between two, and
 // what is still due of it in the line's direction.
 type telling struct {

@@ -2,6 +2,8 @@ package conformance
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -129,16 +131,24 @@ func storyFees(text string) (fees []map[string]any) {
 	return fees
 }
 
+// storySheet makes the hash of a sheet from its window, entries and figures; then, if
+// they are not the figures, from its model, its method and its legs.
 func storySheet(text string) string {
-	s := &Sheet{Figures: map[Account]Figure{}}
 	part := strings.Split(text, "/")
-	_, _ = fmt.Sscanf(part[0]+" "+part[1], "%d %d-%d", &s.Window, &s.FirstEntry, &s.EndEntry)
-	for _, one := range strings.Split(part[2], ",") {
-		who, number, _ := strings.Cut(one, ":")
-		net, _ := strconv.ParseInt(number, 10, 64)
-		s.Figures[Account{tongma.ParticipantID(who), tongma.CNY}] = Figure{Net: net}
+	b := fmt.Appendf(nil, "tongma net sheet 1\nwindow %s\nentries %s\n", part[0], strings.ReplaceAll(part[1], "-", " "))
+	if len(part) > 3 {
+		b = fmt.Appendf(b, "model %s\n", strings.ReplaceAll(part[3], ":", " "))
 	}
-	return s.hash()
+	for _, one := range strings.Split(part[2], ",") {
+		b = fmt.Appendf(b, "CNY %s\n", strings.ReplaceAll(one, ":", " "))
+	}
+	if len(part) > 4 {
+		for _, one := range strings.Split(part[4], ",") {
+			b = fmt.Appendf(b, "CNY %s\n", strings.NewReplacer(">", " pays ", ":", " ").Replace(one))
+		}
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
 }
 
 func TestAJournalWrittenByHandAddsUp(t *testing.T) {

@@ -63,25 +63,28 @@ func (r *recomputing) close(l *line) error {
 	if w.Model != l.Model {
 		return fmt.Errorf("the window is of model %q", w.Model)
 	}
-	w.State, w.EndEntry = "closed", l.Entry
+	w.State, w.EndEntry, w.ValueDate = "closed", l.Entry, l.Value
 	if err := w.figure(); err != nil {
 		return err
 	}
 	return r.begin(w.Model, l.Method, l.Entry)
 }
 
-// finish computes the figures of windows that no line has fixed.
+// finish computes the figures of windows that no line has fixed, and says how far
+// those have come that are being settled.
 func (r *recomputing) finish() error {
 	for _, w := range r.sheets {
 		if err := w.figure(); err != nil {
 			return err
 		}
-		if s := r.settling[w.Window]; s != nil {
-			w.Due = map[Pair]int64{}
-			for pair, leg := range s.legs {
-				if due := leg.net - leg.done; due != 0 {
-					w.Due[pair] = due
-				}
+		s := r.settling[w.Window]
+		if s == nil || w.State == "settled" {
+			continue
+		}
+		w.Due, w.State = map[Pair]int64{}, s.state()
+		for pair, x := range s.legs {
+			if x.net != x.done {
+				w.Due[pair] = x.net - x.done
 			}
 		}
 	}
@@ -138,15 +141,37 @@ func (w *Sheet) figure() error {
 	return nil
 }
 
-// hash is SHA-256 of the sheet's text.
+// hash is SHA-256 of the sheet's text. What says nothing has no line: the model that
+// has no name and settles multilaterally, a date that nobody set, and legs that are
+// the figures.
 func (w *Sheet) hash() string {
 	var text bytes.Buffer
 	fmt.Fprintf(&text, "tongma net sheet 1\nwindow %d\nentries %d %d\n", uint64(w.Window), w.FirstEntry, w.EndEntry)
+	nets := w.Method == multilateral || w.Method == ""
+	if w.Model != "" || !nets {
+		fmt.Fprintf(&text, "model %s %s\n", cmp.Or(w.Model, "-"), w.Method)
+	}
+	if w.ValueDate != 0 {
+		fmt.Fprintf(&text, "value %d\n", w.ValueDate)
+	}
 	accounts := slices.SortedFunc(maps.Keys(w.Figures), func(x, y Account) int {
 		return cmp.Or(cmp.Compare(x.Currency.Code(), y.Currency.Code()), cmp.Compare(x.Participant, y.Participant))
 	})
 	for _, a := range accounts {
 		fmt.Fprintf(&text, "%s %s %d\n", a.Currency.Code(), a.Participant, w.Figures[a].Net)
+	}
+	if legs, err := w.legs(); err == nil && !nets {
+		pairs := slices.SortedFunc(maps.Keys(legs), func(x, y Pair) int {
+			return cmp.Or(cmp.Compare(x.Currency.Code(), y.Currency.Code()), cmp.Compare(x.Debtor, y.Debtor), cmp.Compare(x.Creditor, y.Creditor))
+		})
+		for _, p := range pairs {
+			switch net := legs[p].net; {
+			case net > 0:
+				fmt.Fprintf(&text, "%s %s pays %s %d\n", p.Currency.Code(), p.Debtor, p.Creditor, net)
+			case net < 0:
+				fmt.Fprintf(&text, "%s %s pays %s %d\n", p.Currency.Code(), p.Creditor, p.Debtor, -net)
+			}
+		}
 	}
 	sum := sha256.Sum256(text.Bytes())
 	return hex.EncodeToString(sum[:])
