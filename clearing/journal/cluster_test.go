@@ -111,6 +111,7 @@ func TestReplicatedStreamSurvivesItsLeader(t *testing.T) {
 	if testing.Short() {
 		t.Skip("elections take up to ten seconds")
 	}
+	t.Parallel()
 	nodes, urls := startCluster(t)
 	store := openReplicated(t, urls)
 	old, _ := writer(t, store)

@@ -93,6 +93,7 @@ func TestKillLosesNothingAcknowledged(t *testing.T) {
 		commitUntilKilled(t, os.Getenv("JOURNAL_CRASH_STORE"), dir)
 		return
 	}
+	t.Parallel()
 	for _, kind := range []string{"jetstream", "file"} {
 		t.Run(kind, func(t *testing.T) {
 			dir := t.TempDir()
@@ -190,6 +191,7 @@ func (p *proxy) cut() {
 // The real server, an acknowledgement or a batch lost on the wire, and then the
 // connection: each is settled, and stored once.
 func TestBatchOrAckLostOnTheWireIsSettled(t *testing.T) {
+	t.Parallel()
 	s := serve(t, t.TempDir())
 	p := startProxy(t, s.Addr().String())
 	nc, err := nats.Connect("nats://"+p.listener.Addr().String(), nats.ReconnectBufSize(-1), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond))
@@ -237,6 +239,7 @@ func TestServerThatIsGoneForGoodStopsTheLog(t *testing.T) {
 
 // A new writer gets in against one that never pauses.
 func TestTakeOverAgainstABusyWriter(t *testing.T) {
+	t.Parallel()
 	for name, s := range stores(t) {
 		t.Run(name, func(t *testing.T) {
 			old, _ := writer(t, s)

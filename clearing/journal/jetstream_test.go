@@ -317,6 +317,7 @@ func TestReadingLeavesNoConsumerBehind(t *testing.T) {
 // replaced by another: everything comes once, in order. So it is on a cluster,
 // where the server of a consumer just made may not answer yet, or die.
 func TestReadingOutlivesItsConsumers(t *testing.T) {
+	t.Parallel()
 	s := serve(t, t.TempDir())
 	j := openJetStream(t, connect(t, s))
 	const count = pullMessages + 500 // several pulls
