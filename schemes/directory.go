@@ -32,6 +32,8 @@ type Directory struct {
 	dealers    map[pairKey][]*Participant // by id
 	defaults   []*DefaultRules            // by model, then by currency
 	defaultsOf map[defaultKey]*DefaultRules
+
+	disputeRules *DisputeRules // nil: nothing can be disputed
 }
 
 // Participant is a network that takes part: it accepts payments (acquirer),

@@ -99,6 +99,14 @@
 //	      agent: river-bank         # the schedule's if left out
 //	      currencies: [THB]       * # not of the dispute model; the schedule's must be among them
 //	      schemes: [lotus]        * # or all. A scheme and a currency belong to one model at most
+//	disputes:                       # without it nothing can be disputed
+//	  calendar: thb-th            * # in whose business days the deadlines are counted
+//	  answer_days: 5              * # for who was paid, to accept or represent
+//	  pre_arbitration_days: 3     * # for who raised it, to insist
+//	  arbitration_days: 4         * # for who was paid, to have it ruled on
+//	  ruling_days: 10             * # for the operator
+//	  max_age_days: 120           * # of the payment; days of the week
+//	  reasons: [{code: not-received, title: Goods were not received}] *
 //	default_rules:                  # who pays for a participant that cannot; its own prefunding always goes first
 //	  - model: home                 # the default model if left out
 //	    currency: THB             *

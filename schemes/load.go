@@ -88,6 +88,7 @@ func (p *parser) directory(d *Directory, root *yaml.Node) {
 		}},
 		{"calendar", false, func(n *yaml.Node, path string) { p.calendar(d, path) }},
 		{"settlement", false, func(n *yaml.Node, path string) { p.settlement(d, n, path) }},
+		{"disputes", false, func(n *yaml.Node, path string) { d.disputeRules = p.disputes(n, path) }},
 		{"default_rules", false, func(n *yaml.Node, path string) {
 			p.list(n, path, maxDefaults, func(item *yaml.Node, at string) { d.defaults = append(d.defaults, p.defaultRules(item, at)) })
 		}},

@@ -102,6 +102,19 @@ func (c *Calendar) Special() []Day {
 	return days
 }
 
+// Deadline returns the last millisecond of the n-th business day after the date that
+// from falls on in the calendar's zone; for n = 0 of that date, or of the next business
+// day if it is none. Half days count whole: they close settlement early, and give people no less time. It fails
+// if the calendar does not reach that far (Outside).
+func (c *Calendar) Deadline(from time.Time, n int) (time.Time, error) {
+	d, err := Good{c}.AddBusinessDays(DateOf(from.In(c.zone)), n)
+	if err != nil {
+		return time.Time{}, err
+	}
+	end, _ := Instant(d, endOfDay, c.zone)
+	return end.Add(-time.Millisecond), nil
+}
+
 // closing returns the instant at which a half day ends.
 func (c *Calendar) closing(d Day) time.Time {
 	at, _ := Instant(d.Date, d.Closes, c.zone)

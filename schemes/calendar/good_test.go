@@ -241,3 +241,37 @@ func TestSoManyBusinessDaysThereAndBack(t *testing.T) {
 		}
 	})
 }
+
+// A deadline is the end of a business day where the calendar is kept, counted from
+// the day after.
+func TestDeadlinesCountBusinessDays(t *testing.T) {
+	set, err := Parse([]byte(plainSet))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := set.Versions("one")[0] // May Day is a Friday; Bangkok is seven hours ahead
+	for _, row := range []struct {
+		from string
+		days int
+		want string
+	}{
+		{"2026-04-29T03:00:00Z", 0, "2026-04-29T16:59:59.999Z"},
+		{"2026-04-29T03:00:00Z", 1, "2026-04-30T16:59:59.999Z"},
+		{"2026-04-29T17:00:00Z", 1, "2026-05-04T16:59:59.999Z"}, // the thirtieth already
+		{"2026-04-29T03:00:00Z", 2, "2026-05-04T16:59:59.999Z"},
+		{"2026-05-02T03:00:00Z", 1, "2026-05-04T16:59:59.999Z"}, // from a Saturday
+		{"2026-12-30T03:00:00Z", 1, "2026-12-31T16:59:59.999Z"}, // a half day, whole
+	} {
+		from, err := time.Parse(time.RFC3339, row.from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := c.Deadline(from, row.days)
+		if err != nil || got.UTC().Format(time.RFC3339Nano) != row.want {
+			t.Errorf("%d days from %s: %v (%v), want %s", row.days, row.from, got.UTC(), err, row.want)
+		}
+	}
+	if at, err := c.Deadline(time.Date(2026, 12, 31, 3, 0, 0, 0, time.UTC), 1); !errors.Is(err, Outside) || !at.IsZero() {
+		t.Errorf("%v, %v", at, err)
+	}
+}
