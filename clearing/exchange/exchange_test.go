@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/shopspring/decimal"
 	"github.com/tongma/tongma"
 	"pgregory.net/rapid"
 )
@@ -327,6 +328,24 @@ func TestRatesAreWrittenAsTheyWereRead(t *testing.T) {
 	for _, bad := range []string{"", "USD/JPY 1", "USD/JPY 1 none", "USD/JPY 1 both", " source", "USD/JPY 1  source"} {
 		if _, err := ParseTerms(bad); err == nil {
 			t.Errorf("%q was read", bad)
+		}
+	}
+}
+
+func TestAMarginIsTheDealers(t *testing.T) {
+	for _, c := range []struct{ number, margin, want string }{
+		{"4.1975", "25", "HKD/THB 4.1870"}, // 4.18700625
+		{"4.1975", "0", "HKD/THB 4.1975"},
+		{"4.1975", "0.5", "HKD/THB 4.1972"}, // 4.19729...
+		{"4", "9999", "HKD/THB 0.0004"},
+		{"0.0001", "1", ""},
+		{"4", "10000", ""},
+		{"4", "-1", ""},
+		{"-4", "1", ""},
+	} {
+		got, err := Quoted(tongma.HKD, tongma.THB, c.number, decimal.RequireFromString(c.margin), 4)
+		if (c.want == "") != (tongma.ReasonOf(err) == tongma.FieldInvalid) || (err == nil && got.String() != c.want) {
+			t.Errorf("%s less %s: %v, %v", c.number, c.margin, got, err)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/shopspring/decimal"
 	"github.com/tongma/tongma"
 )
 
@@ -55,6 +56,24 @@ func NewRate(base, term tongma.Currency, number string) (Rate, error) {
 	r.decimals = uint8(len(fraction))
 	return r, nil
 }
+
+// Quoted returns the rate at which a dealer sells term for base: number, units of
+// term for one of base, less a margin of 0 to below 10,000 basis points, cut to so
+// many decimals. Cutting is in the dealer's favour too. It fails with FieldInvalid
+// if number or margin are none, or if nothing is left.
+func Quoted(base, term tongma.Currency, number string, margin decimal.Decimal, decimals int) (Rate, error) {
+	r, err := NewRate(base, term, number)
+	if err != nil {
+		return Rate{}, err
+	}
+	if margin.IsNegative() || margin.Cmp(basisPoints) >= 0 || decimals < 0 || decimals > MaxDecimals {
+		return Rate{}, fault("quoted", tongma.FieldInvalid, "the margin or the number of decimals is out of bounds")
+	}
+	exact := decimal.NewFromUint64(r.digits).Shift(-int32(r.decimals)).Mul(basisPoints.Sub(margin)).Shift(-4)
+	return NewRate(base, term, exact.Truncate(int32(decimals)).StringFixed(int32(decimals)))
+}
+
+var basisPoints = decimal.New(10_000, 0)
 
 // ParseRate reads "USD/JPY 155.230", exactly as String writes it.
 func ParseRate(s string) (Rate, error) {

@@ -15,8 +15,12 @@ import (
 // Item is one payment, transfer or refund, as the journal has it. It moves money
 // when it is posted, in window Posted, and moves it back when the posting is
 // reversed, in window Reversed.
+//
+// A payment in two currencies is two items, one behind the other: what the debtor
+// paid to the dealer, and, as Part 1, what the dealer paid to the creditor.
 type Item struct {
 	Payment    tongma.PaymentID
+	Part       uint8
 	Op         tongma.Operation // pay, transfer or refund
 	Status     tongma.Status
 	Debtor     tongma.ParticipantID

@@ -40,3 +40,46 @@ func TestAnItemIsWhatWasPostedNotWhatWasHeld(t *testing.T) {
 		t.Error(fee, ok)
 	}
 }
+
+// TestAPaymentInTwoCurrenciesIsComparedSideBySide: the debtor's file has one side,
+// the creditor's the other, the dealer's both.
+func TestAPaymentInTwoCurrenciesIsComparedSideBySide(t *testing.T) {
+	source, target := paid(1, 1250, 12), paid(1, 0, 12)
+	source.Creditor, target.Debtor, target.Part, target.Amount = "dealer", "dealer", 1, tongma.Money{Minor: 5240, Currency: tongma.THB}
+	items := []Item{paid(2, 7, 12), source, target, paid(3, 8, 12)}
+	items[0].Debtor, items[3].Debtor = "x", "y"
+	items[0].Creditor, items[3].Creditor = "x", "y"
+	row := func(line int32, p tongma.ParticipantID, amount tongma.Money, ref string) Row {
+		r := Row{Line: line, Kind: RowPay, Status: tongma.Paid, Participant: p, Window: 12, Amount: amount, SchemeRef: ref}
+		if ref == "" {
+			r.Payment = pid(1)
+		}
+		return r
+	}
+	file := func(p tongma.ParticipantID, rows ...Row) File {
+		return File{Sender: p, Hash: hash(string(p)), Rows: rows}
+	}
+	for _, ref := range []string{"", "S0001"} {
+		in := Input{Window: 12, AsOf: noon, Items: items, Files: []File{
+			file("lotus", row(2, "lotus", source.Amount, ref)),
+			file("harbour", row(2, "harbour", target.Amount, ref)),
+			file("dealer", row(2, "dealer", target.Amount, ref), row(3, "dealer", source.Amount, ref)),
+		}}
+		if res := run1(t, in); len(res.Breaks) != 0 {
+			t.Fatalf("%q: %+v", ref, res.Breaks)
+		}
+		in.Files[2].Rows = in.Files[2].Rows[:1]
+		in.Files[1].Rows[0].Amount.Minor++
+		res := run1(t, in)
+		if len(res.Breaks) != 2 || res.Breaks[0].Kind != MissingAtScheme || res.Breaks[0].AtRisk != source.Amount || res.Breaks[1].Kind != Amount || res.Breaks[1].Participant != "harbour" {
+			t.Fatalf("%q: %+v", ref, res.Breaks)
+		}
+	}
+	stray := target
+	stray.Payment = pid(9)
+	for _, bad := range [][]Item{{source, source}, {stray}, {target, source}, {source, target, target}} {
+		if _, err := Reconcile(Input{Window: 12, AsOf: noon, Items: bad}); tongma.ReasonOf(err) != tongma.FieldInvalid {
+			t.Errorf("%v", err)
+		}
+	}
+}

@@ -141,7 +141,7 @@ func (m *fileMatch) place(i int32) {
 func (m *fileMatch) find(i int32, row *Row) int32 {
 	if !row.Payment.IsZero() {
 		if at, ok := m.byID[row.Payment]; ok {
-			if m.party(&m.in.Items[at]) {
+			if at = m.part(at, row); at >= 0 {
 				return at
 			}
 			m.notes[i] = "the switch has this payment, but the participant is no party to it"
@@ -168,14 +168,34 @@ func (m *fileMatch) find(i int32, row *Row) int32 {
 			found = at
 		}
 	}
+	if found >= 0 {
+		return m.part(found, row)
+	}
 	return found
+}
+
+// part returns which part of the payment at part 0, or at the one that the
+// participant has, the row is about: of a dealer's two that in its currency. It
+// returns -1 if the participant has none.
+func (m *fileMatch) part(at int32, row *Row) int32 {
+	items := m.in.Items
+	if at -= int32(items[at].Part); int(at)+1 == len(items) || items[at+1].Part == 0 || !m.party(&items[at+1]) {
+		if m.party(&items[at]) {
+			return at
+		}
+		return -1
+	}
+	if m.party(&items[at]) && items[at+1].Amount.Currency != row.Amount.Currency {
+		return at
+	}
+	return at + 1
 }
 
 func (m *fileMatch) index() {
 	m.refs = make(map[refKey]int32)
 	put := func(ref string, i int, it *Item) {
 		k := refKey{ref, it.Op}
-		if now, ok := m.refs[k]; ok && now != int32(i) {
+		if now, ok := m.refs[k]; ok && (now == ambiguous || m.in.Items[now].Payment != it.Payment) {
 			m.refs[k] = ambiguous
 		} else if ref != "" {
 			m.refs[k] = int32(i)

@@ -157,7 +157,7 @@ type run struct {
 	in      *Input
 	out     Result
 	cycles  map[tongma.WindowID]Cycle
-	byID    map[tongma.PaymentID]int32 // place in in.Items
+	byID    map[tongma.PaymentID]int32 // place in in.Items of part 0
 	tallies []*Tally
 }
 
@@ -181,10 +181,12 @@ func (r *run) check() error {
 			(it.Reversed != 0 && it.Posted == 0) {
 			return fault(tongma.FieldInvalid, op, "item %d has no payment id, or an amount or windows that cannot be", i)
 		}
-		r.byID[it.Payment] = int32(i)
-	}
-	if len(r.byID) != len(r.in.Items) {
-		return fault(tongma.FieldInvalid, op, "two items have one payment id")
+		switch first, ok := r.byID[it.Payment]; {
+		case it.Part == 0 && !ok:
+			r.byID[it.Payment] = int32(i)
+		case it.Part != 1 || first != int32(i-1):
+			return fault(tongma.FieldInvalid, op, "two items have one payment id")
+		}
 	}
 	return r.checkFiles(op)
 }

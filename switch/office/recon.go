@@ -2,6 +2,7 @@ package office
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -69,6 +70,7 @@ func (r *reconciler) open(data string) error {
 		}
 		r.agent = append(r.agent, f)
 	}
+	sortAgent(r.agent)
 	return nil
 }
 
@@ -224,14 +226,29 @@ func (r *reconRun) readAgent(body io.Reader) (ReconInput, error) {
 		return ReconInput{}, err
 	}
 	r.bank = true
-	rows := 0
+	rows, ours := 0, r.o.settlementAccounts()
 	for _, s := range got.statements {
-		rows += len(s.Entries)
+		if rows += len(s.Entries); len(ours) > 0 && !ours[s.Account] {
+			return ReconInput{}, &tongma.Error{Op: "office.reconcile", Reason: tongma.FieldInvalid, Detail: "a statement of an account that is no settlement account of the switch"}
+		}
 	}
 	if !slices.ContainsFunc(r.agent, func(f agentFile) bool { return f.hash == got.hash }) {
 		r.agent, r.fresh[got.hash] = append(r.agent, got), data
+		sortAgent(r.agent)
 	}
 	return ReconInput{Hash: hex.EncodeToString(got.hash[:]), Rows: rows}, nil
+}
+
+// settlementAccounts are the switch's accounts at its agents, as the directory
+// names them: none if it names none, and then any statement is taken.
+func (o *Office) settlementAccounts() map[string]bool {
+	accounts := map[string]bool{}
+	for _, a := range o.Directory().Agents() {
+		for _, id := range a.Settlement {
+			accounts[cmp.Or(id.IBAN, id.Other)] = true
+		}
+	}
+	return accounts
 }
 
 // journal reads the journal, beside its writer.

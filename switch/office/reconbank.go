@@ -1,6 +1,7 @@
 package office
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
@@ -97,6 +98,14 @@ func bankEntries(entries []iso20022.Entry) []recon.BankEntry {
 		}
 	}
 	return out
+}
+
+// sortAgent puts messages into the order in which they were made, those of one
+// moment by their hash.
+func sortAgent(files []agentFile) {
+	slices.SortFunc(files, func(x, y agentFile) int {
+		return cmp.Or(x.created.Compare(y.created), bytes.Compare(x.hash[:], y.hash[:]))
+	})
 }
 
 // previous gives each statement the closing balance of the one before it on the
