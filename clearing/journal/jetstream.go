@@ -40,7 +40,9 @@ type JetStream struct {
 	name    string
 	timeout time.Duration
 
-	// What Append publishes, and where it is answered; its caller's own.
+	// What Append publishes, and where it is answered. Whoever has put something
+	// into turn owns it all: a second writer on the same Store waits.
+	turn    chan struct{}
 	message nats.Msg
 	inbox   string
 	count   uint64           // of publishes; the answer to each comes to inbox.count
@@ -69,7 +71,7 @@ func OpenJetStream(ctx context.Context, nc *nats.Conn, cfg JetStreamConfig) (*Je
 		return nil, fmt.Errorf("journal: stream %s: the server takes messages up to %d bytes, want %d", cfg.Stream, most, MaxMessage+headroom)
 	}
 	j := &JetStream{nc: nc, js: js, stream: stream, name: cfg.Stream, timeout: cfg.PublishTimeout, inbox: nc.NewInbox() + ".",
-		answers: make(chan *nats.Msg, mostAnswers), lost: nc.StatusChanged(nats.RECONNECTING, nats.CLOSED)}
+		turn: make(chan struct{}, 1), answers: make(chan *nats.Msg, mostAnswers), lost: nc.StatusChanged(nats.RECONNECTING, nats.CLOSED)}
 	j.message = nats.Msg{Subject: cfg.Subject, Header: nats.Header{nats.ExpectedLastSeqHdr: {""}, nats.ExpectedStreamHdr: {cfg.Stream}}}
 	if _, err := nc.ChanSubscribe(j.inbox+"*", j.answers); err != nil {
 		return nil, fmt.Errorf("journal: stream %s: %w", cfg.Stream, err)
@@ -201,6 +203,12 @@ func (j *JetStream) Append(ctx context.Context, expectLast uint64, message []byt
 // ask publishes message and waits for what the stream answers to it. What comes to
 // earlier ones, which were given up, is passed over.
 func (j *JetStream) ask(ctx context.Context, expectLast uint64, message []byte) ([]byte, error) {
+	select {
+	case j.turn <- struct{}{}:
+		defer func() { <-j.turn }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	for len(j.lost) > 0 {
 		<-j.lost
 	}
