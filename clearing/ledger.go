@@ -48,6 +48,11 @@ type LedgerOptions struct {
 	CommitWithin time.Duration                  // how long a batch may take before the store counts as broken; default 15 s
 	CloseGrace   time.Duration                  // how long Close waits for the batch in flight; default 5 s
 
+	// Pace is called behind each answer, before the next one is given. A simulation
+	// that must repeat waits in it until whoever was told has gone as far as it can;
+	// without it those who are told together come back in any order. Nil: nothing.
+	Pace func()
+
 	// Confirm asks the store, before an answer that writes nothing is given, whether
 	// another writer has come. Set it where a standby may take over: without it a
 	// deposed Ledger that is idle answers looks and repeats from a Book that is old.
@@ -58,6 +63,9 @@ func (o *LedgerOptions) defaults() {
 	o.QueueLimit = cmp.Or(o.QueueLimit, 1<<16)
 	o.CommitWithin = cmp.Or(o.CommitWithin, 15*time.Second)
 	o.CloseGrace = cmp.Or(o.CloseGrace, 5*time.Second)
+	if o.Pace == nil {
+		o.Pace = func() {}
+	}
 }
 
 // submission is one caller waiting. Its owner is the caller until it is queued,
@@ -424,6 +432,7 @@ func (l *Ledger) finish(g *group, err error) {
 			s.err = err
 		}
 		s.done <- struct{}{}
+		l.opts.Pace()
 	}
 	if err == nil && len(g.entries) > 0 && l.opts.OnCommit != nil {
 		number, _ := l.log.Head()

@@ -435,6 +435,11 @@ func (e *Engine) pauseBefore(c *course, action Action) time.Duration {
 
 // pause waits, and tells whether somebody poked the course.
 func (e *Engine) pause(c *course, d time.Duration) bool {
+	select {
+	case <-c.poked: // it came before, and no pause, not even of nothing, may outrun it
+		return true
+	default:
+	}
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

@@ -52,6 +52,7 @@ type Options struct {
 	OnCommit func(batch uint64, entries []clearing.Entry)
 	OnReplay func(entries []clearing.Entry) // each batch that is read at the start
 	Journal  []journal.Option               // such as where to keep the checkpoint
+	Pace     func()                         // for simulations: see clearing.LedgerOptions
 
 	// Office makes the engine the journal's writer: it returns a running Ledger that
 	// was opened with the options given, such as by clearing.Standby.Succeed, however
@@ -92,6 +93,7 @@ func Open(ctx context.Context, opts Options) (*Engine, error) {
 		Now:      func() int64 { return opts.Now().UnixMilli() },
 		OnReplay: opts.OnReplay,
 		Journal:  opts.Journal,
+		Pace:     opts.Pace,
 		OnCommit: func(batch uint64, es []clearing.Entry) {
 			opts.Metrics.committed(es)
 			if opts.OnCommit != nil {

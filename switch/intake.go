@@ -247,7 +247,7 @@ func (e *Engine) tooLate(ctx context.Context, c schemes.Candidate) tongma.Reason
 	if e.opts.Adapters[c.Scheme] == nil {
 		return tongma.AdapterDown
 	}
-	if deadline, ok := ctx.Deadline(); ok && deadline.Sub(e.opts.Now()) < e.opts.LeastLeg {
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < e.opts.LeastLeg {
 		return tongma.DeadlineTooShort
 	}
 	return tongma.NoReason

@@ -26,6 +26,9 @@ func (e *Engine) recover(ctx context.Context) error {
 	}
 	for _, p := range open {
 		e.resume(p)
+		if e.opts.Pace != nil {
+			e.opts.Pace()
+		}
 	}
 	if len(open) > 0 {
 		e.opts.Logger.Info("recovering", "payments", len(open))
