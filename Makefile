@@ -50,5 +50,9 @@ bench: ## figures, each beside a floor or a peer of the same run
 bench-clearing: ## the books against peers in one run, beside their goals; BENCH='--json figures.json'
 	@./.ci/bench-clearing $(BENCH)
 
+.PHONY: sim
+sim: ## seeded histories of the whole path under every fault: SEEDS=10000, or SEED=123 for one with its trace
+	@./.ci/sim histories $(or $(SEEDS),10000) $(SEED)
+
 clean: ## remove what was built
 	rm -rf bin data

@@ -1,0 +1,481 @@
+package sim
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/clearing"
+	"github.com/tongma/tongma/clearing/journal"
+	"github.com/tongma/tongma/schemes"
+)
+
+// End is how a payment ended.
+type End uint8
+
+// The ends of payments.
+const (
+	EndApproved End = iota
+	EndDeclined
+	EndRefused
+	EndReversed
+	EndUnpaid // posted, and turned back
+	EndBurnt  // reversed before it came
+	EndRefunded
+	EndRefundDeclined
+	EndRefundRefused
+	EndOpen // in histories that end early
+	endCount
+)
+
+var endNames = [endCount]string{"approved", "declined by the scheme", "refused by the switch", "reversed unpaid", "reversed when paid", "burnt by an early reversal",
+	"refund paid", "refund declined", "refund refused", "open"}
+
+// String returns the name that reports use.
+func (e End) String() string { return endNames[e] }
+
+// Ends returns all ends, in the order of reports.
+func Ends() []End {
+	all := make([]End, endCount)
+	for i := range all {
+		all[i] = End(i)
+	}
+	return all
+}
+
+func (o *oracle) ends() (n [endCount]int) {
+	for _, p := range o.order {
+		n[p.end()]++
+	}
+	return n
+}
+
+func (p *record) end() End {
+	refund := p.first.Op == tongma.OpRefund
+	switch p.phase {
+	case clearing.KindPost:
+		if refund {
+			return EndRefunded
+		}
+		return EndApproved
+	case clearing.KindVoid:
+		if refund {
+			return EndRefundDeclined
+		}
+		return EndDeclined
+	case clearing.KindRefuse:
+		if refund {
+			return EndRefundRefused
+		}
+		return EndRefused
+	case clearing.KindReversed:
+		if p.posted {
+			return EndUnpaid
+		}
+		return EndReversed
+	case clearing.KindTombstone:
+		return EndBurnt
+	}
+	return EndOpen
+}
+
+// build makes the world of a plan, and plans what will happen in it.
+func (h *history) build() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.oracle, h.disk, h.operator = newOracle(h), &disk{h: h}, &operator{}
+	d, err := first()
+	if err == nil {
+		h.codes, err = shopCodes()
+	}
+	if err != nil {
+		h.fail("directory", "%v", err)
+		return
+	}
+	h.registry = schemes.NewMemoryRegistry(d)
+	for _, who := range participants {
+		h.shops = append(h.shops, &shop{tongma.ParticipantID(who), &link{name: who, fault: PartitionAcquirer}})
+	}
+	for i, scheme := range []tongma.SchemeID{"wechat", "alipay", "north"} {
+		who := []tongma.ParticipantID{"wal-w", "wal-x", "acq-a"}[i]
+		h.wallets = append(h.wallets, &wallet{h: h, scheme: scheme, who: who, link: &link{name: string(scheme), fault: PartitionScheme}, lines: map[tongma.PaymentID]*line{}})
+	}
+	h.agent = &agent{h: h, link: &link{name: "agent", fault: PartitionAgent}, moved: map[string]clearing.Instruction{}}
+	h.boot()
+	h.scheduleTills()
+	h.scheduleFaults()
+	h.after(h.plan.span+between(h.rand, time.Second, 30*time.Second), h.heal)
+}
+
+func (h *history) scheduleTills() {
+	at := time.Duration(0)
+	for range h.plan.payments {
+		if !chance(h.rand, h.plan.bursts) {
+			at = between(h.rand, 0, h.plan.span)
+		}
+		at += between(h.rand, 1, 20*time.Millisecond)
+		t := h.openTill()
+		h.after(at, t.begin)
+	}
+}
+
+// scheduleFaults plans everything that happens at a time rather than to a message.
+func (h *history) scheduleFaults() {
+	p := &h.plan
+	times := func(n int, do func()) {
+		for range n {
+			h.after(between(h.rand, 0, p.span), func() {
+				if !h.healed {
+					do()
+				}
+			})
+		}
+	}
+	times(p.partitions, h.partition)
+	times(p.schemesDown, func() {
+		w := h.wallets[h.rand.IntN(len(h.wallets))]
+		if h.rand.IntN(2) == 0 {
+			h.spell(time.Second, time.Minute, string(w.scheme)+" does not answer", func() { w.down++ }, func() { w.down-- })
+		} else {
+			h.spell(time.Second, time.Minute, string(w.scheme)+" has no adapter", func() { w.gone++ }, func() { w.gone-- })
+		}
+	})
+	times(p.walletCrashes, func() {
+		w := h.wallets[h.rand.IntN(len(h.wallets))]
+		h.count(WalletCrash)
+		w.boots++
+		h.spell(100*time.Millisecond, 20*time.Second, string(w.scheme)+" crashes", func() { w.down++ }, func() { w.down-- })
+	})
+	times(p.crashes, func() {
+		if s := h.living(); s != nil {
+			s.fuse = 1 + h.rand.IntN(20)
+		}
+	})
+	times(p.stops, func() {
+		if s := h.serving(); s != nil {
+			h.stop(s)
+		}
+	})
+	times(p.twos, h.two)
+	times(p.jumps, h.jump)
+	times(p.slowDisk, func() {
+		h.spell(time.Second, 20*time.Second, "the disk is slow", func() { h.disk.slow++ }, func() { h.disk.slow-- })
+	})
+	times(p.fullDisk, func() {
+		h.spell(time.Second, 40*time.Second, "the disk is full", func() { h.disk.full++ }, func() { h.disk.full-- })
+	})
+	times(p.noDisk, func() {
+		h.spell(time.Second, 40*time.Second, "the disk is away", func() { h.disk.away++ }, func() { h.disk.away-- })
+	})
+	times(p.closes, h.closeWindow)
+	times(p.directories, func() {
+		m := wide
+		for i := range m.caps {
+			m.caps[i] = []int64{0, 30, 150, 400, 2000}[h.rand.IntN(5)]
+			m.suspended[i] = h.rand.IntN(5) == 0
+		}
+		h.rule(m)
+	})
+	if p.flip {
+		h.after(between(h.rand, p.span/4, p.span), h.flip)
+	}
+}
+
+func (h *history) partition() {
+	links := []*link{h.agent.link}
+	for _, s := range h.shops {
+		links = append(links, s.link)
+	}
+	for _, w := range h.wallets {
+		links = append(links, w.link)
+	}
+	l := links[h.rand.IntN(len(links))]
+	h.spell(500*time.Millisecond, time.Minute, "no way between the switch and "+l.name, func() { l.cut++ }, func() { l.cut-- })
+}
+
+// two starts a switch beside the one that runs: it will be fenced off, but it does
+// not know that yet.
+func (h *history) two() {
+	old := h.serving()
+	if old == nil {
+		return
+	}
+	h.count(TwoSwitches)
+	h.boot()
+	h.after(between(h.rand, time.Second, time.Minute), func() {
+		if h.living() != old && !old.dead {
+			h.gone(old)
+		}
+	})
+}
+
+// jump sets the clock of the switch.
+func (h *history) jump() {
+	p := h.living()
+	if p == nil {
+		return
+	}
+	by := between(h.rand, 100*time.Millisecond, 10*time.Minute)
+	if h.rand.IntN(8) == 0 {
+		by = between(h.rand, 10*time.Minute, time.Hour)
+	}
+	if h.rand.IntN(2) == 0 {
+		h.count(ClockBack)
+		by = -by
+	} else {
+		h.count(ClockForward)
+	}
+	p.shift += by
+	h.tell("the clock of switch %d jumps by %v", p.number, by)
+}
+
+// heal ends all faults, and waits for everything else to end.
+func (h *history) heal() {
+	h.tell("all is healed")
+	h.healed = true
+	for _, end := range h.operator.onHeal {
+		end()
+	}
+	last := h.living()
+	for _, p := range h.plants {
+		p.shift = 0
+		if p != last && !p.dead {
+			h.gone(p)
+		}
+	}
+	if last == nil {
+		h.boot()
+	}
+	h.rule(wide)
+	h.after(between(h.rand, time.Second, 5*time.Second), func() { h.quiet(h.now() + quietWait) })
+}
+
+// quiet looks whether everything has ended, and comes back if not.
+func (h *history) quiet(until time.Duration) {
+	waits := h.waitsFor()
+	switch {
+	case waits == "":
+		p, messages := h.living(), stored(h.disk.messages)
+		h.background(func() { h.last(p, messages) })
+	case h.now() > until:
+		h.fail("liveness", "%s, though all was healed long ago", waits)
+	default:
+		h.after(between(h.rand, 5*time.Second, 10*time.Second), func() { h.quiet(until) })
+	}
+}
+
+// waitsFor says what has not ended yet; "" if all has.
+func (h *history) waitsFor() string {
+	p := h.living()
+	switch {
+	case p == nil || !p.up:
+		return "the switch is not up"
+	case p.adopts:
+		return "a directory is being adopted"
+	case h.oracle.open > 0:
+		return fmt.Sprintf("%d payments are open", h.oracle.open)
+	}
+	for _, t := range h.tills {
+		if !t.done {
+			return fmt.Sprintf("till %d does not know its end", t.number)
+		}
+	}
+	if n := len(h.oracle.windows); n > 0 && len(h.oracle.windows[n-1].nets) > 0 {
+		h.closeWindow()
+		return "the last window is open"
+	}
+	if id := h.oracle.unsettled(); id != 0 {
+		h.settle()
+		return fmt.Sprintf("window %d is not settled", id)
+	}
+	return ""
+}
+
+// last compares all books when everything is quiet. It runs on a goroutine of its
+// own, since it asks the switch p.
+func (h *history) last(p *plant, messages stored) {
+	var live [32]byte
+	var positions []clearing.Position
+	err := p.engine.Ledger().Read(context.Background(), func(b *clearing.Book) { live, positions = digest(b), b.Positions() })
+	if err == nil {
+		err = compare(messages, live)
+	}
+	h.soon(func() {
+		if err != nil {
+			h.fail("replay", "%v", err)
+		}
+		h.checkPositions(positions)
+		h.checkWallets()
+		h.checkAgent()
+		h.checkTills()
+		h.tell("over")
+		h.over = true
+	}, 'z')
+}
+
+// compare replays the journal and audits it.
+func compare(messages stored, live [32]byte) error {
+	replayed, err := replay(messages)
+	if err != nil {
+		return err
+	}
+	if replayed != live {
+		return errors.New("the books of the journal differ from those of the switch")
+	}
+	report, err := clearing.Audit(context.Background(), messages, clearing.AuditOptions{})
+	if err == nil && !report.OK {
+		err = fmt.Errorf("audit: %v", report.Findings)
+	}
+	return err
+}
+
+// replay makes books of a journal, as a start does.
+func replay(messages stored) ([32]byte, error) {
+	book := clearing.NewBook()
+	log, err := journal.Open(context.Background(), messages, 0, func(b journal.Batch) error { return book.Replay(b, nil) })
+	if err != nil {
+		return [32]byte{}, err
+	}
+	return digest(book), log.Close()
+}
+
+// digest stands for all that can be seen of books.
+func digest(b *clearing.Book) [32]byte {
+	sum := sha256.New()
+	fmt.Fprintln(sum, b.Next(), b.Clock(), b.Directory(), b.Unfinished(), b.Positions(), b.Sheets(0))
+	fmt.Fprintln(sum, b.Recent(1<<30, func(*clearing.Payment) bool { return true }))
+	return [32]byte(sum.Sum(nil))
+}
+
+func (h *history) checkPositions(positions []clearing.Position) {
+	seen := 0
+	for _, at := range positions {
+		a := h.oracle.at(at.Participant, at.Currency)
+		if at.Position != a.net || at.Reserved != a.reserved || at.Cap != a.limit || at.Suspended != h.oracle.blocked[at.Participant] {
+			h.fail("position", "the books have %+v, the journal adds up to %+v", at, *a)
+		}
+		if at.Position != 0 || at.Reserved != 0 {
+			h.fail("position", "%s is left with %d owed and %d held", at.Participant, at.Position, at.Reserved)
+		}
+		seen++
+	}
+	if seen == 0 {
+		h.fail("position", "the books are empty")
+	}
+}
+
+// checkWallets compares the wallets' own books with the journal: whoever was
+// debited has a payment that is posted and stands, and the other way round.
+func (h *history) checkWallets() {
+	stands := map[tongma.PaymentID]tongma.SchemeID{}
+	for _, p := range h.oracle.order {
+		if p.phase == clearing.KindPost {
+			stands[p.first.Payment] = p.first.Scheme
+		}
+	}
+	for _, w := range h.wallets {
+		for _, l := range w.order {
+			scheme, posted := stands[l.id]
+			if l.fate == done != (posted && scheme == w.scheme) {
+				h.fail("wallet", "%s has payment %d as %v, the journal as %v", w.scheme, name(l.id), l.fate, h.oracle.payments[l.id].phase)
+			}
+			if p := h.oracle.payments[l.id]; l.fate == done && p.moved != l.amount.Minor {
+				h.fail("wallet", "%s has payment %d with %d, the journal with %d", w.scheme, name(l.id), l.amount.Minor, p.moved)
+			}
+			delete(stands, l.id)
+		}
+	}
+	for _, p := range h.oracle.order {
+		if scheme, left := stands[p.first.Payment]; left {
+			h.fail("wallet", "payment %d is posted, and %s has never heard of it", name(p.first.Payment), scheme)
+		}
+	}
+}
+
+// checkAgent compares what the agent moved with the windows' net figures.
+func (h *history) checkAgent() {
+	moved := make([]map[account]int64, len(h.oracle.windows))
+	for i := range moved {
+		moved[i] = map[account]int64{}
+	}
+	for i := range h.agent.order {
+		in := &h.agent.order[i]
+		moved[in.Window-1][account{in.Participant, in.Amount.Currency}] += signed(in)
+	}
+	for i, w := range h.oracle.windows {
+		for _, k := range h.oracle.known {
+			net := w.nets[k]
+			if got := moved[i][k]; got != net {
+				h.fail("agent", "the agent moved %d for %s in window %d, the journal nets %d", got, k.who, i+1, net)
+			}
+			delete(moved[i], k)
+		}
+		if len(moved[i]) > 0 {
+			h.fail("agent", "the agent moved money for %d who were not in window %d", len(moved[i]), i+1)
+		}
+	}
+}
+
+// checkTills compares what each asker was told in the end with the journal.
+func (h *history) checkTills() {
+	for _, t := range h.tills {
+		id, ok := h.oracle.keys[slot(t.request.From, t.request.Key)]
+		if !ok {
+			h.fail("lost", "till %d was told %s, and the journal knows nothing of it", t.number, t.status)
+			continue
+		}
+		p := h.oracle.payments[id]
+		paid := p.phase == clearing.KindPost
+		if t.id != id || (t.status == tongma.Paid) != paid {
+			h.fail("told", "till %d was told %s of payment %d, the journal says %v of %d", t.number, t.status, name(t.id), p.phase, name(id))
+		}
+	}
+}
+
+// flip turns one bit of what is stored. It must be found by whoever reads it next;
+// then the history is over.
+func (h *history) flip() {
+	if len(h.disk.messages) == 0 || h.healed {
+		return
+	}
+	h.count(BitFlip)
+	n := h.rand.IntN(len(h.disk.messages))
+	head := journal.Hash(h.disk.messages[len(h.disk.messages)-1])
+	b, err := journal.ParseBatch(h.disk.messages[len(h.disk.messages)-1])
+	if err != nil {
+		h.fail("journal", "%v", err)
+		return
+	}
+	damaged := append([]byte(nil), h.disk.messages[n]...)
+	bit := h.rand.IntN(8 * len(damaged))
+	damaged[bit/8] ^= 1 << (bit % 8)
+	messages := append(stored(nil), h.disk.messages...)
+	messages[n] = damaged
+	h.tell("bit %d of message %d flips", bit, n+1)
+	// The hash of the last batch is held elsewhere, as a checkpoint is: there is no
+	// later batch that would name it.
+	report, err := clearing.Audit(context.Background(), messages, clearing.AuditOptions{Known: map[uint64][32]byte{b.Number: head}})
+	if err == nil && report.OK {
+		h.fail("damage", "bit %d of message %d of %d was turned, and the audit is content", bit, n+1, len(messages))
+	}
+	if _, err := replay(messages); err == nil && n+1 < len(messages) {
+		h.fail("damage", "bit %d of message %d of %d was turned, and a start is content", bit, n+1, len(messages))
+	}
+	h.disk.damaged, h.over = true, true
+}
+
+func isStop(err error) bool {
+	var chain *journal.ChainError
+	if errors.As(err, &chain) {
+		return false
+	}
+	for _, known := range []error{journal.ErrStopped, journal.ErrInDoubt, journal.ErrFenced, context.Canceled, context.DeadlineExceeded, errAway} {
+		if errors.Is(err, known) {
+			return true
+		}
+	}
+	return false
+}

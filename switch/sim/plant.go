@@ -1,0 +1,210 @@
+package sim
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"time"
+
+	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/clearing/journal"
+	switching "github.com/tongma/tongma/switch"
+)
+
+// plant is one start of the switch: a process, with its way to the disk and its
+// adapters. It dies by a crash, by an order, or because its journal stopped.
+type plant struct {
+	number  uint64
+	cable   *cable
+	engine  *switching.Engine // nil until it has opened
+	up      bool              // takes requests
+	dead    bool              // nothing that it still does has an effect
+	stopped bool              // told to stop
+	adopts  bool              // a directory is on its way into its books
+	fuse    int               // events until it crashes, counting down; not more than 0: none is due
+	killed  chan struct{}     // closed when dead
+	ctx     context.Context   // ends when dead
+	cancel  context.CancelFunc
+	shift   time.Duration // its clock, less the world's
+}
+
+// boot starts a switch on the disk as it is.
+func (h *history) boot() *plant {
+	p := &plant{number: uint64(len(h.plants) + 1), killed: make(chan struct{})}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.cable = &cable{d: h.disk, p: p}
+	h.plants = append(h.plants, p)
+	if chance(h.rand, h.rate(h.plan.recrash)) {
+		p.fuse = 1 + h.rand.IntN(12)
+	}
+	if n := len(h.plants); n > 1 {
+		p.shift = h.plants[n-2].shift
+	}
+	h.tell("switch %d starts", p.number)
+	h.background(func() {
+		e, err := switching.Open(p.ctx, h.options(p))
+		h.soon(func() { h.opened(p, e, err) }, 'b', p.number)
+	})
+	return p
+}
+
+// options are what the switch gets of the world.
+func (h *history) options(p *plant) switching.Options {
+	adapters := map[tongma.SchemeID]switching.Adapter{}
+	for _, w := range h.wallets {
+		adapters[w.scheme] = &adapter{h: h, p: p, w: w}
+	}
+	return switching.Options{Store: p.cable, Registry: h.registry, Adapters: adapters, Digest: func(code string) [16]byte {
+		sum := sha256.Sum256([]byte(code))
+		return [16]byte(sum[:16])
+	}, Now: func() time.Time {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return time.Now().Add(p.shift)
+	}, NewID: h.newID, Pace: func() { time.Sleep(1) }, Journal: []journal.Option{journal.WithWriters(func() uint64 {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.writers++
+		return h.writers
+	})}}
+}
+
+// newID makes a payment's id of a counter and the seed.
+func (h *history) newID() tongma.PaymentID {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ids++
+	var id tongma.PaymentID
+	binary.BigEndian.PutUint64(id[:], h.ids)
+	binary.BigEndian.PutUint64(id[8:], mix(h.seed^mix(h.ids)))
+	return id
+}
+
+// opened hears what came of a start.
+func (h *history) opened(p *plant, e *switching.Engine, err error) {
+	if err != nil {
+		h.tell("switch %d does not start: %v", p.number, tongma.ReasonOf(err))
+		if !p.dead && tongma.ReasonOf(err) == tongma.Internal && h.disk.away == 0 && !isStop(err) {
+			h.fail("start", "switch %d: %v", p.number, err)
+		}
+		h.gone(p)
+		return
+	}
+	p.engine = e
+	if p.dead {
+		h.background(func() { _ = e.Close() })
+		return
+	}
+	p.up = true
+	h.tell("switch %d is up", p.number)
+	h.background(func() {
+		select {
+		case <-e.Ledger().Stopped():
+		case <-p.killed:
+		}
+		h.soon(func() { h.ended(p) }, 'e', p.number)
+	})
+}
+
+// ended is when a switch has stopped by itself: its journal did, or another
+// switch has taken over.
+func (h *history) ended(p *plant) {
+	if p.dead {
+		return
+	}
+	reason := tongma.ReasonOf(p.engine.Ledger().Err())
+	h.tell("switch %d has stopped: %v", p.number, reason)
+	if reason == tongma.SteppedDown {
+		h.count(Fenced)
+	}
+	h.gone(p)
+}
+
+// gone takes a switch off, and starts another if none is left.
+func (h *history) gone(p *plant) {
+	h.kill(p)
+	for _, other := range h.plants {
+		if !other.dead {
+			return
+		}
+	}
+	if !h.over {
+		h.after(between(h.rand, 20*time.Millisecond, 20*time.Second), func() {
+			if h.living() == nil {
+				h.boot()
+			}
+		})
+	}
+}
+
+// crash is a power cut: what the switch was doing ends at once.
+func (h *history) crash(p *plant) {
+	if p.dead {
+		return
+	}
+	h.count(SwitchCrash)
+	if !p.up {
+		h.count(RecoveryCrash)
+	}
+	h.tell("switch %d crashes", p.number)
+	h.disk.powerLost(p.cable)
+	h.gone(p)
+}
+
+// kill makes that nothing a switch still does has an effect, and clears it away.
+func (h *history) kill(p *plant) {
+	if p.dead {
+		return
+	}
+	p.dead, p.up = true, false
+	close(p.killed)
+	p.cancel()
+	if e := p.engine; e != nil {
+		h.background(func() { _ = e.Close() })
+	}
+}
+
+// stop ends a switch as an operator does.
+func (h *history) stop(p *plant) {
+	if !p.up || p.stopped {
+		return
+	}
+	p.stopped = true
+	h.count(SwitchStop)
+	h.tell("switch %d is told to stop", p.number)
+	h.background(func() {
+		_ = p.engine.Close()
+		h.soon(func() { h.ended(p) }, 's', p.number)
+	})
+}
+
+// living returns the latest switch that is not dead, or nil.
+func (h *history) living() *plant {
+	for i := len(h.plants) - 1; i >= 0; i-- {
+		if !h.plants[i].dead {
+			return h.plants[i]
+		}
+	}
+	return nil
+}
+
+// serving returns a switch that takes requests, or nil: if there are two, any.
+func (h *history) serving() *plant {
+	var up []*plant
+	for _, p := range h.plants {
+		if p.up {
+			up = append(up, p)
+		}
+	}
+	switch len(up) {
+	case 0:
+		return nil
+	case 1:
+		return up[0]
+	}
+	return up[h.rand.IntN(len(up))]
+}
+
+// writer tells whether no other switch has been started behind p: only then has
+// it to know all.
+func (h *history) writer(p *plant) bool { return h.plants[len(h.plants)-1] == p }

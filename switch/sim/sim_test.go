@@ -1,0 +1,176 @@
+package sim
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+var (
+	seeds = flag.Int("seeds", 0, "how many histories to play; 0: as many as fit a plain go test")
+	from  = flag.Uint64("from", 1, "the first of them")
+	one   = flag.Uint64("seed", 0, "play this one history and print its trace")
+)
+
+// plain is how many histories a plain go test plays.
+const plain = 1500
+
+// bubble plays one history in a bubble of its own.
+func bubble(t *testing.T, seed uint64, log *os.File) (r Result) {
+	synctest.Test(t, func(*testing.T) {
+		if log == nil {
+			r = Run(seed, nil)
+		} else {
+			r = Run(seed, log)
+		}
+	})
+	return r
+}
+
+// play runs n histories on all cores and hands their results to see, one at a time.
+func play(t *testing.T, first uint64, n int, see func(Result) (more bool)) {
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	next, more := first, true
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for {
+				mu.Lock()
+				seed := next
+				next++
+				stop := !more || seed >= first+uint64(n)
+				mu.Unlock()
+				if stop {
+					return
+				}
+				r := bubble(t, seed, nil)
+				mu.Lock()
+				more = see(r) && more
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// total is what many histories come to.
+type total struct {
+	histories, detected, steps, entries int
+	virtual                             time.Duration
+	ends                                [endCount]int
+	faults                              [faultCount]int
+	broken                              []*Violation
+}
+
+func (s *total) add(r Result) {
+	s.histories++
+	s.steps += r.Steps
+	s.entries += r.Entries
+	s.virtual += r.Virtual
+	if r.Detected {
+		s.detected++
+	}
+	for i, n := range r.Ends {
+		s.ends[i] += n
+	}
+	for i, n := range r.Faults {
+		s.faults[i] += n
+	}
+	if r.Broken != nil {
+		s.broken = append(s.broken, r.Broken)
+	}
+}
+
+func (s *total) print(wall time.Duration) {
+	fmt.Printf("histories             %12d\n", s.histories)
+	fmt.Printf("virtual hours         %12.0f\n", s.virtual.Hours())
+	fmt.Printf("steps                 %12d\n", s.steps)
+	fmt.Printf("journal entries       %12d\n", s.entries)
+	fmt.Printf("damage found          %12d\n", s.detected)
+	fmt.Println("payments by end")
+	for _, e := range Ends() {
+		fmt.Printf("  %-30s %9d\n", e, s.ends[e])
+	}
+	fmt.Println("faults by kind")
+	for _, f := range Faults() {
+		fmt.Printf("  %-30s %9d\n", f, s.faults[f])
+	}
+	fmt.Printf("violations            %12d\n", len(s.broken))
+	fmt.Printf("wall seconds          %12.1f\n", wall.Seconds())
+	fmt.Printf("seeds a second        %12.1f\n", float64(s.histories)/wall.Seconds())
+}
+
+func TestHistoriesBreakNoRule(t *testing.T) {
+	if *one != 0 {
+		r := bubble(t, *one, os.Stdout)
+		if r.Broken != nil {
+			t.Fatal(r.Broken)
+		}
+		return
+	}
+	n, full := *seeds, *seeds > 0
+	if n == 0 {
+		n = plain
+		if testing.Short() {
+			n = plain / 5
+		}
+	}
+	start := time.Now()
+	var all total
+	play(t, *from, n, func(r Result) bool {
+		all.add(r)
+		return r.Broken == nil
+	})
+	if full {
+		all.print(time.Since(start))
+	}
+	for _, v := range all.broken {
+		t.Errorf("%v\nreplay: make sim SEED=%d", v, v.Seed)
+	}
+	if t.Failed() || n < plain {
+		return
+	}
+	for _, f := range Faults() {
+		if all.faults[f] == 0 {
+			t.Errorf("no history had this fault: %v", f)
+		}
+	}
+}
+
+// same is what two runs of a seed must agree in.
+type same struct {
+	Trace, Journal uint64
+	Steps          int
+}
+
+func (r *Result) same() same { return same{r.Trace, r.Journal, r.Steps} }
+
+// repeated is how many seeds are played again.
+const repeated = 100
+
+func TestASeedReplaysByteForByte(t *testing.T) {
+	n := repeated
+	if testing.Short() {
+		n /= 5
+	}
+	if *seeds > 0 {
+		n = *seeds
+	}
+	runs := [2]map[uint64]same{{}, {}}
+	for i := range runs {
+		play(t, 1, n, func(r Result) bool {
+			runs[i][r.Seed] = r.same()
+			return true
+		})
+	}
+	for seed := uint64(1); seed <= uint64(n); seed++ {
+		if runs[0][seed] != runs[1][seed] {
+			t.Errorf("seed %d: first %+v, then %+v", seed, runs[0][seed], runs[1][seed])
+		}
+	}
+}
