@@ -46,6 +46,7 @@ type Config struct {
 	Auth        Authenticator
 	Agent       switching.SettlementAgent // nil: windows cannot be settled here
 	Store       journal.Store             // nil: the journal cannot be read here
+	Office      Office                    // caps, participants, prefunding, reconciliation; nil: not offered here
 	Feed        *Feed                     // nil: the API makes its own, fed by Committed
 	Gatherer    prometheus.Gatherer       // further figures for /metrics; nil: none
 	Logger      *slog.Logger              // nil: discard
@@ -67,6 +68,7 @@ type API struct {
 	openapi []byte
 	counts  *prometheus.CounterVec
 	flying  atomic.Int64 // questions about money that are being answered
+	uploads atomic.Int64 // files that are being compared
 	marks   marks
 }
 

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -142,6 +143,19 @@ type Problem struct {
 
 const securityName = "token"
 
+// schemaName names a shape by its type. Of package recon, which has words of ours for
+// things of its own, each gets that before it.
+func schemaName(t reflect.Type, hint string) string {
+	name := huma.DefaultSchemaNamer(t, hint)
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	if strings.HasSuffix(t.PkgPath(), "/recon") {
+		return "Recon" + name
+	}
+	return name
+}
+
 func newDocument() *huma.OpenAPI {
 	return &huma.OpenAPI{
 		OpenAPI: "3.1.0",
@@ -151,13 +165,13 @@ func newDocument() *huma.OpenAPI {
 			License: &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"}},
 		Servers: []*huma.Server{{URL: "/", Description: "the switch that serves this document"}},
 		Components: &huma.Components{
-			Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
+			Schemas: huma.NewMapRegistry("#/components/schemas/", schemaName),
 			SecuritySchemes: map[string]*huma.SecurityScheme{securityName: {Type: "http", Scheme: "bearer",
 				Description: "The token of a participant or of the operator: the file creds/<name>.token of the installation."}},
 		},
 		Security: []map[string][]string{{securityName: {}}},
 		Tags: []*huma.Tag{{Name: "payments", Description: "Taking, giving back and undoing payments."}, {Name: "books", Description: "Positions, windows and the journal."},
-			{Name: "switch", Description: "About the switch itself."}},
+			{Name: "office", Description: "What operators do besides: caps, prefunding, suspensions, reconciliation."}, {Name: "switch", Description: "About the switch itself."}},
 	}
 }
 
@@ -277,7 +291,7 @@ func textParam(name, text string) *huma.Param {
 }
 
 func countParam(name, text string, standard, most int) *huma.Param {
-	low, high := 1.0, float64(most)
+	low, high := min(1.0, float64(standard)), float64(most)
 	s := &huma.Schema{Type: huma.TypeInteger, Minimum: &low, Default: standard}
 	if most > 0 {
 		s.Maximum = &high
@@ -291,8 +305,9 @@ func base(id, tag, method, path, summary, text string) huma.Operation {
 
 // operations are the whole door.
 func (a *API) operations(registry huma.Registry) []operation {
+	registry.RegisterTypeAlias(reflect.TypeFor[tongma.Money](), reflect.TypeFor[Money]())
 	d := describe{registry}
-	return slices.Concat(a.paymentOperations(d), a.bookOperations(d), a.switchOperations(d))
+	return slices.Concat(a.paymentOperations(d), a.bookOperations(d), a.officeOperations(d), a.switchOperations(d))
 }
 
 func (a *API) paymentOperations(d describe) []operation {

@@ -242,14 +242,22 @@ func (c *call) oneWindow() error {
 	return c.send(c.window(s))
 }
 
-func (c *call) projectWindows() error {
-	var ids []tongma.WindowID
+// windowIDs reads ?window=, which may be given several times.
+func (c *call) windowIDs() (ids []tongma.WindowID, err error) {
 	for _, text := range c.r.URL.Query()["window"] {
 		id, err := tongma.ParseWindowID(text)
 		if err != nil {
-			return &tongma.Error{Op: "http", Reason: tongma.FieldInvalid, Field: "window", Detail: "not a window id"}
+			return nil, &tongma.Error{Op: "http", Reason: tongma.FieldInvalid, Field: "?window", Detail: "not a window id"}
 		}
 		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
+func (c *call) projectWindows() error {
+	ids, err := c.windowIDs()
+	if err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(c.r.Context(), readWithin)
 	defer cancel()
