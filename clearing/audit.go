@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math/big"
 
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing/journal"
@@ -51,6 +52,10 @@ const (
 	checkSettled   = "settled"
 	checkPosition  = "position"
 	checkOverflow  = "overflow"
+	checkModels    = "models"
+	checkShort     = "short"
+	checkCover     = "cover"
+	checkRecast    = "recast"
 )
 
 var auditChecks = []AuditCheck{
@@ -76,7 +81,7 @@ var auditChecks = []AuditCheck{
 	{checkFees, "Fees move between two, with a posting and in its currency; a refund gives back its proportion of those that say so, a reversal all."},
 	{checkRefund, "Refunds go back the way the payment came, in its currency, and in sum never pass it."},
 	{checkReversal, "Nothing that was refunded is reversed, and no refund is reversed."},
-	{checkWindow, "Every posting is in exactly one window: the one open at its entry."},
+	{checkWindow, "Every posting is in exactly one window: the one of its model that was open at its entry."},
 	{checkAuth, "Every payment names the window that was open when it was asked for."},
 	{checkWindows, "Windows open, close, are instructed and settled in this order, once, and each close opens the next."},
 	{checkMatrix, "The row sums of the bilateral matrix less its column sums are the multilateral figures."},
@@ -87,6 +92,10 @@ var auditChecks = []AuditCheck{
 	{checkSettled, "What was collected for a settled window is what was paid out, per currency."},
 	{checkPosition, "A position is what all windows say of it, less what was settled."},
 	{checkOverflow, "No sum left the range of 64 bits."},
+	{checkModels, "Every settlement model has one open window, and a refund is settled by the model of its original."},
+	{checkShort, "Whoever was found short owed as much by the sheet, and is suspended by the same entry."},
+	{checkCover, "Others, or its own prefunding, paid only for who was short, never more than was due, and nothing was covered from what was not there."},
+	{checkRecast, "Payments are deferred only out of a window in which somebody is short, into the next one of the same model; nothing is settled until the sheet is drawn up anew."},
 }
 
 // AuditChecks returns what an audit proves, in the order in which it is shown.
@@ -164,7 +173,9 @@ type AuditPosition struct {
 // AuditWindow is one window; it holds the entries [Opened, Closed).
 type AuditWindow struct {
 	Window uint64     `json:"window"`
-	State  string     `json:"state"` // open, closed, instructed, settled
+	Model  string     `json:"model,omitempty"`
+	Method string     `json:"method,omitempty"` // bilateral or gross; none is multilateral
+	State  string     `json:"state"`            // open, closed, instructed, settled
 	Opened uint64     `json:"opened_entry"`
 	Closed uint64     `json:"closed_entry,omitempty"`
 	Items  int64      `json:"items"`
@@ -221,6 +232,8 @@ type Auditor struct {
 	orders                  map[string]*auditOrder
 	codes                   map[Digest]int64 // day of the hold
 	windows                 []*auditWindow
+	open                    map[string]*auditWindow    // by model
+	usedUp                  map[*auditBalance]*big.Int // prefunding that covered a debit
 	totals                  map[tongma.Currency]*AuditTotal
 	findings                []Finding
 	more                    int
@@ -243,7 +256,7 @@ func NewAuditor(opts AuditOptions) *Auditor {
 	}
 	a := &Auditor{opts: opts, chain: journal.NewChain(journal.Position{Shard: opts.Shard}), next: 1,
 		unknown: map[uint64][32]byte{}, accounts: map[auditAccount]*auditBalance{}, suspended: map[tongma.ParticipantID]bool{},
-		payments: map[tongma.PaymentID]*auditPayment{}, keys: map[auditKey]struct{}{}, orders: map[string]*auditOrder{}, codes: map[Digest]int64{},
+		payments: map[tongma.PaymentID]*auditPayment{}, keys: map[auditKey]struct{}{}, orders: map[string]*auditOrder{}, open: map[string]*auditWindow{}, usedUp: map[*auditBalance]*big.Int{}, codes: map[Digest]int64{},
 		totals: map[tongma.Currency]*AuditTotal{}}
 	for number, hash := range opts.Known {
 		a.unknown[number] = hash
@@ -318,7 +331,7 @@ func (a *Auditor) Entry(e *Entry) {
 		a.opened(e)
 	case KindClose:
 		a.closed(e)
-	case KindInstruct, KindSettle, KindSettled:
+	case KindInstruct, KindSettle, KindSettled, KindShort, KindCover, KindDefer, KindRecast:
 		a.settling(e)
 	case KindCap:
 		a.capped(e)

@@ -26,6 +26,8 @@ type auditPayment struct {
 	expiry           int64
 	code             Digest
 	first            tongma.Money // as it was asked for
+	model            string
+	window, back     *auditWindow // in which its posting counts, and its turning back; nil for none
 	phase            Kind
 	refund, posted   bool
 }
@@ -60,10 +62,10 @@ func (a *Auditor) asked(e *Entry) {
 		a.find(checkPayment, "%s was used before", e.Payment)
 		return
 	}
-	if open := a.openWindow(); open == nil || e.AuthWindow != open.id {
+	if open := a.open[e.Model]; open == nil || e.AuthWindow != open.id {
 		a.find(checkAuth, "names %s, %s is open", e.AuthWindow, open.name())
 	}
-	p := &auditPayment{amount: e.Amount.Minor, first: e.Amount, phase: e.Kind, expiry: e.Expiry}
+	p := &auditPayment{amount: e.Amount.Minor, first: e.Amount, phase: e.Kind, expiry: e.Expiry, model: e.Model}
 	a.payments[e.Payment] = p
 	if e.Kind == KindHold {
 		a.held(e, p)
@@ -132,6 +134,8 @@ func (a *Auditor) checkRefund(e *Entry, p *auditPayment) {
 		a.find(checkRefund, "the original is at %s", o.phase)
 	case o.debtor != p.creditor || o.creditor != p.debtor:
 		a.find(checkRefund, "from %s to %s, the original went from %s to %s", p.debtor.who, p.creditor.who, o.debtor.who, o.creditor.who)
+	case o.model != p.model:
+		a.find(checkModels, "the refund is settled by model %q, its original by %q", p.model, o.model)
 	case o.given+o.giving+p.amount > o.paid:
 		a.find(checkRefund, "%d + %d + %d is more than the original's %d", o.given, o.giving, p.amount, o.paid)
 	}
@@ -172,7 +176,7 @@ func (a *Auditor) changed(e *Entry) {
 	case KindPost:
 		p.posted, p.paid, p.fees = true, a.captured(e, p), e.Legs
 		a.release(p)
-		a.post(e, p.debtor, p.creditor, p.paid)
+		p.window = a.post(e, p, p.debtor, p.creditor)
 		a.checkFees(e, p)
 		a.refundEnds(p, p.paid)
 	case KindExpire:
@@ -193,7 +197,7 @@ func (a *Auditor) changed(e *Entry) {
 		}
 	case KindReversed:
 		if p.posted {
-			a.post(e, p.creditor, p.debtor, p.paid)
+			p.back = a.post(e, p, p.creditor, p.debtor)
 			a.add(&a.total(p.debtor.currency).Reversed, p.paid)
 		} else {
 			a.release(p)
@@ -238,19 +242,21 @@ func (a *Auditor) refundEnds(p *auditPayment, paid int64) {
 	}
 }
 
-// post books a debit and a credit: in the positions, and in the open window.
-func (a *Auditor) post(e *Entry, debtor, creditor *auditBalance, amount int64) {
-	a.add(&debtor.position, amount)
-	a.add(&creditor.position, -amount)
+// post books a debit and a credit: in the positions, and in the open window of the
+// payment's model, which it returns.
+func (a *Auditor) post(e *Entry, p *auditPayment, debtor, creditor *auditBalance) *auditWindow {
+	a.add(&debtor.position, p.paid)
+	a.add(&creditor.position, -p.paid)
 	t := a.total(debtor.currency)
 	t.Postings++
-	a.add(&t.Posted, amount)
-	w := a.openWindow()
+	a.add(&t.Posted, p.paid)
+	w := a.open[p.model]
 	if w == nil || e.Window != w.id {
 		a.find(checkWindow, "posted into %s, %s is open", e.Window, w.name())
 	}
 	if w != nil {
 		w.items++
-		w.take(a, debtor, creditor, amount)
+		w.take(a, debtor, creditor, p.paid)
 	}
+	return w
 }

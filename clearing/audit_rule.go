@@ -109,6 +109,12 @@ func (a *Auditor) checkPrefunding() {
 			sums[o.of].Sub(sums[o.of], big.NewInt(o.minor))
 		}
 	}
+	for b, used := range a.usedUp {
+		if sums[b] == nil {
+			sums[b] = new(big.Int)
+		}
+		sums[b].Sub(sums[b], used)
+	}
 	for _, b := range a.sorted() {
 		if sum := sums[b]; (sum == nil && b.prefunding != 0) || (sum != nil && sum.Cmp(big.NewInt(b.prefunding)) != 0) {
 			a.find(checkPrefund, "%s of %s: prefunded %d, its deposits and withdrawals say %s", b.who, b.currency, b.prefunding, sum)
@@ -153,7 +159,7 @@ func (a *Auditor) checkFees(e *Entry, p *auditPayment) {
 		a.add(&from.position, l.Amount.Minor)
 		a.add(&to.position, -l.Amount.Minor)
 		a.add(&a.total(l.Amount.Currency).Fees, l.Amount.Minor)
-		if w := a.openWindow(); w != nil {
+		if w := a.open[p.model]; w != nil {
 			w.take(a, from, to, l.Amount.Minor)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/schemes/calendar"
 )
 
 // auditPair is one cell of the bilateral matrix.
@@ -19,15 +20,26 @@ type auditPair struct{ debtor, creditor *auditBalance }
 // apart from it, the figure of each account.
 type auditWindow struct {
 	id              tongma.WindowID
+	model           string
+	method          calendar.Model
 	state           string
 	opened, closed  uint64
+	value           uint32
 	items           int64
 	matrix          map[auditPair]int64
 	nets            map[*auditBalance]int64
-	due             map[*auditBalance]int64 // legs not confirmed yet
-	done            map[*auditBalance]int64 // legs confirmed
+	legs            map[auditPair]*auditLeg // from instruct on; of a multilateral window the creditor is nil
+	said            map[string]Entry        // by kind and id of the instruction
+	done            map[*auditBalance]int64 // paid in by it, less what it was paid
 	hash            [32]byte
+	recast          bool // payments were deferred since the last sheet
 	collected, paid map[tongma.Currency]int64
+}
+
+// auditLeg is what one of a pair owes the other: less than zero the other way round.
+type auditLeg struct {
+	net, done int64
+	short     bool
 }
 
 const (
@@ -37,9 +49,15 @@ const (
 	auditSettled    = "settled"
 )
 
-func newAuditWindow(id tongma.WindowID, entry uint64) *auditWindow {
-	return &auditWindow{id: id, state: auditOpen, opened: entry, matrix: map[auditPair]int64{}, nets: map[*auditBalance]int64{},
-		due: map[*auditBalance]int64{}, done: map[*auditBalance]int64{}, collected: map[tongma.Currency]int64{}, paid: map[tongma.Currency]int64{}}
+// begin opens the window that an entry opens.
+func (a *Auditor) begin(e *Entry) {
+	if e.Method > calendar.Gross {
+		a.find(checkModels, "method %d is not known", e.Method)
+	}
+	w := &auditWindow{id: tongma.WindowID(len(a.windows) + 1), model: e.Model, method: e.Method, opened: e.Number, state: auditOpen, matrix: map[auditPair]int64{}, nets: map[*auditBalance]int64{},
+		legs: map[auditPair]*auditLeg{}, said: map[string]Entry{}, done: map[*auditBalance]int64{}, collected: map[tongma.Currency]int64{}, paid: map[tongma.Currency]int64{}}
+	a.windows = append(a.windows, w)
+	a.open[e.Model] = w
 }
 
 func (w *auditWindow) name() string {
@@ -59,32 +77,25 @@ func (w *auditWindow) take(a *Auditor, debtor, creditor *auditBalance, amount in
 	w.nets[creditor] = due
 }
 
-func (a *Auditor) openWindow() *auditWindow {
-	if len(a.windows) == 0 {
-		return nil
-	}
-	return a.windows[len(a.windows)-1]
-}
-
 func (a *Auditor) opened(e *Entry) {
-	if len(a.windows) > 0 || e.Window != 1 {
-		a.find(checkWindows, "%s opens behind %s", e.Window, a.openWindow().name())
+	if a.open[e.Model] != nil || int(e.Window) != len(a.windows)+1 || (e.Window == 1) != (e.Model == "") {
+		a.find(checkWindows, "%s of model %q opens behind %s", e.Window, e.Model, a.open[e.Model].name())
 		return
 	}
-	a.windows = append(a.windows, newAuditWindow(1, e.Number))
+	a.begin(e)
 }
 
-// closed fixes the figures of the open window, and opens the next one.
+// closed fixes the figures of the model's open window, and opens its next one.
 func (a *Auditor) closed(e *Entry) {
-	w := a.openWindow()
+	w := a.open[e.Model]
 	if w == nil || e.Window != w.id {
 		a.find(checkWindows, "%s closes, %s is open", e.Window, w.name())
 		return
 	}
-	w.state, w.closed = auditClosed, e.Number
+	w.state, w.closed, w.value = auditClosed, e.Number, e.ValueDate
 	w.hash = w.sheetHash()
 	a.checkFigures(w)
-	a.windows = append(a.windows, newAuditWindow(w.id+1, e.Number))
+	a.begin(e)
 }
 
 // checkFigures holds the matrix against the figures, and both against zero.
@@ -139,16 +150,97 @@ func (w *auditWindow) figures() []*auditBalance {
 }
 
 // sheetHash is SHA-256 of the sheet as text: a title, the window, its entries
-// [opened, closed), and a line "CUR participant net" for each account that was
-// moved, by currency and participant; each line ends with a newline.
+// [opened, closed), its model and method if they are not the default ones, its value
+// date if it has one, and a line "CUR participant net" for each account that was
+// moved, by currency and participant; where pairs settle, a line for each of them
+// behind those. Each line ends with a newline.
 func (w *auditWindow) sheetHash() [32]byte {
 	text := "tongma net sheet 1\n" +
 		"window " + strconv.FormatUint(uint64(w.id), 10) + "\n" +
 		"entries " + strconv.FormatUint(w.opened, 10) + " " + strconv.FormatUint(w.closed, 10) + "\n"
+	pairs := w.method == calendar.Bilateral || w.method == calendar.Gross
+	if name := w.model; name != "" || pairs {
+		if name == "" {
+			name = "-"
+		}
+		text += "model " + name + " " + map[bool]string{true: w.method.String(), false: "multilateral"}[pairs] + "\n"
+	}
+	if w.value != 0 {
+		text += "value " + strconv.FormatUint(uint64(w.value), 10) + "\n"
+	}
 	for _, b := range w.figures() {
 		text += b.currency.Code() + " " + string(b.who) + " " + strconv.FormatInt(w.nets[b], 10) + "\n"
 	}
+	if pairs {
+		text += w.pairLines()
+	}
 	return sha256.Sum256([]byte(text))
+}
+
+// pairLines are the legs between pairs, by currency and the side that a leg is kept
+// by, as "CUR debtor pays creditor net".
+func (w *auditWindow) pairLines() (text string) {
+	due := w.legsNow()
+	pairs := make([]auditPair, 0, len(due))
+	for pair := range due {
+		pairs = append(pairs, pair)
+	}
+	slices.SortFunc(pairs, func(x, y auditPair) int {
+		return cmp.Or(cmp.Compare(x.debtor.currency.Code(), y.debtor.currency.Code()), cmp.Compare(x.debtor.who, y.debtor.who), cmp.Compare(x.creditor.who, y.creditor.who))
+	})
+	for _, pair := range pairs {
+		net := due[pair].net
+		from, to := pair.debtor, pair.creditor
+		if net < 0 {
+			from, to, net = to, from, -net
+		}
+		text += from.currency.Code() + " " + string(from.who) + " pays " + string(to.who) + " " + strconv.FormatInt(net, 10) + "\n"
+	}
+	return text
+}
+
+// legsNow makes legs of the matrix as it stands, by the window's method.
+func (w *auditWindow) legsNow() map[auditPair]*auditLeg {
+	legs := map[auditPair]*auditLeg{}
+	leg := func(from, to *auditBalance) *auditLeg {
+		if legs[auditPair{from, to}] == nil {
+			legs[auditPair{from, to}] = &auditLeg{}
+		}
+		return legs[auditPair{from, to}]
+	}
+	if w.method != calendar.Bilateral && w.method != calendar.Gross {
+		for b, net := range w.nets {
+			if net != 0 {
+				leg(b, nil).net = net
+			}
+		}
+		return legs
+	}
+	for pair, gross := range w.matrix {
+		switch {
+		case pair.debtor == pair.creditor:
+		case w.method == calendar.Bilateral && pair.debtor.who > pair.creditor.who:
+			leg(pair.creditor, pair.debtor).net -= gross
+		default:
+			leg(pair.debtor, pair.creditor).net += gross
+		}
+	}
+	for pair, l := range legs {
+		if l.net == 0 {
+			delete(legs, pair)
+		}
+	}
+	return legs
+}
+
+// collecting tells whether a debit to the agent is open.
+func (w *auditWindow) collecting(c tongma.Currency) bool {
+	for pair, l := range w.legs {
+		if pair.creditor == nil && pair.debtor.currency == c && l.net > l.done {
+			return true
+		}
+	}
+	return false
 }
 
 // settling looks at what becomes of a closed window.
@@ -166,58 +258,125 @@ func (a *Auditor) settling(e *Entry) {
 		a.find(checkWindows, "%s of %s, which is %s", e.Kind, w.id, w.state)
 		return
 	}
-	if e.Hash != w.hash && (e.Kind != KindSettle || e.Hash != [32]byte{}) {
-		a.find(checkSheet, "%s of %s names %x, its items give %x", e.Kind, w.id, e.Hash, w.hash)
+	if w.recast && e.Kind != KindDefer && e.Kind != KindRecast {
+		a.find(checkRecast, "%s of %s, whose sheet is not drawn up anew", e.Kind, w.id)
 	}
 	switch e.Kind {
 	case KindInstruct:
-		w.state = auditInstructed
-		for b, net := range w.nets {
-			if net != 0 {
-				w.due[b] = net
-			}
-		}
+		a.sameSheet(e, w)
+		w.state, w.legs = auditInstructed, w.legsNow()
 	case KindSettle:
+		if e.Hash != [32]byte{} {
+			a.sameSheet(e, w)
+		}
 		a.confirmed(e, w)
+	case KindShort:
+		a.foundShort(e, w)
+	case KindCover:
+		a.covered(e, w)
+	case KindDefer:
+		a.deferred(e, w)
+	case KindRecast:
+		a.recasts(e, w)
 	case KindSettled:
+		a.sameSheet(e, w)
 		a.settled(w)
 	}
 }
 
-// confirmed takes one leg that the settlement agent has confirmed.
-func (a *Auditor) confirmed(e *Entry, w *auditWindow) {
-	who, figure, sums := e.Debtor, e.Amount.Minor, w.collected
-	if who == "" {
-		who, figure, sums = e.Creditor, -e.Amount.Minor, w.paid
+func (a *Auditor) sameSheet(e *Entry, w *auditWindow) {
+	if e.Hash != w.hash {
+		a.find(checkSheet, "%s of %s names %x, its items give %x", e.Kind, w.id, e.Hash, w.hash)
 	}
-	b := a.balance(who, e.Amount.Currency)
-	if due, ok := w.due[b]; !ok || due != figure || (e.Debtor != "" && e.Creditor != "") || e.Amount.Minor <= 0 {
-		a.find(checkLegs, "%s: %s of %s: %d is confirmed, %d is due", w.id, who, e.Amount.Currency, figure, due)
+}
+
+// told holds that an instruction's id says one thing of each kind, once.
+func (a *Auditor) told(e *Entry, w *auditWindow) {
+	if e.SchemeRef == "" && e.Kind == KindSettle {
 		return
 	}
-	if figure < 0 {
-		for _, due := range w.due {
-			if due > 0 {
-				a.find(checkDebits, "%s: %s is paid while debits are open", w.id, who)
-				break
-			}
-		}
+	key := e.Kind.String() + " " + e.SchemeRef
+	if _, twice := w.said[key]; twice || e.SchemeRef == "" {
+		a.find(checkLegs, "%s: %s under %q, for the second time or for nothing", w.id, e.Kind, e.SchemeRef)
 	}
-	delete(w.due, b)
-	w.done[b] = figure
-	sum := sums[b.currency]
-	a.add(&sum, e.Amount.Minor)
-	sums[b.currency] = sum
-	a.add(&b.position, -figure)
+	w.said[key] = *e
+}
+
+// due finds the leg by which from owes to, and what of it is due.
+func (a *Auditor) due(e *Entry, w *auditWindow, to tongma.ParticipantID) (l *auditLeg, from, other *auditBalance, due int64) {
+	side := func(who tongma.ParticipantID) *auditBalance {
+		if who == "" {
+			return nil
+		}
+		return a.balance(who, e.Amount.Currency)
+	}
+	from, other = side(e.Debtor), side(to)
+	if l = w.legs[auditPair{from, other}]; l != nil && l.net > l.done {
+		return l, from, other, l.net - l.done
+	}
+	if back := w.legs[auditPair{other, from}]; back != nil && back.net < back.done {
+		return back, from, other, back.done - back.net
+	}
+	return l, from, other, 0
+}
+
+// pays takes what was paid out of a leg, and out of what its sides owe.
+func (a *Auditor) pays(w *auditWindow, l *auditLeg, from, to *auditBalance, minor int64) {
+	signed := minor
+	if l != w.legs[auditPair{from, to}] {
+		signed = -minor
+	}
+	a.add(&l.done, signed)
+	if l.done == l.net {
+		l.short = false
+	}
+	note := func(b *auditBalance, figure int64) {
+		sum := w.done[b]
+		a.add(&sum, figure)
+		w.done[b] = sum
+		a.add(&b.position, -figure)
+	}
+	if from != nil {
+		note(from, minor)
+	}
+	if to != nil {
+		note(to, -minor)
+	}
+	switch {
+	case to == nil:
+		w.collected[from.currency] += minor
+	case from == nil:
+		w.paid[to.currency] += minor
+	}
+}
+
+// confirmed takes a leg, or a part of one, that the settlement agent has confirmed.
+func (a *Auditor) confirmed(e *Entry, w *auditWindow) {
+	l, from, to, due := a.due(e, w, e.Creditor)
+	if due < e.Amount.Minor || e.Amount.Minor <= 0 || (e.SchemeRef == "" && e.Amount.Minor != due) {
+		a.find(checkLegs, "%s: from %q to %q in %s: %d is confirmed, %d is due", w.id, e.Debtor, e.Creditor, e.Amount.Currency, e.Amount.Minor, due)
+		return
+	}
+	a.told(e, w)
+	if from == nil && w.collecting(to.currency) {
+		a.find(checkDebits, "%s: %s is paid while debits are open", w.id, to.who)
+	}
+	a.pays(w, l, from, to, e.Amount.Minor)
 }
 
 func (a *Auditor) settled(w *auditWindow) {
-	if len(w.due) > 0 {
-		a.find(checkLegs, "%s is settled, but %d legs are open", w.id, len(w.due))
+	open := 0
+	for _, l := range w.legs {
+		if l.net != l.done {
+			open++
+		}
+	}
+	if open > 0 {
+		a.find(checkLegs, "%s is settled, but %d legs are open", w.id, open)
 	}
 	w.state = auditSettled
-	for _, b := range w.figures() {
-		if c := b.currency; w.collected[c] != w.paid[c] {
+	for _, c := range slices.Sorted(maps.Keys(w.collected)) {
+		if w.collected[c] != w.paid[c] {
 			a.find(checkSettled, "%s: %d of %s collected, %d paid", w.id, w.collected[c], c, w.paid[c])
 		}
 	}
@@ -332,7 +491,7 @@ func (a *Auditor) checkPositions() {
 }
 
 func (w *auditWindow) report() AuditWindow {
-	out := AuditWindow{Window: uint64(w.id), State: w.state, Opened: w.opened, Closed: w.closed, Items: w.items, Nets: []AuditNet{}}
+	out := AuditWindow{Window: uint64(w.id), Model: w.model, Method: w.method.String(), State: w.state, Opened: w.opened, Closed: w.closed, Items: w.items, Nets: []AuditNet{}}
 	if w.closed != 0 {
 		out.Sheet = hex.EncodeToString(w.hash[:])
 	}

@@ -20,11 +20,14 @@ type Book struct {
 	accounts  map[accountKey]*account
 	blocked   map[uint16]bool // participants whose debits are blocked
 	payments  []payment
+	low       uint32 // all payments before it are final
 	byID      map[tongma.PaymentID]uint32
 	byKey     map[Digest]uint32 // digest of asker and key
 	codes     [2]map[Digest]struct{}
 	codeDay   int64
-	windows   []*window         // windows[i] has id i+1; the last one is open
+	windows   []*window         // windows[i] has id i+1
+	models    []settlementModel // in the order in which they were opened; the first has no name
+	held      sums              // open holds
 	orders    map[string]*order // proposed caps, deposits and withdrawals, by key
 	open      int               // payments that are held, pending or reversing
 }
@@ -63,8 +66,9 @@ type payment struct {
 	expiry                   int64
 	entry                    uint64
 	authWindow, window       uint32
+	backWindow               uint32 // in which it was turned back
 	debtor, creditor, scheme uint16
-	asker                    uint16
+	asker, model             uint16
 	currency                 tongma.Currency
 	reason                   tongma.Reason
 	op                       tongma.Operation
@@ -100,7 +104,7 @@ const day = 24 * 60 * 60 * 1000
 
 // NewBook returns an empty Book, which has no window yet: KindOpen comes first.
 func NewBook() *Book {
-	return &Book{next: 1, numbers: map[string]uint16{}, accounts: map[accountKey]*account{}, blocked: map[uint16]bool{}, orders: map[string]*order{},
+	return &Book{next: 1, names: []string{""}, numbers: map[string]uint16{"": noName}, accounts: map[accountKey]*account{}, blocked: map[uint16]bool{}, orders: map[string]*order{},
 		byID: map[tongma.PaymentID]uint32{}, byKey: map[Digest]uint32{}, codes: [2]map[Digest]struct{}{{}, {}}}
 }
 
@@ -157,13 +161,6 @@ func (b *Book) account(participant uint16, c tongma.Currency) *account {
 	return a
 }
 
-func (b *Book) openWindow() *window {
-	if len(b.windows) == 0 {
-		return nil
-	}
-	return b.windows[len(b.windows)-1]
-}
-
 func keyDigest(asker tongma.ParticipantID, key string) Digest {
 	var buf [128]byte
 	in := append(append(append(buf[:0], asker...), 0), key...)
@@ -192,16 +189,18 @@ type Verdict struct {
 //
 //	any entry:    FieldInvalid (does not fit), PositionOverflow (no room for names), FieldInvalid (legs where none may be)
 //	first entry:  a repeat: Exists, with the first difference of operation, amount, currency, code, original, content;
-//	              then of a hold CurrencyUnknown, AmountInvalid, CodeSpent,
+//	              then of a hold ModelUnknown, CurrencyUnknown, AmountInvalid, CodeSpent,
 //	              of a refund PaymentUnknown, NotRefundable, CurrencyMismatch, RefundExceeds;
 //	              then NoAccount, ParticipantSuspended, PositionOverflow, OverCap
 //	later entry:  PaymentUnknown; a repeat: Exists, of a posting with ExistsOtherAmount; StateConflict, AlreadyRefunded,
-//	              StateConflict (refund reversed, hold not expired yet); of a posting CurrencyMismatch, AmountInvalid,
+//	              StateConflict (refund reversed), TooEarly (hold not expired yet); of a posting CurrencyMismatch, AmountInvalid,
 //	              FieldInvalid (legs in another currency), PositionOverflow
 //	rules:        see proposeRule and proposeOrder
 //	windows:      see proposeWindow
 func (b *Book) Propose(e *Entry, now int64) Verdict {
 	e.Number, e.Time = b.next, max(now, b.clock)
+	method := e.Method
+	e.Method = plainMethod(method) // as it is written
 	if !e.fits() {
 		return Verdict{Reason: tongma.FieldInvalid}
 	}
@@ -216,7 +215,9 @@ func (b *Book) Propose(e *Entry, now int64) Verdict {
 		return b.proposeNew(e)
 	case KindPend, KindPost, KindVoid, KindExpire, KindReversing, KindReversed:
 		return b.proposeChange(e)
-	case KindOpen, KindClose, KindInstruct, KindSettle, KindSettled:
+	case KindClose:
+		return b.proposeClose(e, method)
+	case KindOpen, KindInstruct, KindSettle, KindSettled, KindShort, KindCover, KindDefer, KindRecast:
 		return b.proposeWindow(e)
 	case KindCap, KindSuspend, KindResume, KindDirectory:
 		return b.proposeRule(e)
@@ -234,17 +235,38 @@ func (b *Book) proposeNew(e *Entry) Verdict {
 	if _, ok := b.byID[e.Payment]; ok || e.Payment.IsZero() || len(b.windows) == 0 {
 		return Verdict{Reason: tongma.Internal}
 	}
-	e.AuthWindow = b.openWindow().id
+	model, known := b.modelFor(e)
+	if !known {
+		e.Model = ""
+	}
+	w := b.openOf(model)
+	e.AuthWindow = w.id
 	v := Verdict{Write: true}
 	if e.Kind == KindHold {
-		var reason tongma.Reason
-		if reason, v.Crossed = b.holdable(e); reason != tongma.NoReason {
+		reason := tongma.ModelUnknown
+		if known {
+			reason, v.Crossed = b.holdable(e, w)
+		}
+		if reason != tongma.NoReason {
 			// The scheme never hears of it, so the code is not spent.
 			e.Kind, e.Reason, e.Expiry, e.Code, e.CodeTail = KindRefuse, reason, 0, Digest{}, ""
 		}
 	}
 	v.Reason = e.Reason
 	return v
+}
+
+// modelFor returns the model that a new payment is assigned to. A refund goes the
+// way of its original.
+func (b *Book) modelFor(e *Entry) (n uint16, known bool) {
+	if e.Op == tongma.OpRefund {
+		if i, ok := b.byID[e.Original]; ok {
+			n = b.payments[i].model
+			e.Model = b.models[n].name
+			return n, true
+		}
+	}
+	return b.model(e.Model)
 }
 
 // differs tells whether e asks for something else than p did under the same key:
@@ -273,7 +295,7 @@ func (p *payment) differs(e *Entry, b *Book) tongma.Reason {
 
 // holdable says why the debtor's amount may not be held; if it may, which part of
 // its limit that reaches.
-func (b *Book) holdable(e *Entry) (tongma.Reason, uint8) {
+func (b *Book) holdable(e *Entry, w *window) (tongma.Reason, uint8) {
 	if err := e.Amount.Payable(); err != nil {
 		return tongma.ReasonOf(err), 0
 	}
@@ -298,7 +320,7 @@ func (b *Book) holdable(e *Entry) (tongma.Reason, uint8) {
 	if ok {
 		use, ok = addChecked(before, e.Amount.Minor)
 	}
-	if !ok || b.standing(e.Creditor, e.Amount.Currency).position < math.MinInt64/2 {
+	if !ok || b.nearEdge(e.Creditor, e.Amount.Currency) || b.tooMuch(w, e.Amount.Currency, e.Amount.Minor, mostHeld) || len(b.payments) >= maxPayments {
 		return tongma.PositionOverflow, 0
 	}
 	limit := a.limit()
@@ -306,6 +328,11 @@ func (b *Book) holdable(e *Entry) (tongma.Reason, uint8) {
 		return tongma.OverCap, 0
 	}
 	return tongma.NoReason, crossed(before, use, limit)
+}
+
+// nearEdge tells whether somebody is owed so much that more might not be counted.
+func (b *Book) nearEdge(who tongma.ParticipantID, c tongma.Currency) bool {
+	return b.standing(who, c).position < math.MinInt64/2
 }
 
 // crossed returns the highest of 50, 75 and 90 % of limit that use has reached
@@ -383,7 +410,7 @@ func (b *Book) proposeChange(e *Entry) Verdict {
 	case e.Kind == KindReversing && p.op == tongma.OpRefund:
 		v.Reason = tongma.StateConflict
 	case e.Kind == KindExpire && !p.expired(e.Time):
-		v.Reason = tongma.StateConflict
+		v.Reason = tongma.TooEarly
 	case e.Kind == KindPost:
 		_, v.Reason = p.capture(e.Amount)
 		v.Write = v.Reason == tongma.NoReason
@@ -392,7 +419,7 @@ func (b *Book) proposeChange(e *Entry) Verdict {
 	}
 	if v.Write {
 		b.complete(e, p)
-		if v.Reason = b.chargeable(e); v.Reason != tongma.NoReason {
+		if v.Reason = b.chargeable(e, p); v.Reason != tongma.NoReason {
 			v.Write = false
 		}
 	}
@@ -424,16 +451,17 @@ func (b *Book) complete(e *Entry, p *payment) {
 	e.Op, e.Original = p.op, p.original
 	e.Asker, e.Debtor, e.Creditor = tongma.ParticipantID(b.names[p.asker]), tongma.ParticipantID(b.names[p.debtor]), tongma.ParticipantID(b.names[p.creditor])
 	e.Scheme = tongma.SchemeID(b.names[p.scheme])
+	e.Model = ""
 	minor := p.moved()
 	switch {
 	case e.Kind == KindPost:
 		minor, _ = p.capture(e.Amount)
-		e.Window = b.openWindow().id
+		e.Window = b.openOf(p.model).id
 		if p.op == tongma.OpRefund {
 			e.Legs = b.returned(p, minor)
 		}
 	case e.Kind == KindReversed && p.posted:
-		e.Window = b.openWindow().id
+		e.Window = b.openOf(p.model).id
 		e.Legs = turned(p.legs())
 	case e.Kind == KindExpire && e.Reason == tongma.NoReason:
 		e.Reason = tongma.HoldExpired
@@ -449,7 +477,16 @@ func (b *Book) returned(p *payment, minor int64) []Leg {
 
 // chargeable says why the fee legs of a completed entry may not be written. Caps
 // are no such reason: what the scheme has approved is posted, with its fees.
-func (b *Book) chargeable(e *Entry) tongma.Reason {
+func (b *Book) chargeable(e *Entry, p *payment) tongma.Reason {
+	if e.Window != 0 && (len(e.Legs) > 0 || e.Kind == KindReversed) {
+		more := int64(MaxLegs * tongma.MaxMinor)
+		if e.Kind == KindReversed { // a posting was held, and counts already
+			more += e.Amount.Minor
+		}
+		if b.tooMuch(b.openOf(p.model), p.currency, more, mostPosted) {
+			return tongma.PositionOverflow
+		}
+	}
 	for i := range e.Legs {
 		l := &e.Legs[i]
 		if l.Amount.Currency != e.Amount.Currency {
@@ -491,7 +528,7 @@ func (b *Book) Apply(e *Entry) error {
 		err = b.applyNew(e)
 	case KindPend, KindPost, KindVoid, KindExpire, KindReversing, KindReversed:
 		err = b.applyChange(e)
-	case KindOpen, KindClose, KindInstruct, KindSettle, KindSettled:
+	case KindOpen, KindClose, KindInstruct, KindSettle, KindSettled, KindShort, KindCover, KindDefer, KindRecast:
 		err = b.applyWindow(e)
 	case KindCap:
 		a := b.account(b.number(string(e.Debtor)), e.Amount.Currency)
@@ -517,7 +554,8 @@ func (b *Book) broken(e *Entry, detail string) error {
 }
 
 func (b *Book) applyNew(e *Entry) error {
-	if w := b.openWindow(); w == nil || w.id != e.AuthWindow {
+	model, known := b.model(e.Model)
+	if !known || b.openOf(model).id != e.AuthWindow {
 		return b.broken(e, "names a window that is not the open one")
 	}
 	if _, twice := b.byID[e.Payment]; twice {
@@ -530,24 +568,32 @@ func (b *Book) applyNew(e *Entry) error {
 	p := payment{id: e.Payment, original: e.Original, content: e.Content, code: e.Code, amount: e.Amount.Minor,
 		currency: e.Amount.Currency, heldAt: e.Time, changedAt: e.Time, expiry: e.Expiry, entry: e.Number,
 		authWindow: uint32(e.AuthWindow), debtor: b.number(string(e.Debtor)), creditor: b.number(string(e.Creditor)),
-		scheme: b.number(string(e.Scheme)), asker: b.number(string(e.Asker)), reason: e.Reason, op: e.Op, phase: e.Kind}
+		scheme: b.number(string(e.Scheme)), asker: b.number(string(e.Asker)), model: model, reason: e.Reason, op: e.Op, phase: e.Kind}
 	copy(p.codeTail[:], e.CodeTail)
 	if e.Kind == KindHold {
-		b.account(p.debtor, p.currency).reserved += p.amount
 		if p.op == tongma.OpRefund {
 			i, ok := b.byID[p.original]
-			if !ok {
-				return b.broken(e, "refund of nothing")
+			if !ok || b.payments[i].model != model {
+				return b.broken(e, "refund of nothing, or by another model")
 			}
 			b.payments[i].refunding += p.amount
 		}
+		b.hold(&p, p.amount)
 		b.spend(e)
 		b.open++
 	}
-	b.byID[p.id] = uint32(len(b.payments))
-	b.byKey[kd] = uint32(len(b.payments))
+	at := uint32(len(b.payments))
+	b.byID[p.id] = at
+	b.byKey[kd] = at
 	b.payments = append(b.payments, p)
+	b.rest(at)
 	return nil
+}
+
+// hold adds to what is held for a payment, or releases it.
+func (b *Book) hold(p *payment, minor int64) {
+	b.account(p.debtor, p.currency).reserved += minor
+	*b.held.of(p.currency) += minor
 }
 
 // spend remembers a payer's code for one to two days of entry time, which is far
@@ -572,21 +618,22 @@ func (b *Book) applyChange(e *Entry) error {
 		return b.broken(e, "payment unknown or in another phase")
 	}
 	p := &b.payments[i]
-	if moves := e.Kind == KindPost || (e.Kind == KindReversed && p.posted); moves && e.Window != b.openWindow().id {
+	w := b.openOf(p.model)
+	if moves := e.Kind == KindPost || (e.Kind == KindReversed && p.posted); moves && e.Window != w.id {
 		return b.broken(e, "posted into a window that is not the open one")
 	}
 	if fault := b.wrongLegs(e, p); fault != "" {
 		return b.broken(e, fault)
 	}
-	debtor := b.account(p.debtor, p.currency)
 	switch e.Kind {
 	case KindPost:
 		minor, reason := p.capture(e.Amount)
 		if reason != tongma.NoReason {
 			return b.broken(e, "posted is not of what is held")
 		}
-		debtor.reserved -= p.amount
-		b.move(p.debtor, p.creditor, p.currency, minor)
+		b.hold(p, -p.amount)
+		b.move(w, p.debtor, p.creditor, p.currency, minor)
+		w.put(i, e.Number)
 		if minor != p.amount || len(e.Legs) > 0 {
 			p.more = &postedMore{minor, slices.Clone(e.Legs)}
 		}
@@ -597,11 +644,11 @@ func (b *Book) applyChange(e *Entry) error {
 		if !p.expired(e.Time) {
 			return b.broken(e, "expired before its time")
 		}
-		debtor.reserved -= p.amount
+		b.hold(p, -p.amount)
 		b.settleRefund(p, 0)
 		b.open--
 	case KindVoid:
-		debtor.reserved -= p.amount
+		b.hold(p, -p.amount)
 		b.settleRefund(p, 0)
 		if e.KeepCode {
 			delete(b.codes[0], p.code)
@@ -614,17 +661,19 @@ func (b *Book) applyChange(e *Entry) error {
 		}
 	case KindReversed:
 		if p.posted {
-			b.move(p.creditor, p.debtor, p.currency, p.moved())
+			b.move(w, p.creditor, p.debtor, p.currency, p.moved())
+			p.backWindow = uint32(w.id)
+			w.put(i|itemBack, e.Number)
 		} else {
-			debtor.reserved -= p.amount
+			b.hold(p, -p.amount)
 		}
 		b.open--
 	}
-	if debtor.reserved < 0 {
+	if b.account(p.debtor, p.currency).reserved < 0 {
 		return b.broken(e, "holds below zero")
 	}
 	for i := range e.Legs {
-		b.charge(&e.Legs[i])
+		b.charge(w, &e.Legs[i])
 	}
 	p.phase, p.entry, p.changedAt = e.Kind, e.Number, e.Time
 	p.late = p.late || e.Late
@@ -637,7 +686,23 @@ func (b *Book) applyChange(e *Entry) error {
 	if e.Approval != "" {
 		p.approval = e.Approval
 	}
+	b.rest(i)
 	return nil
+}
+
+// rest keeps the mark below which all payments are final.
+func (b *Book) rest(i uint32) {
+	if !b.payments[i].final() {
+		b.low = min(b.low, i)
+	}
+	for int(b.low) < len(b.payments) && b.payments[b.low].final() {
+		b.low++
+	}
+}
+
+// final tells whether the payment will not change unless someone asks.
+func (p *payment) final() bool {
+	return p.phase != KindHold && p.phase != KindPend && p.phase != KindReversing
 }
 
 // wrongLegs says what is wrong with the fee legs of an entry that changes p; ""
@@ -673,17 +738,17 @@ func (b *Book) settleRefund(p *payment, paid int64) {
 	}
 }
 
-// move posts one debit and one credit, in the open window.
-func (b *Book) move(debtor, creditor uint16, c tongma.Currency, amount int64) {
+// move posts one debit and one credit, in an open window.
+func (b *Book) move(w *window, debtor, creditor uint16, c tongma.Currency, amount int64) {
 	b.account(debtor, c).position += amount
 	b.account(creditor, c).position -= amount
-	b.openWindow().add(flowKey{debtor, creditor, c}, amount)
+	w.add(flowKey{debtor, creditor, c}, amount)
 }
 
-// charge posts a fee, in the open window.
-func (b *Book) charge(l *Leg) {
+// charge posts a fee, in an open window.
+func (b *Book) charge(w *window, l *Leg) {
 	from, to := b.number(string(l.From)), b.number(string(l.To))
 	b.account(from, l.Amount.Currency).position += l.Amount.Minor
 	b.account(to, l.Amount.Currency).position -= l.Amount.Minor
-	b.openWindow().addFee(flowKey{from, to, l.Amount.Currency}, l.Amount.Minor)
+	w.addFee(flowKey{from, to, l.Amount.Currency}, l.Amount.Minor)
 }

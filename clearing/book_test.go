@@ -239,8 +239,8 @@ func TestReasonsHaveOneOrder(t *testing.T) {
 	k.must(t, capOf("bank-a", 200))
 	walk("an approval", Entry{Kind: KindCapApproved, Key: "c"}, []step{
 		{nil, tongma.FieldInvalid},
-		{func(e *Entry) { e.Checker = "ann" }, tongma.NotPermittedHere},
-		{func(e *Entry) { e.Checker = "bob" }, tongma.StateConflict},
+		{func(e *Entry) { e.Checker = "ann" }, tongma.MakerIsChecker},
+		{func(e *Entry) { e.Checker = "bob" }, tongma.CapChanged},
 	})
 	if p, ok := k.book.CapProposal("c"); !ok || !p.Stale || p.Maker != "ann" || p.Cap != cny(5) || p.State != KindCapProposed {
 		t.Errorf("%+v", p)

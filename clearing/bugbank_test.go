@@ -129,7 +129,7 @@ var bugs = []bug{
 	{peer: "Mojaloop #2525", was: "A transfer was committed, but was in no settlement window.",
 		here: "behind each posting its window forgets it, and it its window", scope: "payments", depth: 3,
 		engine: after(KindPost, func(b *Book, e *Entry) {
-			p, w := b.at(e.Payment), b.openWindow()
+			p, w := b.at(e.Payment), b.openOf(0)
 			p.window = 0
 			k := flowKey{p.debtor, p.creditor, p.currency}
 			if w.flows[k].count--; w.flows[k].count == 0 {

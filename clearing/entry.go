@@ -9,6 +9,7 @@ import (
 
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/schemes"
+	"github.com/tongma/tongma/schemes/calendar"
 )
 
 // Kind says what an entry records. Numbers are given once and never reused.
@@ -20,7 +21,7 @@ const (
 	KindCap         Kind = 2  // a participant's net debit cap in one currency
 	KindSuspend     Kind = 3  // a participant's debits are blocked
 	KindResume      Kind = 4  // and allowed again
-	KindOpen        Kind = 5  // the first window opens
+	KindOpen        Kind = 5  // the first window of a settlement model opens
 	KindCapProposed Kind = 6  // somebody proposes another cap: nothing changes yet
 	KindCapApproved Kind = 7  // somebody else approves it: from here on it is the cap
 	KindCapRejected Kind = 8  // somebody else rejects it
@@ -35,10 +36,14 @@ const (
 	KindTombstone   Kind = 17 // reversed before it arrived: the key is used up
 	KindExpire      Kind = 18 // the hold is dropped: its time is over, and nobody needs to be told
 	KindWithdraw    Kind = 19 // prefunding went out again
-	KindClose       Kind = 20 // a window closes, and the next one opens
+	KindClose       Kind = 20 // a window closes, and the next one of its model opens
 	KindInstruct    Kind = 21 // the net sheet of a closed window goes to the settlement agent
-	KindSettle      Kind = 22 // one leg of the sheet was confirmed
+	KindSettle      Kind = 22 // a leg of the sheet, or a part of one, was confirmed
 	KindSettled     Kind = 23 // every leg was confirmed
+	KindShort       Kind = 24 // the agent refused a debit: its debtor is short, and suspended
+	KindCover       Kind = 25 // somebody, or the debtor's own prefunding, paid what a debtor was short of
+	KindDefer       Kind = 26 // a posted payment is moved out of a window that cannot settle
+	KindRecast      Kind = 27 // the sheet of a window is drawn up anew, without what was deferred
 )
 
 var kindNames = map[Kind]string{
@@ -48,6 +53,7 @@ var kindNames = map[Kind]string{
 	KindCapProposed: "cap-proposed", KindCapApproved: "cap-approved", KindCapRejected: "cap-rejected",
 	KindDeposit: "deposit", KindWithdraw: "withdraw", KindExpire: "expire",
 	KindClose: "close", KindInstruct: "instruct", KindSettle: "settle", KindSettled: "settled",
+	KindShort: "short", KindCover: "cover", KindDefer: "defer", KindRecast: "recast",
 }
 
 // String returns the name that dumps and scripts use.
@@ -70,31 +76,37 @@ type Entry struct {
 	KeepCode   bool  // the payer's code may be presented again
 	Time       int64 // Unix milliseconds, given by the writer, never decreasing
 	Payment    tongma.PaymentID
-	Original   tongma.PaymentID // refund: what it gives back of
-	Op         tongma.Operation // pay, transfer or refund
-	Asker      tongma.ParticipantID
+	Original   tongma.PaymentID     // refund: what it gives back of
+	Op         tongma.Operation     // pay, transfer or refund
+	Asker      tongma.ParticipantID // cover: the creditor of the leg, if that is not the settlement account
 	Key        string               // idempotency key, the asker's; id of a proposed cap, a deposit or a withdrawal
-	Debtor     tongma.ParticipantID // pays the creditor; subject of caps, suspend, resume, deposit, withdraw and settle
-	Creditor   tongma.ParticipantID
+	Debtor     tongma.ParticipantID // pays the creditor; subject of caps, suspend, resume, deposit and withdraw; short and cover: who is short
+	Creditor   tongma.ParticipantID // settle and short: empty if the leg's other side is the settlement account, as Debtor may be; cover: who pays
 	Scheme     tongma.SchemeID
 	Amount     tongma.Money // the payment's; what is posted of it, or turned back; the cap's; the settled leg's
 	AuthWindow tongma.WindowID
-	Window     tongma.WindowID // post, and reversed if it turns a posting back: clearing window; close, instruct, settle(d): which one
+	Window     tongma.WindowID // post, and reversed if it turns a posting back: clearing window; close, instruct, settle(d), short, cover, recast: which one; defer: out of which one
 	Expiry     int64           // hold: Unix milliseconds after which the switch gives up waiting for the payer
 	Content    Digest          // of what was asked, for telling a repeat from another request
 	Code       Digest          // keyed digest of the payer's code
 	CodeTail   string          // its last four digits
 	Reason     tongma.Reason
-	SchemeRef  string
+	SchemeRef  string // settle, short and cover: id of the instruction
 	Approval   string
 	Merchant   string // the acquirer's merchant number
 	Order      string
 	Directory  uint64   // version in force
-	Hash       [32]byte // directory: of its bytes; instruct, settled: of the net sheet
+	Hash       [32]byte // directory: of its bytes; instruct, settle(d), recast: of the net sheet
 	Salt       []byte   // place for the salt of a commitment; at most 32 bytes
 	Legs       []Leg    // post, and reversed if it turns a posting back: the fees that move with it, in order
 	Maker      string   // who proposed a cap
 	Checker    string   // who approved or rejected it: somebody else
+
+	Model     string         // settlement model of a payment or a window; "" is the one that every book has
+	Method    calendar.Model // open, close: how the window that opens is settled; zero is multilateral
+	Cutoff    int64          // close: Unix milliseconds that the schedule named; zero if it was closed by hand
+	ValueDate uint32         // close: yyyymmdd on which it settles
+	Calendar  string         // close: the calendars' versions by which both were found
 }
 
 // field numbers of the canonical form; the order is the order on disk.
@@ -128,7 +140,19 @@ const (
 	fLegs
 	fMaker
 	fChecker
+	fieldsInFirst
+)
+
+// The fields of the second word of bits, which follows the first if bit 31 of that is
+// set. What has none of them is written as it was before there were any.
+const (
+	fModel = 32 + iota
+	fMethod
+	fCutoff
+	fValueDate
+	fCalendar
 	fieldCount
+	secondWord = 31
 )
 
 // AppendTo appends the canonical bytes: kind, number, a bit for each field that
@@ -138,7 +162,10 @@ func (e *Entry) AppendTo(b []byte) []byte {
 	b = binary.AppendUvarint(b, e.Number)
 	at := len(b)
 	b = append(b, 0, 0, 0, 0)
-	var bits uint32
+	if e.hasMore() {
+		b = append(b, 0, 0, 0, 0)
+	}
+	var bits uint64
 	flag := func(f int, on bool) bool {
 		if on {
 			bits |= 1 << f
@@ -199,8 +226,22 @@ func (e *Entry) AppendTo(b []byte) []byte {
 	}
 	text(fMaker, e.Maker)
 	text(fChecker, e.Checker)
-	binary.BigEndian.PutUint32(b[at:], bits)
+	if e.hasMore() {
+		text(fModel, e.Model)
+		number(fMethod, int64(e.Method))
+		number(fCutoff, e.Cutoff)
+		number(fValueDate, int64(e.ValueDate))
+		text(fCalendar, e.Calendar)
+		bits |= 1 << secondWord
+		binary.BigEndian.PutUint32(b[at+4:], uint32(bits>>32))
+	}
+	binary.BigEndian.PutUint32(b[at:], uint32(bits))
 	return b
+}
+
+// hasMore tells whether any field of the second word is present.
+func (e *Entry) hasMore() bool {
+	return e.Model != "" || e.Method != 0 || e.Cutoff != 0 || e.ValueDate != 0 || e.Calendar != ""
 }
 
 // appendLegs appends how many there are and, of each, what it is for, what a
@@ -222,7 +263,7 @@ func appendLegs(b []byte, legs []Leg) []byte {
 type entryReader struct {
 	b    []byte
 	bad  bool
-	bits uint32
+	bits uint64
 }
 
 func (r *entryReader) has(f int) bool { return !r.bad && r.bits&(1<<f) != 0 }
@@ -330,6 +371,8 @@ const (
 	maxSalt     = 32
 	maxReason   = 9999
 	maxNumber   = 1 << 62
+	maxCalendar = 128
+	maxDate     = 99991231
 )
 
 // fits tells whether ParseEntry will read back what AppendTo writes. What does
@@ -338,13 +381,14 @@ func (e *Entry) fits() bool {
 	for _, f := range [...]struct{ length, limit int }{{len(e.Asker), maxName}, {len(e.Debtor), maxName}, {len(e.Creditor), maxName},
 		{len(e.Scheme), maxName}, {len(e.Key), tongma.MaxKey}, {len(e.SchemeRef), maxRef}, {len(e.Order), maxRef}, {len(e.Approval), maxApproval},
 		{len(e.Merchant), maxMerchant}, {len(e.CodeTail), maxTail}, {len(e.Salt), maxSalt}, {len(e.Maker), maxName}, {len(e.Checker), maxName},
-		{int(e.Reason), maxReason}} {
+		{int(e.Reason), maxReason}, {len(e.Model), maxName}, {len(e.Calendar), maxCalendar}, {int(e.ValueDate), maxDate}, {int(e.Method), int(calendar.Gross)}} {
 		if f.length > f.limit {
 			return false
 		}
 	}
 	return kindNames[e.Kind] != "" && e.Time >= 0 && e.Time <= maxNumber && e.Expiry >= 0 && e.Expiry <= maxNumber &&
-		e.AuthWindow <= maxNumber && e.Window <= maxNumber && e.Directory <= maxNumber && legsFit(e.Legs)
+		e.AuthWindow <= maxNumber && e.Window <= maxNumber && e.Directory <= maxNumber && legsFit(e.Legs) &&
+		e.Method != calendar.Multilateral && e.Cutoff >= 0 && e.Cutoff <= maxNumber
 }
 
 // ParseEntry reads canonical bytes. Anything that AppendTo would not have
@@ -357,9 +401,15 @@ func ParseEntry(data []byte) (Entry, error) {
 	}
 	e.Number = r.uvarint()
 	if bits := r.take(4); bits != nil {
-		r.bits = binary.BigEndian.Uint32(bits)
+		r.bits = uint64(binary.BigEndian.Uint32(bits))
 	}
-	if r.bits>>fieldCount != 0 {
+	if r.has(secondWord) {
+		if bits := r.take(4); bits != nil {
+			r.bits = r.bits&^(1<<secondWord) | uint64(binary.BigEndian.Uint32(bits))<<32
+		}
+		r.bad = r.bad || r.bits>>32 == 0
+	}
+	if uint32(r.bits)>>fieldsInFirst != 0 || r.bits>>fieldCount != 0 {
 		r.bad = true
 	}
 	e.Late, e.KeepCode = r.has(fLate), r.has(fKeepCode)
@@ -397,6 +447,11 @@ func ParseEntry(data []byte) (Entry, error) {
 	}
 	e.Legs = r.legs(fLegs)
 	e.Maker, e.Checker = r.text(fMaker, maxName), r.text(fChecker, maxName)
+	e.Model = r.text(fModel, maxName)
+	e.Method = calendar.Model(r.number(fMethod, int64(calendar.Bilateral), int64(calendar.Gross)))
+	e.Cutoff = r.number(fCutoff, 0, maxNumber)
+	e.ValueDate = uint32(r.number(fValueDate, 0, maxDate))
+	e.Calendar = r.text(fCalendar, maxCalendar)
 	if r.bad || len(r.b) != 0 || kindNames[e.Kind] == "" {
 		return Entry{}, &tongma.Error{Op: "clearing.ParseEntry", Reason: tongma.Internal, Offset: len(data) - len(r.b), Detail: "not a canonical entry"}
 	}
@@ -441,6 +496,11 @@ type Line struct {
 	Fees       []Fee  `json:"fees,omitempty"`
 	Maker      string `json:"maker,omitempty"`
 	Checker    string `json:"checker,omitempty"`
+	Model      string `json:"model,omitempty"`
+	Method     string `json:"method,omitempty"` // "bilateral" or "gross"; none is multilateral
+	Cutoff     string `json:"cutoff,omitempty"`
+	ValueDate  uint32 `json:"value_date,omitempty"` // yyyymmdd
+	Calendar   string `json:"calendar,omitempty"`
 }
 
 // Fee is a fee leg as a Line shows it, in the currency of the line.
@@ -469,7 +529,7 @@ func NewLine(e *Entry, batch uint64, canonical []byte) Line {
 		Debtor: string(e.Debtor), Creditor: string(e.Creditor), Scheme: string(e.Scheme), AuthWindow: uint64(e.AuthWindow),
 		Window: uint64(e.Window), Expiry: stamp(e.Expiry), CodeTail: e.CodeTail, SchemeRef: e.SchemeRef, Approval: e.Approval,
 		Merchant: e.Merchant, Order: e.Order, Directory: e.Directory, Late: e.Late, KeepCode: e.KeepCode,
-		Maker: e.Maker, Checker: e.Checker}
+		Maker: e.Maker, Checker: e.Checker, Model: e.Model, Method: e.Method.String(), Cutoff: stamp(e.Cutoff), ValueDate: e.ValueDate, Calendar: e.Calendar}
 	for _, f := range e.Legs {
 		l.Fees = append(l.Fees, Fee{f.Kind.String(), string(f.From), string(f.To), f.Amount.Minor, f.OnRefund.String()})
 	}

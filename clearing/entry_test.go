@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/schemes"
+	"github.com/tongma/tongma/schemes/calendar"
 	"pgregory.net/rapid"
 )
 
@@ -115,30 +117,34 @@ func TestOtherFormsOfAnEntryAreRefused(t *testing.T) {
 		return out
 	}
 	for name, data := range map[string][]byte{
-		"nothing":              {},
-		"one byte":             good[:1],
-		"a byte missing":       good[:len(good)-1],
-		"a byte too many":      append(append([]byte(nil), good...), 0),
-		"number in two bytes":  splice(1, 1, 0x85, 0x00),
-		"number without end":   splice(1, 1, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01),
-		"time in two bytes":    splice(6, 1, 0x86, 0x00),
-		"time present as zero": splice(6, 1, 0x00),
-		"negative time":        splice(6, 1, 0x05),
-		"payment all zero":     splice(7, 16, make([]byte, 16)...),
-		"asker of no length":   splice(23, 7, 0),
-		"asker too long":       splice(23, 1, 33),
-		"asker cut off":        splice(23, 1, 7),
-		"an unknown field":     bit(fieldCount),
-		"the last unknown":     bit(31),
-		"a field without data": bit(fSalt),
-		"no legs, but said":    append(bit(fLegs), 0),
-		"too many legs":        append(bit(fLegs), 9),
-		"half a leg":           append(bit(fLegs), 1, 1, 0, 1, 'a', 1, 'b', 2),
-		"a leg of nothing":     append(bit(fLegs), 1, 1, 0, 1, 'a', 1, 'b', 0, 0, 156),
-		"a leg to itself":      append(bit(fLegs), 1, 1, 0, 1, 'a', 1, 'a', 2, 0, 156),
-		"a leg of no kind":     append(bit(fLegs), 1, 0, 0, 1, 'a', 1, 'b', 2, 0, 156),
-		"kind 0":               splice(0, 1, 0),
-		"kind 99":              splice(0, 1, 99),
+		"nothing":                {},
+		"one byte":               good[:1],
+		"a byte missing":         good[:len(good)-1],
+		"a byte too many":        append(append([]byte(nil), good...), 0),
+		"number in two bytes":    splice(1, 1, 0x85, 0x00),
+		"number without end":     splice(1, 1, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01),
+		"time in two bytes":      splice(6, 1, 0x86, 0x00),
+		"time present as zero":   splice(6, 1, 0x00),
+		"negative time":          splice(6, 1, 0x05),
+		"payment all zero":       splice(7, 16, make([]byte, 16)...),
+		"asker of no length":     splice(23, 7, 0),
+		"asker too long":         splice(23, 1, 33),
+		"asker cut off":          splice(23, 1, 7),
+		"an unknown field":       bit(fieldsInFirst),
+		"the last unknown":       bit(30),
+		"no second word":         bit(31),
+		"an empty second word":   append(append(slices.Clone(bit(31)[:6]), 0, 0, 0, 0), good[6:]...),
+		"unknown in the second":  append(append(slices.Clone(bit(31)[:6]), 0x80, 0, 0, 0), good[6:]...),
+		"a method as if default": append(append(append(slices.Clone(bit(31)[:6]), 0, 0, 0, 1<<(fMethod-32)), good[6:]...), 2),
+		"a field without data":   bit(fSalt),
+		"no legs, but said":      append(bit(fLegs), 0),
+		"too many legs":          append(bit(fLegs), 9),
+		"half a leg":             append(bit(fLegs), 1, 1, 0, 1, 'a', 1, 'b', 2),
+		"a leg of nothing":       append(bit(fLegs), 1, 1, 0, 1, 'a', 1, 'b', 0, 0, 156),
+		"a leg to itself":        append(bit(fLegs), 1, 1, 0, 1, 'a', 1, 'a', 2, 0, 156),
+		"a leg of no kind":       append(bit(fLegs), 1, 0, 0, 1, 'a', 1, 'b', 2, 0, 156),
+		"kind 0":                 splice(0, 1, 0),
+		"kind 99":                splice(0, 1, 99),
 	} {
 		if _, err := ParseEntry(data); tongma.ReasonOf(err) != tongma.Internal {
 			t.Errorf("%s: %v", name, err)
@@ -171,6 +177,7 @@ func TestLineHoldsWhatTheEntryHolds(t *testing.T) {
 		Amount: tongma.Money{Minor: 1250, Currency: tongma.CNY}, AuthWindow: 3, Window: 4, Expiry: startMillis + 30_000,
 		Content: Digest{1}, Code: Digest{2}, CodeTail: "1234", Reason: tongma.OverCap, SchemeRef: "ref", Approval: "A1B2C3",
 		Merchant: "m-1", Order: "o-1", Directory: 7, Hash: [32]byte{9}, Salt: []byte("salt"), Maker: "ann", Checker: "bob",
+		Model: "cards", Method: calendar.Gross, Cutoff: startMillis, ValueDate: 20261123, Calendar: "cny.1",
 		Legs: []Leg{{schemes.FeeScheme, schemes.FeeReturn, "shop-b", "net-s", tongma.Money{Minor: 3, Currency: tongma.CNY}}}}
 	data := e.AppendTo(nil)
 	text, err := json.Marshal(NewLine(&e, 5, data))
@@ -184,7 +191,8 @@ func TestLineHoldsWhatTheEntryHolds(t *testing.T) {
 		`"code_digest":"02000000000000000000000000000000","code_tail":"1234","content_digest":"01000000000000000000000000000000",` +
 		`"reason":"TM-3001","reason_name":"over-cap","scheme_ref":"ref","approval":"A1B2C3","merchant":"m-1","order":"o-1",` +
 		`"directory":7,"sheet_hash":"0900000000000000000000000000000000000000000000000000000000000000","late":true,"keep_code":true,` +
-		`"fees":[{"fee":"scheme","from":"shop-b","to":"net-s","fee_minor":3,"on_refund":"return"}],"maker":"ann","checker":"bob"}`
+		`"fees":[{"fee":"scheme","from":"shop-b","to":"net-s","fee_minor":3,"on_refund":"return"}],"maker":"ann","checker":"bob",` +
+		`"model":"cards","method":"gross","cutoff":"2026-11-22T00:00:00.000Z","value_date":20261123,"calendar":"cny.1"}`
 	var got, expected map[string]any
 	if err := json.Unmarshal(text, &got); err != nil {
 		t.Fatal(err)

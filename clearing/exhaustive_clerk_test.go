@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/schemes/calendar"
 )
 
 // clerk is what the entries of a path add up to, without the Book and without the
@@ -13,7 +14,8 @@ type clerk struct {
 	blocked                            map[tongma.ParticipantID]bool
 	agent                              map[tongma.Currency]int64 // collected, not paid out
 	payments                           map[tongma.PaymentID]*clerkPayment
-	windows                            []*clerkWindow // the last one is open
+	windows                            []*clerkWindow
+	open                               map[string]*clerkWindow // by model
 }
 
 type clerkPayment struct {
@@ -21,19 +23,25 @@ type clerkPayment struct {
 	phase               Kind
 	posted              bool
 	captured            int64
-	window              tongma.WindowID
+	fees                []Leg
+	window, back        *clerkWindow
 	refunded, refunding int64
 }
 
 type clerkWindow struct {
-	state           WindowState
-	matrix          map[[2]auditAccount]Obligation
-	collected, paid map[auditAccount]int64
+	id     tongma.WindowID
+	model  string
+	method calendar.Model
+	state  WindowState
+	matrix map[[2]auditAccount]Obligation
+	done   map[auditAccount]int64 // paid, less what it was paid
+	agent  map[tongma.Currency]int64
+	recast bool // at least once
 }
 
 func clerkOf(es []Entry) *clerk {
 	t := &clerk{position: map[auditAccount]int64{}, reserved: map[auditAccount]int64{}, cap: map[auditAccount]int64{}, prefunded: map[auditAccount]int64{},
-		blocked: map[tongma.ParticipantID]bool{}, agent: map[tongma.Currency]int64{}, payments: map[tongma.PaymentID]*clerkPayment{}}
+		blocked: map[tongma.ParticipantID]bool{}, agent: map[tongma.Currency]int64{}, payments: map[tongma.PaymentID]*clerkPayment{}, open: map[string]*clerkWindow{}}
 	for i := range es {
 		t.add(&es[i])
 	}
@@ -59,7 +67,18 @@ func (t *clerk) may(e *Entry) (faults []string) {
 		if e.Kind == KindReversing && p.refunded+p.refunding > 0 {
 			faults = append(faults, ruleRefund)
 		}
-		if moves := e.Kind == KindPost || (e.Kind == KindReversed && p.posted); moves && int(e.Window) != len(t.windows) {
+		if moves := e.Kind == KindPost || (e.Kind == KindReversed && p.posted); moves && (t.open[p.first.Model] == nil || e.Window != t.open[p.first.Model].id) {
+			faults = append(faults, ruleWindow)
+		}
+	case KindSettle, KindCover:
+		if w := t.windows[e.Window-1]; w.state != WindowInstructed {
+			faults = append(faults, ruleSettled)
+		}
+		if k := (auditAccount{e.Debtor, e.Amount.Currency}); e.Kind == KindCover && e.Creditor == e.Debtor && t.prefunded[k] < e.Amount.Minor {
+			faults = append(faults, ruleLimit)
+		}
+	case KindDefer:
+		if p := t.payments[e.Payment]; p == nil || (p.window != t.windows[e.Window-1] && p.back != t.windows[e.Window-1]) {
 			faults = append(faults, ruleWindow)
 		}
 	}
@@ -102,15 +121,57 @@ func (t *clerk) add(e *Entry) {
 		t.change(e)
 	case KindOpen, KindClose:
 		if e.Kind == KindClose {
-			t.windows[len(t.windows)-1].state = WindowClosed
+			t.open[e.Model].state = WindowClosed
 		}
-		t.windows = append(t.windows, &clerkWindow{matrix: map[[2]auditAccount]Obligation{}, collected: map[auditAccount]int64{}, paid: map[auditAccount]int64{}})
+		w := &clerkWindow{id: tongma.WindowID(len(t.windows) + 1), model: e.Model, method: e.Method, matrix: map[[2]auditAccount]Obligation{}, done: map[auditAccount]int64{}, agent: map[tongma.Currency]int64{}}
+		t.windows = append(t.windows, w)
+		t.open[e.Model] = w
 	case KindInstruct:
 		t.windows[e.Window-1].state = WindowInstructed
 	case KindSettled:
 		t.windows[e.Window-1].state = WindowSettled
 	case KindSettle:
-		t.settle(e)
+		t.settle(e, e.Creditor)
+	case KindShort:
+		t.blocked[e.Debtor] = true
+	case KindCover:
+		t.settle(e, e.Asker)
+		if e.Creditor == e.Debtor {
+			t.prefunded[k] -= e.Amount.Minor
+		} else {
+			t.move(t.open[t.windows[e.Window-1].model], e.Debtor, e.Creditor, e.Amount, debt)
+		}
+	case KindDefer:
+		t.postpone(e)
+	}
+}
+
+// postpone moves what a window holds of a payment to the open one of its model.
+func (t *clerk) postpone(e *Entry) {
+	p, from := t.payments[e.Payment], t.windows[e.Window-1]
+	to := t.open[from.model]
+	from.recast = true
+	shift := func(turned bool) {
+		one := func(debtor, creditor tongma.ParticipantID, m tongma.Money, what moved) {
+			if turned {
+				debtor, creditor = creditor, debtor
+			}
+			t.cell(to, debtor, creditor, m, what)
+			m.Minor = -m.Minor
+			t.cell(from, debtor, creditor, m, -what)
+		}
+		one(p.first.Debtor, p.first.Creditor, tongma.Money{Minor: p.captured, Currency: p.first.Amount.Currency}, posting)
+		for _, l := range p.fees {
+			one(l.From, l.To, l.Amount, fees)
+		}
+	}
+	if p.window == from {
+		shift(false)
+		p.window = to
+	}
+	if p.back == from {
+		shift(true)
+		p.back = to
 	}
 }
 
@@ -125,52 +186,70 @@ func (t *clerk) refunds(e *Entry, underWay, given int64) {
 func (t *clerk) change(e *Entry) {
 	p := t.payments[e.Payment]
 	first := &p.first
-	held := auditAccount{first.Debtor, first.Amount.Currency}
+	held, w := auditAccount{first.Debtor, first.Amount.Currency}, t.open[first.Model]
 	switch {
 	case e.Kind == KindPost:
-		p.posted, p.captured, p.window = true, e.Amount.Minor, tongma.WindowID(len(t.windows))
+		p.posted, p.captured, p.fees, p.window = true, e.Amount.Minor, e.Legs, w
 		t.reserved[held] -= first.Amount.Minor
 		t.refunds(first, -first.Amount.Minor, e.Amount.Minor)
-		t.move(first.Debtor, first.Creditor, e.Amount, false)
+		t.move(w, first.Debtor, first.Creditor, e.Amount, posting)
 	case e.Kind == KindReversed && p.posted:
-		t.move(first.Creditor, first.Debtor, tongma.Money{Minor: p.captured, Currency: first.Amount.Currency}, false)
+		p.back = w
+		t.move(w, first.Creditor, first.Debtor, tongma.Money{Minor: p.captured, Currency: first.Amount.Currency}, posting)
 	case e.Kind == KindVoid, e.Kind == KindExpire, e.Kind == KindReversed:
 		t.reserved[held] -= first.Amount.Minor
 		t.refunds(first, -first.Amount.Minor, 0)
 	}
 	for _, l := range e.Legs {
-		t.move(l.From, l.To, l.Amount, true)
+		t.move(w, l.From, l.To, l.Amount, fees)
 	}
 	p.phase = e.Kind
 }
 
-func (t *clerk) move(from, to tongma.ParticipantID, m tongma.Money, fee bool) {
-	payer, payee := auditAccount{from, m.Currency}, auditAccount{to, m.Currency}
-	t.position[payer] += m.Minor
-	t.position[payee] -= m.Minor
-	w := t.windows[len(t.windows)-1]
-	o := w.matrix[[2]auditAccount{payer, payee}]
-	o.Debtor, o.Creditor, o.Currency = from, to, m.Currency
-	o.Gross += m.Minor
-	if fee {
-		o.Fees += m.Minor
-	} else {
-		o.Count++
-	}
-	w.matrix[[2]auditAccount{payer, payee}] = o
+// moved is what a movement is of: less than zero, it is taken back.
+type moved int
+
+const (
+	debt moved = iota
+	posting
+	fees
+)
+
+func (t *clerk) move(w *clerkWindow, from, to tongma.ParticipantID, m tongma.Money, what moved) {
+	t.position[auditAccount{from, m.Currency}] += m.Minor
+	t.position[auditAccount{to, m.Currency}] -= m.Minor
+	t.cell(w, from, to, m, what)
 }
 
-func (t *clerk) settle(e *Entry) {
-	w, c := t.windows[e.Window-1], e.Amount.Currency
-	if e.Debtor != "" {
-		w.collected[auditAccount{e.Debtor, c}] += e.Amount.Minor
-		t.position[auditAccount{e.Debtor, c}] -= e.Amount.Minor
-		t.agent[c] += e.Amount.Minor
-		return
+func (t *clerk) cell(w *clerkWindow, from, to tongma.ParticipantID, m tongma.Money, what moved) {
+	k := [2]auditAccount{{from, m.Currency}, {to, m.Currency}}
+	o := w.matrix[k]
+	o.Debtor, o.Creditor, o.Currency = from, to, m.Currency
+	o.Gross += m.Minor
+	switch what {
+	case fees, -fees:
+		o.Fees += m.Minor
+	case posting, -posting:
+		o.Count += int64(what)
 	}
-	w.paid[auditAccount{e.Creditor, c}] += e.Amount.Minor
-	t.position[auditAccount{e.Creditor, c}] += e.Amount.Minor
-	t.agent[c] -= e.Amount.Minor
+	if w.matrix[k] = o; o.Gross == 0 {
+		delete(w.matrix, k)
+	}
+}
+
+func (t *clerk) settle(e *Entry, to tongma.ParticipantID) {
+	w, c := t.windows[e.Window-1], e.Amount.Currency
+	note := func(who tongma.ParticipantID, minor int64) {
+		if who == "" {
+			t.agent[c] -= minor
+			w.agent[c] -= minor
+			return
+		}
+		w.done[auditAccount{who, c}] += minor
+		t.position[auditAccount{who, c}] -= minor
+	}
+	note(e.Debtor, e.Amount.Minor)
+	note(to, -e.Amount.Minor)
 }
 
 // check returns the rules that the Book breaks, held against the clerk.
@@ -195,7 +274,7 @@ func (t *clerk) check(b *Book) (faults []string) {
 	for id, x := range t.payments {
 		p, ok := b.Payment(id)
 		fault(ruleEnd, !ok || p.Phase != x.phase || p.Posted != x.posted || p.Captured != x.captured)
-		fault(ruleWindow, p.Window != x.window)
+		fault(ruleWindow, p.Window != x.window.number() || p.BackWindow != x.back.number())
 		fault(ruleRefund, p.Refunded != x.refunded || p.Refunding != x.refunding || (p.Posted && p.Refunded+p.Refunding > p.Captured))
 	}
 	sheets := b.Sheets(0)
@@ -232,23 +311,23 @@ func (w *clerkWindow) check(s *Sheet, fault func(string, bool)) {
 			}
 		}
 		fault(ruleNet, n.Net != nets[k] || n.Net != row)
-		done := w.collected[k] - w.paid[k]
-		fault(ruleSettled, done != 0 && done != n.Net)
+		done := w.done[k]
+		within := min(n.Net, 0) <= done && done <= max(n.Net, 0)
+		fault(ruleSettled, !within && !w.recast && w.method == 0)
 		fault(ruleSettled, w.state == WindowSettled && done != n.Net)
 	}
-	for c, sum := range sums {
-		in, out := int64(0), int64(0)
-		for k, minor := range w.collected {
-			if k.currency == c {
-				in += minor
-			}
-		}
-		for k, minor := range w.paid {
-			if k.currency == c {
-				out += minor
-			}
-		}
-		fault(ruleNet, sum != 0)
-		fault(ruleSettled, out > in || (w.state == WindowSettled && in != out))
+	for k, done := range w.done {
+		fault(ruleSettled, w.state == WindowSettled && done != nets[k])
 	}
+	for c, sum := range sums {
+		fault(ruleNet, sum != 0)
+		fault(ruleSettled, w.agent[c] < 0 || (w.state == WindowSettled && w.agent[c] != 0))
+	}
+}
+
+func (w *clerkWindow) number() tongma.WindowID {
+	if w == nil {
+		return 0
+	}
+	return w.id
 }

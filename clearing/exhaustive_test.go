@@ -15,6 +15,7 @@ import (
 
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/schemes"
+	"github.com/tongma/tongma/schemes/calendar"
 )
 
 // A scope is a small world that is searched whole: who is there, and all that may
@@ -327,14 +328,22 @@ func (s *search) windUp(b *Book, es []Entry) ([]Entry, bool) {
 			return es, false
 		}
 	}
-	if !must(Entry{Kind: KindClose}) {
-		return es, false
+	for _, m := range b.Models() {
+		if !must(Entry{Kind: KindClose, Model: m.Name}) {
+			return es, false
+		}
 	}
 	for _, sheet := range b.Sheets(0) {
+		if sheet.Recasting {
+			if !must(Entry{Kind: KindRecast, Window: sheet.Window}) {
+				return es, false
+			}
+			sheet, _ = b.Sheet(sheet.Window)
+		}
 		if sheet.State == WindowClosed && !must(Entry{Kind: KindInstruct, Window: sheet.Window}) {
 			return es, false
 		}
-		if sheet.State == WindowOpen || sheet.State == WindowSettled {
+		if sheet, _ = b.Sheet(sheet.Window); sheet.State == WindowOpen || sheet.State == WindowSettled {
 			continue
 		}
 		for _, in := range Instruct(sheet) {
@@ -432,15 +441,28 @@ func (s *search) canon(b *Book, exact bool) []byte {
 	}
 	for _, w := range b.windows {
 		sheet := b.sheet(w)
-		number(int64(sheet.Window), int64(sheet.State), int64(len(w.legs)))
+		number(int64(sheet.Window), int64(sheet.State), int64(sheet.Progress), int64(w.model), int64(w.method), int64(len(w.legs)))
+		yes(sheet.Recasting)
 		for _, o := range sheet.Matrix {
 			out = append(append(append(append(out, o.Debtor...), '>'), o.Creditor...), ' ')
 			number(int64(o.Currency), o.Gross, o.Count, o.Fees)
 		}
 		for _, n := range sheet.Nets {
-			number(n.Net, w.legs[accountKey{b.numbers[string(n.Participant)], n.Currency}])
+			number(n.Net)
+		}
+		for _, l := range sheet.Legs {
+			out = append(append(append(append(out, l.Debtor...), '>'), l.Creditor...), ' ')
+			number(int64(l.Currency), l.Net, l.Settled, l.Due)
+			yes(l.Short)
+			if exact {
+				number(int64(l.Tries))
+			}
 		}
 		if exact {
+			b.WindowPayments(sheet.Window, func(it WindowItem) bool {
+				number(int64(it.Entry), int64(it.Kind), it.Amount.Minor, int64(it.DeferredTo))
+				return true
+			})
 			number(int64(sheet.Opened), int64(sheet.Closed), sheet.OpenedAt, sheet.ClosedAt)
 			out = append(out, sheet.Hash[:]...)
 		}
@@ -517,15 +539,15 @@ func settles(windows int, who []tongma.ParticipantID, cs ...tongma.Currency) []l
 			letter{fmt.Sprintf("settled %d", w), there(Entry{Kind: KindSettled, Window: w})})
 		for _, p := range who {
 			for _, c := range cs {
-				out = append(out, leg(w, p, c, 0), leg(w, p, c, 1))
+				out = append(out, legLetter(w, p, c, 0), legLetter(w, p, c, 1))
 			}
 		}
 	}
 	return out
 }
 
-// leg confirms a leg of a sheet, or one that is wrong by so much.
-func leg(w tongma.WindowID, who tongma.ParticipantID, c tongma.Currency, wrongBy int64) letter {
+// legLetter confirms a leg of a sheet, or one that is wrong by so much.
+func legLetter(w tongma.WindowID, who tongma.ParticipantID, c tongma.Currency, wrongBy int64) letter {
 	return letter{fmt.Sprintf("leg %d %s %s wrong by %d", w, who, c.Code(), wrongBy), func(b *Book) (Entry, int64, bool) {
 		sheet, ok := b.Sheet(w)
 		if !ok || sheet.State == WindowOpen {
@@ -563,6 +585,8 @@ func scopes() []scope {
 		e.Op, e.Original = tongma.OpRefund, testID(1)
 		return e
 	}
+	post := func(n uint64, legs ...Leg) Entry { return Entry{Kind: KindPost, Payment: testID(n), Legs: legs} }
+	of := func(e Entry, model string) Entry { e.Model = model; return e }
 	dear := hold(2, "bank-a", "bank-c", 60)
 	rule := func(kind Kind, key, maker, checker string, minor int64) Entry {
 		e := Entry{Kind: kind, Key: key, Maker: maker, Checker: checker, Debtor: "bank-a", Amount: tongma.Money{Minor: minor, Currency: tongma.CNY}}
@@ -586,7 +610,73 @@ func scopes() []scope {
 		{"settlement", append(open(capOf("bank-a", 100), capOf("shop-b", 100), paid, hold(2, "shop-b", "bank-c", 30)),
 			Entry{Kind: KindPost, Payment: testID(1)}, Entry{Kind: KindPost, Payment: testID(2)}, Entry{Kind: KindClose}), letters(pays(paid, 1, 45),
 			pays(hold(2, "shop-b", "bank-c", 30), 2, 30), pays(refund(3, 60), 3, 60), settles(2, everyone, tongma.CNY)), 3, 12},
+		{"shortage", append(open(capOf("bank-a", 100), capOf("shop-b", 100), capOf("bank-c", 100), rule(KindDeposit, "in", "", "", 15), paid, hold(2, "bank-a", "bank-c", 30), hold(3, "bank-c", "shop-b", 40)),
+			post(1, fee(schemes.FeeInterchange, schemes.FeeReturn, "shop-b", "bank-c", 7)), post(2), post(3), Entry{Kind: KindClose}, Entry{Kind: KindInstruct, Window: 1}),
+			letters(shortages(1, "bank-a", "bank-c"), []letter{always("reversing 2", 2, Entry{Kind: KindReversing, Payment: testID(2)}), always("reversed 2", 2, Entry{Kind: KindReversed, Payment: testID(2)}),
+				always("resume", 0, Entry{Kind: KindResume, Debtor: "bank-a"})}, settles(2, everyone, tongma.CNY)), 3, 6},
+		{"pairs", open(Entry{Kind: KindOpen, Model: "pairs", Method: calendar.Bilateral}, Entry{Kind: KindOpen, Model: "gross", Method: calendar.Gross}, capOf("bank-a", 100), capOf("shop-b", 100), capOf("bank-c", 100)),
+			letters(pays(of(hold(1, "bank-a", "shop-b", 60), "pairs"), 1, 45, fee(schemes.FeeScheme, schemes.FeeKeep, "bank-a", "bank-c", 3)), pays(of(hold(2, "shop-b", "bank-a", 30), "pairs"), 2, 30),
+				pays(of(hold(3, "bank-a", "bank-c", 20), "gross"), 3, 20), []letter{closes("pairs", 5), closes("gross", 5), closes("", 5)}, pairs(3, "bank-a", "shop-b", "bank-c")), 3, 5},
+		{"gross shortage", append(open(Entry{Kind: KindOpen, Model: "gross", Method: calendar.Gross}, capOf("bank-a", 100), capOf("shop-b", 100), of(paid, "gross"), of(hold(2, "bank-a", "bank-c", 30), "gross"), of(hold(3, "shop-b", "bank-a", 40), "gross")),
+			post(1), post(2), post(3), Entry{Kind: KindClose, Model: "gross"}, Entry{Kind: KindInstruct, Window: 2}),
+			letters(shortages(2, "bank-a", "bank-d"), []letter{closes("gross", 4), always("settled", 0, Entry{Kind: KindSettled, Window: 2})}, pairs(3, "bank-a", "shop-b", "bank-c")), 3, 6},
 	}
+}
+
+// due is a letter about what is due of somebody's leg, changed by set. Its id is the
+// instruction's, with an addition.
+func due(name string, w tongma.WindowID, who tongma.ParticipantID, addition string, set func(*Entry)) letter {
+	return letter{name, func(b *Book) (Entry, int64, bool) {
+		sheet, ok := b.Sheet(w)
+		if !ok || sheet.State == WindowOpen {
+			return Entry{}, 0, false
+		}
+		for _, in := range Instruct(sheet) {
+			if in.Participant == who && in.Amount.Currency == tongma.CNY {
+				e := in.Confirm()
+				e.Hash, e.SchemeRef = [32]byte{}, in.ID+addition
+				set(&e)
+				return e, b.Clock(), true
+			}
+		}
+		return Entry{}, 0, false
+	}}
+}
+
+func closes(model string, windows int) letter {
+	return letter{"close " + model, func(b *Book) (Entry, int64, bool) {
+		return Entry{Kind: KindClose, Model: model}, b.Clock(), len(b.windows) <= windows
+	}}
+}
+
+// pairs are the letters of settling between pairs.
+func pairs(windows int, who ...tongma.ParticipantID) (out []letter) {
+	for w := range tongma.WindowID(windows) {
+		w++
+		out = append(out, always(fmt.Sprintf("instruct %d", w), 0, Entry{Kind: KindInstruct, Window: w}), always(fmt.Sprintf("settled %d", w), 0, Entry{Kind: KindSettled, Window: w}))
+		for _, p := range who {
+			out = append(out, due(fmt.Sprintf("%s pays in %d", p, w), w, p, "", func(*Entry) {}))
+		}
+	}
+	return out
+}
+
+// shortages are the letters of a debtor that cannot pay.
+func shortages(w tongma.WindowID, who, payer tongma.ParticipantID) []letter {
+	out := []letter{
+		due("short", w, who, "", func(e *Entry) { e.Kind = KindShort }),
+		due("part", w, who, "", func(e *Entry) { e.Amount.Minor = (e.Amount.Minor + 1) / 2 }),
+		due("too much", w, who, "", func(e *Entry) { e.Amount.Minor++ }),
+		due("own cover", w, who, "c", func(e *Entry) { e.Kind, e.Creditor, e.Amount.Minor = KindCover, who, min(e.Amount.Minor, 10) }),
+		due("too much cover", w, who, "d", func(e *Entry) { e.Kind, e.Creditor, e.Amount.Minor = KindCover, payer, e.Amount.Minor+1 }),
+		due("cover", w, who, "c", func(e *Entry) { e.Kind, e.Creditor, e.Amount.Minor = KindCover, payer, (e.Amount.Minor+1)/2 }),
+		due("cover for who is not short", w, payer, "c", func(e *Entry) { e.Kind, e.Debtor, e.Creditor = KindCover, payer, who }),
+		always("recast", 0, Entry{Kind: KindRecast, Window: w}),
+	}
+	for n := range uint64(3) {
+		out = append(out, always(fmt.Sprintf("defer %d", n+1), n+1, Entry{Kind: KindDefer, Window: w, Payment: testID(n + 1)}))
+	}
+	return out
 }
 
 // TestEveryInterleaving: in every state that any sequence of a small alphabet

@@ -296,6 +296,8 @@ func (o *oracle) change(x *transfer, kind Kind, now int64, capture tongma.Money)
 		return expectation{exists: true, kind: kind, reason: tongma.ExistsOtherAmount}
 	case x.phase == kind:
 		return expectation{exists: true, kind: kind}
+	case !allowed && kind == KindExpire && x.phase == KindHold:
+		return expectation{kind: kind, reason: tongma.TooEarly}
 	case !allowed:
 		return expectation{kind: kind, reason: tongma.StateConflict}
 	case kind == KindReversing && o.refunds(x) > 0:
@@ -321,13 +323,14 @@ func (o *oracle) due(window int, who string, c tongma.Currency) (open, ever int6
 	return open, ever
 }
 
-func (o *oracle) legs(window int) (debits, all int) {
+func (o *oracle) legs(window int) (debits map[tongma.Currency]int, all int) {
+	debits = map[tongma.Currency]int{}
 	for _, who := range everybody {
 		for _, c := range []tongma.Currency{tongma.CNY, tongma.JPY} {
 			if open, _ := o.due(window, who, c); open != 0 {
 				all++
 				if open > 0 {
-					debits++
+					debits[c]++
 				}
 			}
 		}
@@ -566,9 +569,9 @@ func (m *machine) checkCapOne() {
 	case x.state != KindCapProposed:
 		want.reason = tongma.StateConflict
 	case x.maker == checker:
-		want.reason = tongma.NotPermittedHere
+		want.reason = tongma.MakerIsChecker
 	case kind == KindCapApproved && m.capNumber[account] != x.seen:
-		want.reason = tongma.StateConflict
+		want.reason = tongma.CapChanged
 	default:
 		want.write = true
 	}
@@ -631,8 +634,8 @@ func (m *machine) settleLeg() {
 		want.reason = tongma.SheetMismatch
 	case open == 0:
 		want.exists = true
-	case figure < 0 && debits > 0:
-		want.reason = tongma.StateConflict
+	case figure < 0 && debits[c] > 0:
+		want.reason = tongma.CreditsWait
 	default:
 		want.write = true
 		m.settled = append(m.settled, leg)

@@ -61,7 +61,7 @@ func (b *Book) proposeRule(e *Entry) Verdict {
 //	deposit:              PositionOverflow
 //	withdraw:             ParticipantSuspended, AmountInvalid (more than is there), OverCap (it is in use)
 //	approved, rejected:   FieldInvalid: no cap was proposed under this key; a repeat: Exists; StateConflict: it came to the
-//	                      other end; NotPermittedHere: by its own maker; StateConflict: the cap was changed since it was proposed
+//	                      other end; MakerIsChecker; CapChanged: since it was proposed
 func (b *Book) proposeOrder(e *Entry) Verdict {
 	o := b.orders[e.Key]
 	if e.Kind == KindCapApproved || e.Kind == KindCapRejected {
@@ -135,9 +135,9 @@ func (b *Book) proposeCheck(e *Entry, o *order) Verdict {
 	case o.state != KindCapProposed:
 		return Verdict{Reason: tongma.StateConflict}
 	case samePerson(o.maker, e.Checker):
-		return Verdict{Reason: tongma.NotPermittedHere}
+		return Verdict{Reason: tongma.MakerIsChecker}
 	case e.Kind == KindCapApproved && b.accounts[o.account].capAt != o.capAt:
-		return Verdict{Reason: tongma.StateConflict}
+		return Verdict{Reason: tongma.CapChanged}
 	}
 	e.Debtor, e.Maker = tongma.ParticipantID(b.names[o.account.participant]), o.maker
 	e.Amount = tongma.Money{Minor: o.minor, Currency: o.account.currency}

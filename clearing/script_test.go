@@ -1,6 +1,7 @@
 package clearing
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"flag"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/schemes"
+	"github.com/tongma/tongma/schemes/calendar"
 )
 
 var update = flag.Bool("update", false, "write what the scripts gave into the scripts")
@@ -32,7 +34,16 @@ var update = flag.Bool("update", false, "write what the scripts gave into the sc
 //	deposit, withdraw KEY WHO AMOUNT CUR  prefunding
 //	propose-cap KEY WHO AMOUNT CUR by NAME, approve-cap and reject-cap KEY by NAME
 //	alarms   on                           holds say which part of the limit they reach
-//	collect, pay  WINDOW WHO AMOUNT CUR   a leg that the agent has confirmed
+//	open     MODEL METHOD                 first window of a settlement model; the default one without words
+//	close    model MODEL                  then "as METHOD", "value DATE", "cut-off TIME", "by CALENDAR"
+//	collect, pay  WINDOW WHO AMOUNT CUR   a leg that the agent has confirmed; "id X" of the instruction
+//	move     WINDOW WHO to WHO AMOUNT CUR a leg between two
+//	short    WINDOW WHO AMOUNT CUR id X   the agent refused it; "to WHO" between two
+//	cover    WINDOW WHO by WHO AMOUNT CUR id X
+//	defer    NAME WINDOW                  out of that window
+//	recast   WINDOW                       its sheet is drawn up anew
+//	legs, items WINDOW                    legs of the sheet, and postings that it is made of
+//	explain  WHO CUR                      the entries behind a position; "last N"
 //
 // A NAME stands for an idempotency key: the second reserve with one is a repeat.
 func TestScripts(t *testing.T) {
@@ -237,13 +248,17 @@ func (s *script) do(fields []string) (said string, detail []string) {
 		said = s.order(cmd, w)
 	case "alarms":
 		s.alarms = w.next() == "on"
-	case "open", "close", "instruct", "settled", "collect", "pay":
+	case "open", "close", "instruct", "settled", "collect", "pay", "move", "short", "cover", "recast", "defer":
 		said = s.window(cmd, w)
+	case "items":
+		said, detail = s.items(w.window())
+	case "explain":
+		said, detail = s.explain(w)
 	case "position":
 		said = s.position(w.who(), w.currency())
 	case "payment":
 		said = s.payment(w.next())
-	case "sheet", "matrix", "instructions":
+	case "sheet", "matrix", "instructions", "legs":
 		said, detail = s.sheet(cmd, w.window())
 	default:
 		s.t.Fatalf("no command %q", cmd)
@@ -298,6 +313,7 @@ func (s *script) ask(cmd string, w *words) string {
 	name := w.next()
 	s.count++
 	e := Entry{Kind: KindHold, Op: tongma.OpPay, Payment: testID(s.count), Key: name, Code: digestOf(w.option("code")), Content: digestOf(w.option("content"))}
+	e.Model = w.option("model")
 	if key := w.option("key"); key != "" {
 		e.Key = key
 	}
@@ -355,7 +371,7 @@ func (s *script) say(e Entry) string {
 func (s *script) verdict(v Verdict, e Entry) string {
 	past := map[Kind]string{KindHold: "held", KindPend: "pending", KindPost: "posted", KindVoid: "voided", KindExpire: "expired", KindCapProposed: "proposed",
 		KindCapApproved: "approved", KindCapRejected: "rejected", KindDeposit: "done", KindWithdraw: "done", KindRefuse: "refused",
-		KindClose: "closed", KindInstruct: "instructed", KindSettle: "confirmed", KindOpen: "opened"}
+		KindClose: "closed", KindInstruct: "instructed", KindSettle: "confirmed", KindOpen: "opened", KindDefer: "deferred"}
 	name, ok := past[e.Kind]
 	if !ok {
 		name = e.Kind.String()
@@ -377,9 +393,20 @@ func (s *script) verdict(v Verdict, e Entry) string {
 	return v.Reason.String()
 }
 
+var methods = map[string]calendar.Model{"": calendar.NoModel, "multilateral": calendar.Multilateral, "bilateral": calendar.Bilateral, "gross": calendar.Gross}
+
 func (s *script) window(cmd string, w *words) string {
 	e := Entry{Kind: map[string]Kind{"open": KindOpen, "close": KindClose, "instruct": KindInstruct, "settled": KindSettled,
-		"collect": KindSettle, "pay": KindSettle}[cmd]}
+		"collect": KindSettle, "pay": KindSettle, "move": KindSettle, "short": KindShort, "cover": KindCover, "recast": KindRecast, "defer": KindDefer}[cmd]}
+	switch {
+	case cmd == "open" && len(w.left) > 0:
+		e.Model, e.Method = w.next(), methods[w.next()]
+		return s.say(e)
+	case cmd == "close":
+		s.closing(&e, w)
+	case cmd == "defer":
+		e.Payment = s.ids[w.next()]
+	}
 	if cmd == "open" || (cmd == "close" && len(w.left) == 0) {
 		return s.say(e)
 	}
@@ -387,13 +414,89 @@ func (s *script) window(cmd string, w *words) string {
 	if of := w.option("sheet"); of != "" { // the hash of something else
 		e.Hash = sha256.Sum256([]byte(of))
 	}
+	e.SchemeRef = w.option("id")
 	switch cmd {
 	case "collect":
 		e.Debtor, e.Amount = w.who(), w.money()
 	case "pay":
 		e.Creditor, e.Amount = w.who(), w.money()
+	case "move", "short":
+		e.Creditor, e.Debtor, e.Amount = tongma.ParticipantID(w.option("to")), w.who(), w.money()
+	case "cover":
+		e.Asker, e.Creditor, e.Debtor, e.Amount = tongma.ParticipantID(w.option("to")), tongma.ParticipantID(w.option("by")), w.who(), w.money()
 	}
 	return s.say(e)
+}
+
+func (s *script) closing(e *Entry, w *words) {
+	e.Model, e.Method, e.Calendar = w.option("model"), methods[w.option("as")], w.option("by")
+	if date := w.option("value"); date != "" {
+		if _, err := fmt.Sscan(date, &e.ValueDate); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	if at := w.option("cut-off"); at != "" {
+		cutoff, err := time.Parse(time.RFC3339, at)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		e.Cutoff = cutoff.UnixMilli()
+	}
+}
+
+// name returns what a script calls a payment.
+func (s *script) name(id tongma.PaymentID) string {
+	for name, other := range s.ids {
+		if other == id && !id.IsZero() {
+			return name
+		}
+	}
+	return "-"
+}
+
+func (s *script) items(id tongma.WindowID) (said string, detail []string) {
+	s.book.WindowPayments(id, func(it WindowItem) bool {
+		line := fmt.Sprintf("%s %s: %s pays %s %s", it.Kind, s.name(it.Payment), it.Debtor, it.Creditor, it.Amount)
+		for _, l := range it.Legs {
+			line += fmt.Sprintf(", fee of %s to %s %s", l.From, l.To, l.Amount.Decimal())
+		}
+		if it.DeferredIn {
+			line += ", deferred to here"
+		}
+		if it.DeferredTo != 0 {
+			line += ", deferred to " + it.DeferredTo.String()
+		}
+		detail = append(detail, line)
+		return true
+	})
+	return fmt.Sprint(len(detail)), detail
+}
+
+func (s *script) explain(w *words) (said string, detail []string) {
+	limit := 0
+	if last := w.option("last"); last != "" {
+		if _, err := fmt.Sscan(last, &limit); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	x := s.book.Explain(w.who(), w.currency(), limit)
+	decimal := func(minor int64) string { return tongma.Money{Minor: minor, Currency: x.Currency}.Decimal() }
+	position, reserved := x.Earlier.Position, x.Earlier.Reserved
+	if x.Earlier.Lines > 0 {
+		detail = append(detail, fmt.Sprintf("%d before: %s held %s", x.Earlier.Lines, decimal(position), decimal(reserved)))
+	}
+	for _, l := range x.Lines {
+		position, reserved = position+l.Position, reserved+l.Reserved
+		line := fmt.Sprintf("%d %s %s in %s: %s", l.Entry, l.Kind, s.name(l.Payment), l.Window, decimal(l.Position))
+		if l.Reserved != 0 {
+			line += " held " + decimal(l.Reserved)
+		}
+		detail = append(detail, line)
+	}
+	if position != x.Position || reserved != x.Reserved {
+		s.t.Errorf("the lines add up to %d and %d, the position is %d and %d", position, reserved, x.Position, x.Reserved)
+	}
+	return decimal(x.Position) + " held " + decimal(x.Reserved), detail
 }
 
 func (s *script) position(who tongma.ParticipantID, c tongma.Currency) string {
@@ -435,6 +538,25 @@ func (s *script) payment(name string) string {
 	return said
 }
 
+func (s *script) legs(sheet *Sheet) (detail []string) {
+	decimal := func(minor int64, c tongma.Currency) string { return tongma.Money{Minor: minor, Currency: c}.Decimal() }
+	who := func(p tongma.ParticipantID) string { return cmp.Or(string(p), "the agent") }
+	for _, l := range sheet.Legs {
+		line := fmt.Sprintf("%s %s pays %s %s, settled %s, due %s", l.Currency, who(l.Debtor), who(l.Creditor), decimal(l.Net, l.Currency), decimal(l.Settled, l.Currency), decimal(l.Due, l.Currency))
+		if l.Tries > 0 {
+			line += fmt.Sprintf(", refused %d", l.Tries)
+		}
+		if l.Short {
+			line += ", short"
+		}
+		detail = append(detail, line)
+	}
+	for _, t := range sheet.Totals {
+		detail = append(detail, fmt.Sprintf("%s to move %s of %s, %d.%02d %%", t.Currency, decimal(t.ToMove, t.Currency), decimal(t.Gross, t.Currency), t.Compression()/100, t.Compression()%100))
+	}
+	return detail
+}
+
 func (s *script) sheet(cmd string, id tongma.WindowID) (said string, detail []string) {
 	sheet, ok := s.book.Sheet(id)
 	if !ok {
@@ -456,13 +578,22 @@ func (s *script) sheet(cmd string, id tongma.WindowID) (said string, detail []st
 			}
 			detail = append(detail, line)
 		}
+	case "legs":
+		said = sheet.Progress.String()
+		if sheet.Recasting {
+			said += ", being recast"
+		}
+		detail = s.legs(&sheet)
 	case "instructions":
 		for _, in := range Instruct(sheet) {
-			verb := "pay"
-			if in.Debit {
-				verb = "collect"
+			verb := "pay " + string(in.Creditor)
+			switch {
+			case in.Debit && in.Creditor != "":
+				verb = fmt.Sprintf("move %s to %s", in.Debtor, in.Creditor)
+			case in.Debit:
+				verb = "collect " + string(in.Debtor)
 			}
-			detail = append(detail, fmt.Sprintf("%s %s %s", verb, in.Participant, in.Amount))
+			detail = append(detail, fmt.Sprintf("%s %s", verb, in.Amount))
 		}
 	}
 	if len(detail) == 0 {

@@ -24,8 +24,10 @@ type Payment struct {
 	Refunding    int64        // minor units, under way
 	Reason       tongma.Reason
 	AuthWindow   tongma.WindowID
-	Window       tongma.WindowID
-	HeldAt       int64 // Unix milliseconds
+	Window       tongma.WindowID // that its posting counts in
+	BackWindow   tongma.WindowID // that its turning back counts in
+	Model        string          // settlement model
+	HeldAt       int64           // Unix milliseconds
 	ChangedAt    int64
 	Expiry       int64
 	Entry        uint64
@@ -53,7 +55,8 @@ func (b *Book) view(p *payment) Payment {
 		Asker: tongma.ParticipantID(b.names[p.asker]), Debtor: tongma.ParticipantID(b.names[p.debtor]),
 		Creditor: tongma.ParticipantID(b.names[p.creditor]), Scheme: tongma.SchemeID(b.names[p.scheme]),
 		Amount: tongma.Money{Minor: p.amount, Currency: p.currency}, Captured: captured, Refunded: p.refunded, Refunding: p.refunding, Legs: p.legs(),
-		Reason: p.reason, AuthWindow: tongma.WindowID(p.authWindow), Window: tongma.WindowID(p.window), HeldAt: p.heldAt,
+		Reason: p.reason, AuthWindow: tongma.WindowID(p.authWindow), Window: tongma.WindowID(p.window),
+		BackWindow: tongma.WindowID(p.backWindow), Model: b.models[p.model].name, HeldAt: p.heldAt,
 		ChangedAt: p.changedAt, Expiry: p.expiry, Entry: p.entry, SchemeRef: p.schemeRef, Approval: p.approval, CodeTail: string(tail)}
 }
 
@@ -90,9 +93,9 @@ func (b *Book) Recent(limit int, keep func(*Payment) bool) []Payment {
 // they came: what a restart has to finish.
 func (b *Book) OpenPayments() []Payment {
 	out := make([]Payment, 0, b.open)
-	for i := range b.payments {
-		if p := b.view(&b.payments[i]); !p.Final() {
-			out = append(out, p)
+	for i := int(b.low); i < len(b.payments) && len(out) < b.open; i++ {
+		if p := &b.payments[i]; !p.final() {
+			out = append(out, b.view(p))
 		}
 	}
 	return out

@@ -1,7 +1,11 @@
 package clearing
 
 import (
+	"math"
+	"time"
+
 	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/schemes/calendar"
 )
 
 // WindowState is how far a clearing window has come.
@@ -31,21 +35,66 @@ type flow struct {
 	fees  int64 // of gross
 }
 
-// window is the entries of [opened, closed) of the journal. Which payments it
-// holds is a fact of the journal, never a query on time.
+// sums are amounts by currency. There are few of them: a list is quicker than a map.
+type sums []currencySum
+
+type currencySum struct {
+	currency tongma.Currency
+	minor    int64
+}
+
+// of returns the sum of a currency, to be added to.
+func (s *sums) of(c tongma.Currency) *int64 {
+	for i := range *s {
+		if (*s)[i].currency == c {
+			return &(*s)[i].minor
+		}
+	}
+	*s = append(*s, currencySum{currency: c})
+	return &(*s)[len(*s)-1].minor
+}
+
+func (s sums) get(c tongma.Currency) int64 {
+	for i := range s {
+		if s[i].currency == c {
+			return s[i].minor
+		}
+	}
+	return 0
+}
+
+// settlementModel is a way of settling that payments are assigned to: a row of
+// windows of its own, of which one is open.
+type settlementModel struct {
+	name string
+	open *window
+}
+
+// window is the entries of [opened, closed) of the journal that belong to its
+// model. Which payments it holds is a fact of the journal, never a query on time.
 type window struct {
 	id                 tongma.WindowID
+	model              uint16
+	method             calendar.Model // zero is multilateral
 	state              WindowState
 	opened, closed     uint64 // entry numbers
 	openedAt, closedAt int64  // Unix milliseconds
+	cutoff             int64
+	valueDate          uint32
+	calendar           string
 	flows              map[flowKey]*flow
-	legs               map[accountKey]int64 // not yet confirmed, more than zero pays
-	debitLegs          int
-	sheet              [32]byte
+	gross              sums   // of all flows
+	items              []item // postings, in the order of the journal
+	covers             []cover
+	legs               []leg              // from instruct on
+	told               []told             // what the agent said of the legs, in the order of the journal
+	toldAt             map[toldKey]uint32 // index in told
+	sheet              [32]byte           // hash of the sheet in force
+	recasting          bool               // payments were deferred, and the sheet not drawn up anew yet
 }
 
-func newWindow(id tongma.WindowID, entry uint64, at int64) *window {
-	return &window{id: id, opened: entry, openedAt: at, flows: map[flowKey]*flow{}}
+func newWindow(id tongma.WindowID, model uint16, method calendar.Model, entry uint64, at int64) *window {
+	return &window{id: id, model: model, method: method, opened: entry, openedAt: at, flows: map[flowKey]*flow{}}
 }
 
 func (w *window) flow(k flowKey) *flow {
@@ -61,12 +110,63 @@ func (w *window) add(k flowKey, amount int64) {
 	f := w.flow(k)
 	f.gross += amount
 	f.count++
+	*w.gross.of(k.currency) += amount
 }
 
 func (w *window) addFee(k flowKey, amount int64) {
 	f := w.flow(k)
 	f.gross += amount
 	f.fees += amount
+	*w.gross.of(k.currency) += amount
+}
+
+// addDebt adds what a debtor owes for a cover: no payment, and no fee.
+func (w *window) addDebt(k flowKey, amount int64) {
+	w.flow(k).gross += amount
+	*w.gross.of(k.currency) += amount
+}
+
+// take is the undoing of add, or of addFee.
+func (w *window) take(k flowKey, amount int64, fee bool) {
+	f := w.flow(k)
+	f.gross -= amount
+	if fee {
+		f.fees -= amount
+	} else {
+		f.count--
+	}
+	if *f == (flow{}) {
+		delete(w.flows, k)
+	}
+	*w.gross.of(k.currency) -= amount
+}
+
+// An item is one posting into a window, or out of it again if a payment was turned
+// back there. Its payment tells whether the window still holds it, or it was deferred.
+type item struct {
+	payment uint32 // with the bits below
+	behind  uint32 // entries behind the one that opened the window
+}
+
+const (
+	itemBack     = 1 << 31 // the posting was turned back
+	itemDeferred = 1 << 30 // it came out of an earlier window
+	itemPayment  = itemDeferred - 1
+)
+
+// maxPayments is how many payments one Book can hold: an item has room for so many.
+const maxPayments = itemPayment
+
+func (w *window) put(payment uint32, entry uint64) {
+	w.items = append(w.items, item{payment, uint32(entry - w.opened)})
+}
+
+// holds tells whether a posting is still this window's.
+func (w *window) holds(it item, p *payment) bool {
+	if it.payment&itemBack != 0 {
+		return p.backWindow == uint32(w.id)
+	}
+	return p.window == uint32(w.id)
 }
 
 func (b *Book) window(id tongma.WindowID) *window {
@@ -76,40 +176,118 @@ func (b *Book) window(id tongma.WindowID) *window {
 	return b.windows[id-1]
 }
 
-func (b *Book) proposeWindow(e *Entry) Verdict {
-	if e.Kind == KindOpen {
-		if len(b.windows) > 0 {
-			return Verdict{Exists: true}
-		}
-		e.Window = 1
-		return Verdict{Write: true}
+// model returns the model of that name.
+func (b *Book) model(name string) (n uint16, ok bool) {
+	if name == "" {
+		return 0, len(b.models) > 0
 	}
-	if e.Kind == KindClose && e.Window == 0 && len(b.windows) > 0 {
-		e.Window = b.openWindow().id
+	for i := range b.models {
+		if b.models[i].name == name {
+			return uint16(i), true
+		}
+	}
+	return 0, false
+}
+
+// openOf returns the open window of a model.
+func (b *Book) openOf(model uint16) *window { return b.models[model].open }
+
+// maxModels bounds the settlement models of a Book: each payment looks for its own.
+const maxModels = 256
+
+// plainMethod is the method as entries carry it: zero for multilateral.
+func plainMethod(m calendar.Model) calendar.Model {
+	if m == calendar.Multilateral {
+		return 0
+	}
+	return m
+}
+
+// proposeWindow decides on windows. The reasons, in their order:
+//
+//	open:         a repeat: Exists, with ExistsOtherContent if it names another method; StateConflict: the default model
+//	              comes first, or there are too many
+//	any other:    WindowUnknown; of a close ModelUnknown before it
+//	close:        FieldInvalid (the window is of another model, or no date), WindowNotOpen
+//	instruct:     WindowNotClosed; a repeat: Exists; SheetMismatch
+//	settled:      a repeat: Exists; StateConflict
+//	settle, short, cover, defer, recast: see proposeSettle, proposeShort, proposeCover, proposeDefer and proposeRecast
+func (b *Book) proposeWindow(e *Entry) Verdict {
+	switch e.Kind {
+	case KindOpen:
+		return b.proposeOpen(e)
+	case KindDefer:
+		return b.proposeDefer(e)
 	}
 	w := b.window(e.Window)
 	if w == nil {
 		return Verdict{Reason: tongma.WindowUnknown}
 	}
 	switch e.Kind {
-	case KindClose:
-		if w.state != WindowOpen {
-			return Verdict{Reason: tongma.WindowNotOpen}
-		}
 	case KindInstruct:
 		return b.proposeInstruct(e, w)
 	case KindSettle:
 		return b.proposeSettle(e, w)
-	case KindSettled:
-		switch {
-		case w.state == WindowSettled:
-			return Verdict{Exists: true}
-		case w.state != WindowInstructed || len(w.legs) > 0:
-			return Verdict{Reason: tongma.StateConflict}
-		}
-		e.Hash = w.sheet
+	case KindShort:
+		return b.proposeShort(e, w)
+	case KindCover:
+		return b.proposeCover(e, w)
+	case KindRecast:
+		return b.proposeRecast(e, w)
+	}
+	switch {
+	case w.state == WindowSettled:
+		return Verdict{Exists: true}
+	case w.state != WindowInstructed || !w.allDone() || w.recasting:
+		return Verdict{Reason: tongma.StateConflict}
+	}
+	e.Hash = w.sheet
+	return Verdict{Write: true}
+}
+
+func (b *Book) proposeOpen(e *Entry) Verdict {
+	n, known := b.model(e.Model)
+	switch {
+	case known && b.openOf(n).method != e.Method:
+		return Verdict{Exists: true, Reason: tongma.ExistsOtherContent}
+	case known:
+		return Verdict{Exists: true}
+	case len(b.models) == 0 && e.Model != "", len(b.models) >= maxModels:
+		return Verdict{Reason: tongma.StateConflict}
+	}
+	e.Window = tongma.WindowID(len(b.windows) + 1)
+	return Verdict{Write: true}
+}
+
+// proposeClose decides on a close that asks for the given method of the window that
+// it opens; if it asks for none, that stays.
+func (b *Book) proposeClose(e *Entry, method calendar.Model) Verdict {
+	n, known := b.model(e.Model)
+	if !known && e.Model != "" {
+		return Verdict{Reason: tongma.ModelUnknown}
+	}
+	if e.Window == 0 && known {
+		e.Window = b.openOf(n).id
+	}
+	w := b.window(e.Window)
+	switch {
+	case w == nil:
+		return Verdict{Reason: tongma.WindowUnknown}
+	case (e.Model != "" && n != w.model) || !dateFits(e.ValueDate):
+		return Verdict{Reason: tongma.FieldInvalid}
+	case w.state != WindowOpen:
+		return Verdict{Reason: tongma.WindowNotOpen}
+	}
+	if e.Model = b.models[w.model].name; method == calendar.NoModel {
+		e.Method = w.method
 	}
 	return Verdict{Write: true}
+}
+
+// dateFits tells whether yyyymmdd is a date; zero is none.
+func dateFits(d uint32) bool {
+	at := time.Date(int(d/10000), time.Month(d/100%100), int(d%100), 0, 0, 0, 0, time.UTC)
+	return d == 0 || (d >= 19000101 && uint32(at.Year()*10000+int(at.Month())*100+at.Day()) == d)
 }
 
 func (b *Book) proposeInstruct(e *Entry, w *window) Verdict {
@@ -127,115 +305,101 @@ func (b *Book) proposeInstruct(e *Entry, w *window) Verdict {
 	return Verdict{Write: true}
 }
 
-// leg tells which account a settle entry is about, and the figure it confirms:
-// more than zero was paid in by a debtor, less than zero was paid out. It is not
-// known if the Book has never heard of the participant.
-func (e *Entry) leg(b *Book) (k accountKey, figure int64, known bool) {
-	who, figure := e.Debtor, e.Amount.Minor
-	if who == "" {
-		who, figure = e.Creditor, -e.Amount.Minor
-	}
-	n, known := b.numbers[string(who)]
-	return accountKey{n, e.Amount.Currency}, figure, known
-}
-
-func (b *Book) proposeSettle(e *Entry, w *window) Verdict {
-	if w.state == WindowOpen || w.state == WindowClosed {
-		return Verdict{Reason: tongma.StateConflict}
-	}
-	if (e.Debtor == "") == (e.Creditor == "") || e.Amount.Minor <= 0 {
-		return Verdict{Reason: tongma.FieldInvalid}
-	}
-	if e.Hash != ([32]byte{}) && e.Hash != w.sheet {
-		return Verdict{Reason: tongma.SheetMismatch}
-	}
-	k, figure, known := e.leg(b)
-	due, ok := w.legs[k]
-	switch {
-	case !known:
-		return Verdict{Reason: tongma.SheetMismatch}
-	case !ok && b.hadLeg(w, k, figure):
-		return Verdict{Exists: true}
-	case !ok || due != figure:
-		return Verdict{Reason: tongma.SheetMismatch}
-	case figure < 0 && w.debitLegs > 0: // debits are collected before any credit is paid
-		return Verdict{Reason: tongma.StateConflict}
-	}
-	return Verdict{Write: true}
-}
-
-// Confirmed tells whether the books have the agent's confirmation of in, so that it
-// need not be sent again.
-func (b *Book) Confirmed(in *Instruction) bool {
-	w := b.window(in.Window)
-	if w == nil || (w.state != WindowInstructed && w.state != WindowSettled) {
-		return false
-	}
-	e := in.Confirm()
-	k, figure, known := e.leg(b)
-	_, due := w.legs[k]
-	return known && !due && b.hadLeg(w, k, figure)
-}
-
-// hadLeg tells whether the sheet had this leg, so that it is confirmed already.
-func (b *Book) hadLeg(w *window, k accountKey, figure int64) bool {
-	return w.nets()[k] == figure
-}
-
 func (b *Book) applyWindow(e *Entry) error {
 	if e.Kind == KindOpen {
-		if len(b.windows) > 0 {
-			return b.broken(e, "a window is open")
-		}
-		b.windows = append(b.windows, newWindow(1, e.Number, e.Time))
-		return nil
+		return b.applyOpen(e)
 	}
 	w := b.window(e.Window)
 	if w == nil {
 		return b.broken(e, "no such window")
 	}
-	due := map[Kind]WindowState{KindClose: WindowOpen, KindInstruct: WindowClosed, KindSettle: WindowInstructed, KindSettled: WindowInstructed}[e.Kind]
+	due := WindowInstructed
+	switch e.Kind {
+	case KindClose:
+		due = WindowOpen
+	case KindInstruct:
+		due = WindowClosed
+	}
 	if w.state != due {
 		return b.broken(e, "window is "+w.state.String())
 	}
 	switch e.Kind {
 	case KindClose:
-		w.state, w.closed, w.closedAt = WindowClosed, e.Number, e.Time
-		b.windows = append(b.windows, newWindow(w.id+1, e.Number, e.Time))
+		return b.applyClose(e, w)
 	case KindInstruct:
-		b.applyInstruct(e, w)
-	case KindSettle:
-		return b.applySettle(e, w)
+		w.state, w.sheet, w.legs = WindowInstructed, e.Hash, b.legsOf(w)
 	case KindSettled:
-		if len(w.legs) > 0 {
+		if !w.allDone() || w.recasting {
 			return b.broken(e, "legs are open")
 		}
 		w.state = WindowSettled
+	default:
+		return b.applySettling(e, w)
 	}
 	return nil
 }
 
-func (b *Book) applyInstruct(e *Entry, w *window) {
-	w.state, w.sheet, w.legs = WindowInstructed, e.Hash, map[accountKey]int64{}
-	for k, net := range w.nets() {
-		if net != 0 {
-			w.legs[k] = net
-		}
-		if net > 0 {
-			w.debitLegs++
-		}
+func (b *Book) applyOpen(e *Entry) error {
+	if _, known := b.model(e.Model); known || (len(b.models) == 0) != (e.Model == "") || len(b.models) >= maxModels {
+		return b.broken(e, "a window of this model is open, or may not be")
 	}
+	if int(e.Window) != len(b.windows)+1 {
+		return b.broken(e, "window out of its order")
+	}
+	w := newWindow(e.Window, uint16(len(b.models)), e.Method, e.Number, e.Time)
+	b.models = append(b.models, settlementModel{e.Model, w})
+	b.windows = append(b.windows, w)
+	return nil
 }
 
-func (b *Book) applySettle(e *Entry, w *window) error {
-	k, figure, known := e.leg(b)
-	if due, ok := w.legs[k]; !known || !ok || due != figure || (figure < 0 && w.debitLegs > 0) {
-		return b.broken(e, "leg is not due")
+func (b *Book) applyClose(e *Entry, w *window) error {
+	if b.models[w.model].name != e.Model {
+		return b.broken(e, "names another model")
 	}
-	if figure > 0 {
-		w.debitLegs--
-	}
-	delete(w.legs, k)
-	b.accounts[k].position -= figure
+	w.state, w.closed, w.closedAt = WindowClosed, e.Number, e.Time
+	w.cutoff, w.valueDate, w.calendar = e.Cutoff, e.ValueDate, e.Calendar
+	next := newWindow(tongma.WindowID(len(b.windows)+1), w.model, e.Method, e.Number, e.Time)
+	b.windows = append(b.windows, next)
+	b.models[w.model].open = next
 	return nil
+}
+
+// What a window and the open holds may add up to in one currency, so that no figure
+// of a sheet leaves 64 bits: holds are refused long before a posting has to be.
+const (
+	mostHeld   = math.MaxInt64 / 2
+	mostPosted = math.MaxInt64 / 4 * 3
+)
+
+// tooMuch tells whether a window that gets another minor units would pass most. Open
+// holds count: they may be posted at any time, and must not be refused then.
+func (b *Book) tooMuch(w *window, c tongma.Currency, minor, most int64) bool {
+	sum, ok := addChecked(w.gross.get(c), b.held.get(c))
+	if ok {
+		sum, ok = addChecked(sum, minor)
+	}
+	return !ok || sum > most
+}
+
+// Model is a settlement model of a Book, and its open window.
+type Model struct {
+	Name   string // "" is the one that every book has
+	Method calendar.Model
+	Open   tongma.WindowID
+}
+
+// Models returns the settlement models in the order in which they were opened.
+func (b *Book) Models() []Model {
+	out := make([]Model, 0, len(b.models))
+	for _, m := range b.models {
+		out = append(out, Model{m.name, shownMethod(m.open.method), m.open.id})
+	}
+	return out
+}
+
+func shownMethod(m calendar.Model) calendar.Model {
+	if m == calendar.NoModel {
+		return calendar.Multilateral
+	}
+	return m
 }

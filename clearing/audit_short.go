@@ -1,0 +1,138 @@
+package clearing
+
+import (
+	"math/big"
+
+	"github.com/tongma/tongma"
+)
+
+// foundShort takes the agent's word that a debtor has not got what it owes.
+func (a *Auditor) foundShort(e *Entry, w *auditWindow) {
+	l, from, _, due := a.due(e, w, e.Creditor)
+	if due < e.Amount.Minor || e.Amount.Minor <= 0 || from == nil {
+		a.find(checkShort, "%s: %q is short of %d in %s, %d is due", w.id, e.Debtor, e.Amount.Minor, e.Amount.Currency, due)
+		return
+	}
+	a.told(e, w)
+	l.short = true
+	a.suspended[e.Debtor] = true
+}
+
+// covered takes what was paid for a debtor that is short: out of its prefunding, or
+// by another, to whom it then owes as much in the next window.
+func (a *Auditor) covered(e *Entry, w *auditWindow) {
+	l, from, to, due := a.due(e, w, e.Asker)
+	minor := e.Amount.Minor
+	if due < minor || minor <= 0 || from == nil || !l.short || e.Creditor == "" {
+		a.find(checkCover, "%s: %q pays %d in %s for %q, of which %d is due", w.id, e.Creditor, minor, e.Amount.Currency, e.Debtor, due)
+		return
+	}
+	a.told(e, w)
+	a.pays(w, l, from, to, minor)
+	if e.Creditor == e.Debtor {
+		a.add(&from.prefunding, -minor)
+		if a.usedUp[from] == nil {
+			a.usedUp[from] = new(big.Int)
+		}
+		a.usedUp[from].Add(a.usedUp[from], big.NewInt(minor))
+		if from.prefunding < 0 {
+			a.find(checkCover, "%s: %s used %d of its prefunding that was not there", w.id, from.who, -from.prefunding)
+		}
+		return
+	}
+	payer := a.balance(e.Creditor, e.Amount.Currency)
+	a.add(&from.position, minor)
+	a.add(&payer.position, -minor)
+	if next := a.open[w.model]; next != nil {
+		next.take(a, from, payer, minor)
+	}
+}
+
+// deferred moves what a window holds of a payment into the open window of its model.
+func (a *Auditor) deferred(e *Entry, w *auditWindow) {
+	p, next := a.payments[e.Payment], a.open[w.model]
+	if p == nil || (p.window != w && p.back != w) || next == nil || e.AuthWindow != next.id {
+		a.find(checkRecast, "%s is not in %s, or goes to %s", e.Payment, w.id, e.AuthWindow)
+		return
+	}
+	if !w.recast && !w.anyShort(p.first.Currency) {
+		a.find(checkRecast, "%s: nobody is short in %s", w.id, p.first.Currency)
+	}
+	if e.Amount != (tongma.Money{Minor: p.paid, Currency: p.first.Currency}) || e.Debtor != p.debtor.who || e.Creditor != p.creditor.who {
+		a.find(checkSame, "%d from %s to %s are deferred, posted were %d from %s to %s", e.Amount.Minor, e.Debtor, e.Creditor, p.paid, p.debtor.who, p.creditor.who)
+	}
+	w.recast = true
+	if p.window == w {
+		a.shift(p, w, next, false)
+		p.window = next
+	}
+	if p.back == w {
+		a.shift(p, w, next, true)
+		p.back = next
+	}
+}
+
+// shift takes a posting and its fees out of one window and into another; the other
+// way round if it was turned back.
+func (a *Auditor) shift(p *auditPayment, w, next *auditWindow, back bool) {
+	one := func(from, to *auditBalance, minor int64) {
+		if back {
+			from, to = to, from
+		}
+		w.take(a, from, to, -minor)
+		w.forget(from, to)
+		next.take(a, from, to, minor)
+	}
+	w.items--
+	next.items++
+	one(p.debtor, p.creditor, p.paid)
+	for _, l := range p.fees {
+		one(a.balance(l.From, l.Amount.Currency), a.balance(l.To, l.Amount.Currency), l.Amount.Minor)
+	}
+}
+
+// forget drops a cell of the matrix that is empty, and figures that nothing is left of.
+func (w *auditWindow) forget(from, to *auditBalance) {
+	if w.matrix[auditPair{from, to}] != 0 {
+		return
+	}
+	delete(w.matrix, auditPair{from, to})
+	for _, b := range []*auditBalance{from, to} {
+		in := false
+		for pair := range w.matrix {
+			in = in || pair.debtor == b || pair.creditor == b
+		}
+		if !in && w.nets[b] == 0 {
+			delete(w.nets, b)
+		}
+	}
+}
+
+func (w *auditWindow) anyShort(c tongma.Currency) bool {
+	for pair, l := range w.legs {
+		if l.short && l.net != l.done && ((pair.debtor != nil && pair.debtor.currency == c) || (pair.creditor != nil && pair.creditor.currency == c)) {
+			return true
+		}
+	}
+	return false
+}
+
+// recasts draws up the sheet of a window anew, with what was paid by the old one.
+func (a *Auditor) recasts(e *Entry, w *auditWindow) {
+	if !w.recast {
+		a.find(checkRecast, "%s: nothing was deferred since its last sheet", w.id)
+	}
+	w.recast = false
+	w.hash = w.sheetHash()
+	a.sameSheet(e, w)
+	a.checkFigures(w)
+	legs := w.legsNow()
+	for pair, was := range w.legs {
+		if l := legs[pair]; l != nil {
+			l.done = was.done
+		} else if was.done != 0 {
+			legs[pair] = &auditLeg{done: was.done}
+		}
+	}
+	w.legs = legs
+}

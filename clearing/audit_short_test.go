@@ -1,0 +1,132 @@
+package clearing
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/schemes/calendar"
+)
+
+// hardship is a journal in which a debtor cannot pay: two settlement models, a
+// debtor that is short, covers of both kinds, and a sheet that is drawn up anew.
+func hardship(t testing.TB) []Entry {
+	k := newKeeper()
+	step := func(e Entry) {
+		k.now += 7
+		k.must(t, e)
+	}
+	posted := func(e Entry) {
+		step(e)
+		step(Entry{Kind: KindPost, Payment: e.Payment})
+	}
+	cards := func(e Entry) Entry { e.Model = "cards"; return e }
+	step(Entry{Kind: KindOpen})
+	step(Entry{Kind: KindOpen, Model: "cards", Method: calendar.Bilateral})
+	step(capOf("bank-a", 10_000))
+	step(capOf("bank-c", 5_000))
+	step(capOf("shop-b", 1_000))
+	in := capOf("bank-a", 100)
+	in.Kind, in.Key = KindDeposit, "in"
+	step(in)
+	posted(hold(1, "bank-a", "shop-b", 3_000))
+	posted(hold(2, "bank-a", "bank-c", 500))
+	posted(hold(3, "bank-c", "shop-b", 900))
+	posted(cards(hold(4, "bank-a", "shop-b", 400)))
+	back := hold(5, "shop-b", "bank-a", 100)
+	back.Op, back.Original, back.Asker = tongma.OpRefund, testID(4), "shop-b"
+	posted(back)
+	step(Entry{Kind: KindClose, ValueDate: 20261123, Cutoff: startMillis, Calendar: "cny.1"})
+	step(Entry{Kind: KindInstruct, Window: 1})
+	told := func(kind Kind, who, payer tongma.ParticipantID, minor int64, id string) Entry {
+		return Entry{Kind: kind, Window: 1, Debtor: who, Creditor: payer, Amount: tongma.Money{Minor: minor, Currency: tongma.CNY}, SchemeRef: id}
+	}
+	step(told(KindShort, "bank-a", "", 3_500, "i-1"))
+	step(told(KindCover, "bank-a", "bank-a", 100, "c-1"))
+	step(told(KindCover, "bank-a", "bank-c", 1_000, "c-2"))
+	step(Entry{Kind: KindDefer, Window: 1, Payment: testID(2)})
+	step(Entry{Kind: KindRecast, Window: 1})
+	step(told(KindSettle, "bank-a", "", 1_900, "i-2"))
+	sheet, _ := k.book.Sheet(1)
+	for _, in := range Instruct(sheet) {
+		step(in.Confirm())
+	}
+	step(Entry{Kind: KindSettled, Window: 1})
+	step(Entry{Kind: KindClose, Model: "cards"})
+	step(Entry{Kind: KindInstruct, Window: 2})
+	sheet, _ = k.book.Sheet(2)
+	for _, in := range Instruct(sheet) {
+		step(in.Confirm())
+	}
+	step(Entry{Kind: KindSettled, Window: 2})
+	sameBooks(t, replayed(t, k.written), k.book)
+	sameAsAudit(t, audited(k.written), k.book)
+	return k.written
+}
+
+var hardDamages = []damage{
+	{"a model opens twice", checkWindows, edit(KindInstruct, 0, func(e *Entry) { e.Kind, e.Window, e.Model = KindOpen, 4, "cards" })},
+	{"a window of another model closes", checkWindows, edit(KindClose, 0, func(e *Entry) { e.Window = 2 })},
+	{"asked for in the window of another model", checkAuth, edit(KindHold, 4, func(e *Entry) { e.AuthWindow = 1 })},
+	{"posted into the window of another model", checkWindow, edit(KindPost, 4, func(e *Entry) { e.Window = 1 })},
+	{"a refund is settled by another model", checkModels, edit(KindHold, 5, func(e *Entry) { e.Model, e.AuthWindow = "", 1 })},
+	{"an unknown method", checkModels, func(es []Entry, at func(Kind, int) int, _ func(Kind, uint64) int) ([]Entry, int) {
+		i := at(KindOpen, 2)
+		es[i].Method = 9
+		return es, i + 1
+	}},
+	{"the value date is another", checkSheet, func(es []Entry, at func(Kind, int) int, _ func(Kind, uint64) int) ([]Entry, int) {
+		es[at(KindClose, 1)].ValueDate++
+		return es, at(KindInstruct, 1) + 1
+	}},
+	{"short of more than is due", checkShort, edit(KindShort, 0, func(e *Entry) { e.Amount.Minor++ })},
+	{"who is owed is short", checkShort, edit(KindShort, 0, func(e *Entry) { e.Debtor = "shop-b" })},
+	{"a short debtor pays on", checkSuspended, func(es []Entry, at func(Kind, int) int, _ func(Kind, uint64) int) ([]Entry, int) {
+		i, e := at(KindShort, 1), hold(90, "bank-a", "shop-b", 1)
+		e.AuthWindow = 3
+		return renumber(slices.Insert(es, i+1, e)), i + 2
+	}},
+	{"covered before it was short", checkCover, func(es []Entry, at func(Kind, int) int, _ func(Kind, uint64) int) ([]Entry, int) {
+		i := at(KindShort, 1)
+		es[i], es[i+1] = es[i+1], es[i]
+		return renumber(es), i + 1
+	}},
+	{"covered by more than is due", checkCover, edit(KindCover, 0, func(e *Entry) { e.Amount.Minor, e.Creditor = 3_501, "bank-c" })},
+	{"covered by prefunding that is not there", checkCover, edit(KindCover, 0, func(e *Entry) { e.Amount.Minor++ })},
+	{"covered by nobody", checkCover, edit(KindCover, 0, func(e *Entry) { e.Creditor = "" })},
+	{"a cover counts twice", checkLegs, func(es []Entry, at func(Kind, int) int, _ func(Kind, uint64) int) ([]Entry, int) {
+		i := at(KindCover, 2)
+		return renumber(slices.Insert(es, i+1, es[i])), i + 2
+	}},
+	{"deferred though nobody is short", checkRecast, func(es []Entry, at func(Kind, int) int, _ func(Kind, uint64) int) ([]Entry, int) {
+		i := at(KindDefer, 1)
+		j := at(KindShort, 1)
+		e := es[i]
+		return renumber(slices.Insert(slices.Delete(es, i, i+1), j, e)), j + 1
+	}},
+	{"deferred out of another window", checkRecast, edit(KindDefer, 0, func(e *Entry) { e.Payment = testID(4) })},
+	{"deferred into another window", checkRecast, edit(KindDefer, 0, func(e *Entry) { e.AuthWindow = 2 })},
+	{"another amount is deferred", checkSame, edit(KindDefer, 0, func(e *Entry) { e.Amount.Minor++ })},
+	{"settled while it is recast", checkRecast, func(es []Entry, at func(Kind, int) int, _ func(Kind, uint64) int) ([]Entry, int) {
+		i := at(KindRecast, 1)
+		es[i], es[i+1] = es[i+1], es[i]
+		return renumber(es), i + 1
+	}},
+	{"recast for nothing", checkRecast, func(es []Entry, at func(Kind, int) int, _ func(Kind, uint64) int) ([]Entry, int) {
+		i := at(KindRecast, 1)
+		return renumber(slices.Insert(es, i+1, es[i])), i + 2
+	}},
+	{"another sheet is drawn up", checkSheet, edit(KindRecast, 0, func(e *Entry) { e.Hash[0] ^= 1 })},
+	{"a part counts twice", checkLegs, func(es []Entry, at func(Kind, int) int, _ func(Kind, uint64) int) ([]Entry, int) {
+		i := at(KindSettle, 1)
+		e := es[i]
+		e.Amount.Minor = 100
+		es[i].Amount.Minor = 100
+		return renumber(slices.Insert(es, i+1, e)), i + 2
+	}},
+	{"a pair pays the agent", checkLegs, func(es []Entry, at func(Kind, int) int, _ func(Kind, uint64) int) ([]Entry, int) {
+		i := at(KindSettled, 2) - 1
+		es[i].Creditor = ""
+		return es, i + 1
+	}},
+}

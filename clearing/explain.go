@@ -1,0 +1,155 @@
+package clearing
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/tongma/tongma"
+)
+
+// ExplainLine is one entry behind a position or its holds.
+type ExplainLine struct {
+	Entry    uint64
+	Kind     Kind
+	Payment  tongma.PaymentID // zero if it is about none
+	Amount   tongma.Money     // of the entry
+	Other    tongma.ParticipantID
+	Window   tongma.WindowID // that it counts in; of a hold, the one it was asked in
+	Position int64           // what it adds to the position, with its fees
+	Reserved int64           // what it adds to the holds
+}
+
+// Explanation is the entries behind a position: its lines and Earlier add up to
+// Position and Reserved exactly. Windows that are settled add nothing, and are left out.
+type Explanation struct {
+	Participant tongma.ParticipantID
+	Currency    tongma.Currency
+	Position    int64
+	Reserved    int64
+	Lines       []ExplainLine // in the order of the journal
+	Earlier     ExplainSum    // lines before those, if they were more than asked for
+}
+
+// ExplainSum adds up lines that are not shown.
+type ExplainSum struct {
+	Lines, Position, Reserved int64
+}
+
+// Explain returns the entries behind a participant's position and holds in one
+// currency: the latest limit of them, all if limit is zero; the others are added up.
+// It goes through all windows that are not settled, and takes as long as they are large.
+func (b *Book) Explain(who tongma.ParticipantID, c tongma.Currency, limit int) Explanation {
+	a := b.standing(who, c)
+	x := explainer{Explanation: Explanation{Participant: who, Currency: c, Position: a.position, Reserved: a.reserved}, limit: limit}
+	n, known := b.numbers[string(who)]
+	if !known || n == noName {
+		return x.Explanation
+	}
+	x.b, x.who = b, n
+	for _, w := range b.windows {
+		if w.state != WindowSettled {
+			x.window(w)
+		}
+	}
+	x.holds()
+	x.cut(0)
+	return x.Explanation
+}
+
+type explainer struct {
+	Explanation
+	b     *Book
+	who   uint16
+	limit int
+}
+
+// add keeps a line, if it says anything.
+func (x *explainer) add(l ExplainLine) {
+	if l.Position == 0 && l.Reserved == 0 {
+		return
+	}
+	if x.Lines = append(x.Lines, l); x.limit > 0 && len(x.Lines) >= 2*x.limit+1024 {
+		x.cut(x.limit)
+	}
+}
+
+// cut sums up all but the latest lines; those that may still come are as many more.
+func (x *explainer) cut(spare int) {
+	slices.SortStableFunc(x.Lines, func(p, q ExplainLine) int { return cmp.Compare(p.Entry, q.Entry) })
+	if x.limit == 0 || len(x.Lines) <= x.limit+spare {
+		return
+	}
+	gone := len(x.Lines) - x.limit - spare
+	for _, l := range x.Lines[:gone] {
+		x.Earlier.Lines++
+		x.Earlier.Position += l.Position
+		x.Earlier.Reserved += l.Reserved
+	}
+	x.Lines = append([]ExplainLine(nil), x.Lines[gone:]...)
+}
+
+// side is what a movement does to the position that is explained.
+func (x *explainer) side(from, to uint16, minor int64) (effect int64) {
+	if from == x.who {
+		effect += minor
+	}
+	if to == x.who {
+		effect -= minor
+	}
+	return effect
+}
+
+func (x *explainer) other(from, to uint16) tongma.ParticipantID {
+	if from == x.who {
+		return tongma.ParticipantID(x.b.names[to])
+	}
+	return tongma.ParticipantID(x.b.names[from])
+}
+
+// window adds what was posted into a window that is not settled, and what of it was.
+func (x *explainer) window(w *window) {
+	for _, it := range w.items {
+		p := &x.b.payments[it.payment&itemPayment]
+		if p.currency == x.Currency && w.holds(it, p) {
+			x.posting(w, it, p)
+		}
+	}
+	for _, c := range w.covers {
+		if c.currency == x.Currency {
+			x.add(ExplainLine{Entry: c.entry, Kind: KindCover, Amount: tongma.Money{Minor: c.minor, Currency: c.currency}, Other: x.other(c.short, c.payer), Window: w.id, Position: x.side(c.short, c.payer, c.minor)})
+		}
+	}
+	for _, t := range w.told {
+		if t.currency == x.Currency && t.kind != KindShort {
+			x.add(ExplainLine{Entry: t.entry, Kind: t.kind, Amount: tongma.Money{Minor: t.minor, Currency: t.currency}, Other: x.other(t.from, t.to), Window: w.id, Position: -x.side(t.from, t.to, t.minor)})
+		}
+	}
+}
+
+func (x *explainer) posting(w *window, it item, p *payment) {
+	from, to := p.debtor, p.creditor
+	kind, sign := KindPost, int64(1)
+	if it.payment&itemBack != 0 {
+		kind, sign = KindReversed, -1
+	}
+	effect := x.side(from, to, p.moved())
+	for _, l := range p.legs() {
+		effect += x.side(x.b.numbers[string(l.From)], x.b.numbers[string(l.To)], l.Amount.Minor)
+	}
+	if it.payment&itemDeferred != 0 {
+		kind = KindDefer
+	}
+	x.add(ExplainLine{Entry: w.opened + uint64(it.behind), Kind: kind, Payment: p.id, Amount: tongma.Money{Minor: p.moved(), Currency: p.currency},
+		Other: x.other(from, to), Window: w.id, Position: sign * effect})
+}
+
+// holds adds the open holds, each by its latest entry.
+func (x *explainer) holds() {
+	for i := int(x.b.low); i < len(x.b.payments); i++ {
+		p := &x.b.payments[i]
+		if p.debtor == x.who && p.currency == x.Currency && !p.final() && !p.posted {
+			x.add(ExplainLine{Entry: p.entry, Kind: p.phase, Payment: p.id, Amount: tongma.Money{Minor: p.amount, Currency: p.currency},
+				Other: tongma.ParticipantID(x.b.names[p.creditor]), Window: tongma.WindowID(p.authWindow), Reserved: p.amount})
+		}
+	}
+}

@@ -1,0 +1,399 @@
+package clearing
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/schemes/calendar"
+)
+
+// noName is the number of the empty name, which as the side of a leg is the
+// settlement account.
+const noName = 0
+
+// leg is what one side has to move to another so that a window settles. Figures
+// more than zero go from one to the other, less than zero back: a leg that was
+// confirmed and then recast may be due the other way round.
+type leg struct {
+	one, other uint16 // other is noName if they settle through the agent
+	currency   tongma.Currency
+	net        int64 // of the sheet in force
+	done       int64 // confirmed
+	tries      uint32
+	short      bool // the last word on it was a refusal
+}
+
+func (l *leg) due() int64 { return l.net - l.done }
+
+// payer returns who has to pay what is due, to whom and how much.
+func (l *leg) payer() (from, to uint16, minor int64) {
+	if due := l.due(); due < 0 {
+		return l.other, l.one, -due
+	}
+	return l.one, l.other, l.due()
+}
+
+// told is one word of the agent on a leg, or of whoever covered it.
+type told struct {
+	entry     uint64
+	kind      Kind
+	from, to  uint16 // of the leg
+	payer     uint16 // cover: who paid
+	currency  tongma.Currency
+	minor     int64
+	id        string // of the instruction
+	prefunded bool   // cover: out of from's own prefunding
+}
+
+type toldKey struct {
+	kind Kind
+	id   string
+}
+
+// cover is what a debtor that was short owes whoever paid for it.
+type cover struct {
+	entry        uint64
+	short, payer uint16
+	currency     tongma.Currency
+	minor        int64
+	of           tongma.WindowID // which it was short in
+}
+
+// legsOf computes the legs of a window from its flows, in the order of the sheet.
+func (b *Book) legsOf(w *window) []leg {
+	nets := map[flowKey]int64{}
+	for k, f := range w.flows {
+		switch {
+		case w.method != calendar.Bilateral && w.method != calendar.Gross:
+			nets[flowKey{k.debtor, noName, k.currency}] += f.gross
+			nets[flowKey{k.creditor, noName, k.currency}] -= f.gross
+		case k.debtor == k.creditor:
+		case w.method == calendar.Bilateral && b.names[k.debtor] > b.names[k.creditor]:
+			nets[flowKey{k.creditor, k.debtor, k.currency}] -= f.gross
+		default:
+			nets[k] += f.gross
+		}
+	}
+	legs := make([]leg, 0, len(nets))
+	for k, net := range nets {
+		if net != 0 {
+			legs = append(legs, leg{one: k.debtor, other: k.creditor, currency: k.currency, net: net})
+		}
+	}
+	b.sortLegs(legs)
+	return legs
+}
+
+func (b *Book) sortLegs(legs []leg) {
+	slices.SortFunc(legs, func(x, y leg) int {
+		return cmp.Or(cmp.Compare(x.currency.Code(), y.currency.Code()), cmp.Compare(b.names[x.one], b.names[y.one]), cmp.Compare(b.names[x.other], b.names[y.other]))
+	})
+}
+
+// recastLegs returns the legs as the flows now give them, with what was done of
+// those that stood before.
+func (b *Book) recastLegs(w *window) []leg {
+	legs := b.legsOf(w)
+	for _, was := range w.legs {
+		if l := legBetween(legs, was.one, was.other, was.currency); l != nil {
+			l.done, l.tries = was.done, was.tries
+		} else if was.done != 0 {
+			was.net, was.short = 0, false
+			legs = append(legs, was)
+		}
+	}
+	b.sortLegs(legs)
+	return legs
+}
+
+func legBetween(legs []leg, one, other uint16, c tongma.Currency) *leg {
+	for i := range legs {
+		if l := &legs[i]; l.one == one && l.other == other && l.currency == c {
+			return l
+		}
+	}
+	return nil
+}
+
+// leg finds the leg by which something is due from one to another; if nothing is,
+// the one that runs between them. Of a gross window there may be one each way.
+func (w *window) leg(from, to uint16, c tongma.Currency) *leg {
+	there, back := legBetween(w.legs, from, to, c), legBetween(w.legs, to, from, c)
+	if there == nil || (back != nil && there.due() <= 0 && back.due() < 0) {
+		return back
+	}
+	return there
+}
+
+func (w *window) allDone() bool {
+	return !slices.ContainsFunc(w.legs, func(l leg) bool { return l.due() != 0 })
+}
+
+// collecting tells whether a debit of a currency is not collected yet. Where legs
+// run between two participants there is nothing to collect first.
+func (w *window) collecting(c tongma.Currency) bool {
+	return slices.ContainsFunc(w.legs, func(l leg) bool { return l.currency == c && l.other == noName && l.due() > 0 })
+}
+
+// shortOf tells whether a leg of a currency is short.
+func (w *window) shortOf(c tongma.Currency) bool {
+	return slices.ContainsFunc(w.legs, func(l leg) bool { return l.currency == c && l.short && l.due() != 0 })
+}
+
+// said finds what was told under an instruction's id, if anything.
+func (w *window) said(kind Kind, id string) *told {
+	if i, ok := w.toldAt[toldKey{kind, id}]; ok && id != "" {
+		return &w.told[i]
+	}
+	return nil
+}
+
+// tell keeps a word of the agent.
+func (w *window) tell(t told) {
+	if w.toldAt == nil {
+		w.toldAt = map[toldKey]uint32{}
+	}
+	w.toldAt[toldKey{t.kind, t.id}] = uint32(len(w.told))
+	w.told = append(w.told, t)
+}
+
+// sides returns between whom the leg of a settle, short or cover entry runs; false
+// if the Book has never heard of one of them.
+func (b *Book) sides(e *Entry) (from, to uint16, known bool) {
+	creditor := e.Creditor
+	if e.Kind == KindCover {
+		creditor = e.Asker
+	}
+	from, one := b.numbers[string(e.Debtor)]
+	to, other := b.numbers[string(creditor)]
+	return from, to, one && other && (from != noName || to != noName)
+}
+
+// repeat is the verdict on an entry that is the second one under its
+// instruction's id.
+func (t *told) repeat(e *Entry, from, to uint16) Verdict {
+	switch {
+	case t.from != from || t.to != to:
+		return Verdict{Exists: true, Reason: tongma.ExistsOtherParticipant}
+	case t.minor != e.Amount.Minor:
+		return Verdict{Exists: true, Reason: tongma.ExistsOtherAmount}
+	case t.currency != e.Amount.Currency:
+		return Verdict{Exists: true, Reason: tongma.ExistsOtherCurrency}
+	}
+	return Verdict{Exists: true}
+}
+
+// proposeSettle decides on the agent's word that it moved something. Without an
+// instruction's id it has to be all that is due, since two parts of the same amount
+// could not be told from one part told twice. The reasons, in their order:
+//
+//	StateConflict (not instructed, or being recast), FieldInvalid (nobody, or no amount), SheetMismatch (another sheet, or
+//	no such leg); a repeat: Exists, with ExistsOtherParticipant, ExistsOtherAmount or ExistsOtherCurrency; SheetMismatch
+//	(the other way round, or without an id not all), MoreThanDue, CreditsWait
+func (b *Book) proposeSettle(e *Entry, w *window) Verdict {
+	if w.state != WindowInstructed && w.state != WindowSettled {
+		return Verdict{Reason: tongma.StateConflict}
+	}
+	if (e.Debtor == "" && e.Creditor == "") || e.Amount.Minor <= 0 {
+		return Verdict{Reason: tongma.FieldInvalid}
+	}
+	from, to, known := b.sides(e)
+	if known {
+		if t := w.said(KindSettle, e.SchemeRef); t != nil {
+			return t.repeat(e, from, to)
+		}
+	}
+	if w.recasting {
+		return Verdict{Reason: tongma.StateConflict}
+	}
+	if e.Hash != ([32]byte{}) && e.Hash != w.sheet {
+		return Verdict{Reason: tongma.SheetMismatch}
+	}
+	return b.settleable(e, w, from, to, known)
+}
+
+func (b *Book) settleable(e *Entry, w *window, from, to uint16, known bool) Verdict {
+	l := w.leg(from, to, e.Amount.Currency)
+	if !known || l == nil {
+		return Verdict{Reason: tongma.SheetMismatch}
+	}
+	payer, payee, due := l.payer()
+	if e.SchemeRef == "" && due == 0 && b.was(l, from, to, e.Amount.Minor) {
+		return Verdict{Exists: true}
+	}
+	switch {
+	case due == 0 && e.SchemeRef != "":
+		return Verdict{Reason: tongma.MoreThanDue}
+	case payer != from || payee != to, e.SchemeRef == "" && e.Amount.Minor != due:
+		return Verdict{Reason: tongma.SheetMismatch}
+	case e.Amount.Minor > due:
+		return Verdict{Reason: tongma.MoreThanDue}
+	case from == noName && w.collecting(e.Amount.Currency):
+		return Verdict{Reason: tongma.CreditsWait}
+	}
+	return Verdict{Write: true}
+}
+
+// was tells whether the whole of a leg was once due from one to the other.
+func (b *Book) was(l *leg, from, to uint16, minor int64) bool {
+	if l.one == from && l.other == to {
+		return l.net == minor
+	}
+	return l.net == -minor
+}
+
+// Confirmed tells whether in need not be sent (again): the books have the agent's
+// confirmation of it, or what it was to move is not due any more.
+func (b *Book) Confirmed(in *Instruction) bool {
+	w := b.window(in.Window)
+	if w == nil || (w.state != WindowInstructed && w.state != WindowSettled) {
+		return false
+	}
+	e := in.Confirm()
+	from, to, known := b.sides(&e)
+	if !known {
+		return false
+	}
+	if w.said(KindSettle, in.ID) != nil {
+		return true
+	}
+	l := w.leg(from, to, in.Amount.Currency)
+	return l != nil && l.due() == 0
+}
+
+// proposeShort decides on the agent's word that a debtor has not got what is due,
+// or the rest of it. The reasons, in their order:
+//
+//	StateConflict (not instructed, or being recast), FieldInvalid (no debtor, no id, or no amount), SheetMismatch (no such
+//	leg); a repeat: Exists, with the first difference; SheetMismatch (the other way round), MoreThanDue
+func (b *Book) proposeShort(e *Entry, w *window) Verdict {
+	l, v := b.shortLeg(e, w)
+	if l == nil {
+		return v
+	}
+	return Verdict{Write: true}
+}
+
+// shortLeg finds the leg that a short or a cover entry is about, if it may be
+// written as far as the leg is concerned.
+func (b *Book) shortLeg(e *Entry, w *window) (*leg, Verdict) {
+	if w.state != WindowInstructed {
+		return nil, Verdict{Reason: tongma.StateConflict}
+	}
+	if e.Debtor == "" || e.SchemeRef == "" || e.Amount.Minor <= 0 {
+		return nil, Verdict{Reason: tongma.FieldInvalid}
+	}
+	from, to, known := b.sides(e)
+	if !known {
+		return nil, Verdict{Reason: tongma.SheetMismatch}
+	}
+	if t := w.said(e.Kind, e.SchemeRef); t != nil {
+		v := t.repeat(e, from, to)
+		if e.Kind == KindCover && v.Reason == tongma.NoReason && b.names[t.payer] != string(e.Creditor) {
+			v.Reason = tongma.ExistsOtherParticipant
+		}
+		return nil, v
+	}
+	if w.recasting {
+		return nil, Verdict{Reason: tongma.StateConflict}
+	}
+	l := w.leg(from, to, e.Amount.Currency)
+	if l == nil {
+		return nil, Verdict{Reason: tongma.SheetMismatch}
+	}
+	payer, _, due := l.payer()
+	switch {
+	case e.Kind == KindCover && !l.short:
+		return nil, Verdict{Reason: tongma.NotShort}
+	case due != 0 && payer != from:
+		return nil, Verdict{Reason: tongma.SheetMismatch}
+	case e.Amount.Minor > due:
+		return nil, Verdict{Reason: tongma.MoreThanDue}
+	}
+	return l, Verdict{}
+}
+
+// proposeCover decides on what was paid for a debtor that is short. What its
+// participants pay for each other is a debt in the model's open window; its own
+// prefunding is simply used up. The reasons, in their order:
+//
+//	those of proposeShort, with FieldInvalid if nobody pays and NotShort before the direction; FundsMissing (its prefunding
+//	is less), PositionOverflow
+func (b *Book) proposeCover(e *Entry, w *window) Verdict {
+	if w.state == WindowInstructed && (e.Creditor == "" || e.Creditor == e.Asker) {
+		return Verdict{Reason: tongma.FieldInvalid}
+	}
+	l, v := b.shortLeg(e, w)
+	if l == nil {
+		return v
+	}
+	a := b.standing(e.Debtor, e.Amount.Currency)
+	switch {
+	case e.Creditor == e.Debtor && a.prefunding < e.Amount.Minor:
+		return Verdict{Reason: tongma.FundsMissing}
+	case e.Creditor != e.Debtor && (b.tooMuch(b.openOf(w.model), e.Amount.Currency, e.Amount.Minor, mostPosted) || b.nearEdge(e.Creditor, e.Amount.Currency)):
+		return Verdict{Reason: tongma.PositionOverflow}
+	}
+	return Verdict{Write: true}
+}
+
+// applySettling applies what the agent, or who covers, says of a window that is
+// being settled, and refuses what a Book would not have proposed.
+func (b *Book) applySettling(e *Entry, w *window) error {
+	if e.Kind == KindDefer || e.Kind == KindRecast {
+		return b.applyRecast(e, w)
+	}
+	again := *e
+	if v := b.proposeWindow(&again); !v.Write {
+		return b.broken(e, "leg is not due, or not so")
+	}
+	from, to, _ := b.sides(e)
+	l := w.leg(from, to, e.Amount.Currency)
+	t := told{entry: e.Number, kind: e.Kind, from: from, to: to, currency: e.Amount.Currency, minor: e.Amount.Minor, id: e.SchemeRef}
+	switch e.Kind {
+	case KindShort:
+		l.tries++
+		l.short = true
+		b.blocked[from] = true
+	case KindSettle:
+		b.confirm(l, &t)
+	case KindCover:
+		t.payer, t.prefunded = b.number(string(e.Creditor)), e.Creditor == e.Debtor
+		b.confirm(l, &t)
+		b.owe(e, w, &t)
+	}
+	w.tell(t)
+	return nil
+}
+
+// confirm takes what was paid out of a leg, and out of the positions of its sides.
+func (b *Book) confirm(l *leg, t *told) {
+	signed := t.minor
+	if l.one != t.from {
+		signed = -signed
+	}
+	l.done += signed
+	if l.due() == 0 {
+		l.short = false
+	}
+	if t.from != noName {
+		b.account(t.from, t.currency).position -= t.minor
+	}
+	if t.to != noName {
+		b.account(t.to, t.currency).position += t.minor
+	}
+}
+
+// owe books what a cover leaves behind: less prefunding, or a debt to who paid.
+func (b *Book) owe(e *Entry, w *window, t *told) {
+	if t.prefunded {
+		b.account(t.from, t.currency).prefunding -= t.minor
+		return
+	}
+	open := b.openOf(w.model)
+	b.account(t.from, t.currency).position += t.minor
+	b.account(t.payer, t.currency).position -= t.minor
+	open.addDebt(flowKey{t.from, t.payer, t.currency}, t.minor)
+	open.covers = append(open.covers, cover{e.Number, t.from, t.payer, t.currency, t.minor, w.id})
+}
