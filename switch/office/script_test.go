@@ -1,0 +1,181 @@
+package office
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/clearing"
+)
+
+var update = flag.Bool("update", false, "write what the scripts gave into the scripts")
+
+// TestScripts runs testdata/*.script, one story each. A line is what somebody
+// does, an arrow, and what the office said: "done", "stood already", or the reason.
+// "dry" in front asks without doing.
+//
+//	deposit, withdraw KEY WHO AMOUNT CUR
+//	propose-cap KEY WHO AMOUNT CUR by NAME; approve-cap, reject-cap KEY by NAME
+//	suspend, resume WHO by NAME because WORDS
+//	pay NAME AMOUNT CUR                  lotus pays harbour, posted at once
+//	position WHO CUR                     position, holds, and what may still be debited
+//	close; settle WINDOW
+//	wait DURATION
+func TestScripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.script")
+	if err != nil || len(files) < 2 {
+		t.Fatalf("%d scripts, %v", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".script"), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := &story{market: newMarket(t, ""), payments: map[string]tongma.PaymentID{}}
+			got := s.render(string(text))
+			if *update {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got != string(text) {
+				t.Errorf("got\n%s\nwant\n%s", got, text)
+			}
+		})
+	}
+}
+
+type story struct {
+	*market
+	payments map[string]tongma.PaymentID // and disputes, by the script's names
+}
+
+func (s *story) render(text string) string {
+	var out strings.Builder
+	for _, line := range strings.SplitAfter(text, "\n") {
+		body, comment, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "#")
+		cmd, _, _ := strings.Cut(body, "->")
+		if cmd = strings.TrimRight(cmd, " "); strings.TrimSpace(cmd) == "" {
+			out.WriteString(line)
+			continue
+		}
+		words := strings.Fields(cmd)
+		dry := words[0] == "dry"
+		if dry {
+			words = words[1:]
+		}
+		result := cmd
+		if said := s.do(words, dry); said != "" {
+			result += strings.Repeat(" ", max(1, 52-len(cmd))) + "-> " + said
+		}
+		if comment != "" {
+			result += strings.Repeat(" ", max(1, strings.Index(line, "#")-len(result))) + "#" + comment
+		}
+		out.WriteString(result + "\n")
+	}
+	return out.String()
+}
+
+// after returns the word behind another, and "" if it is not there.
+func after(words []string, name string) string {
+	if i := slices.Index(words, name); i >= 0 && i+1 < len(words) {
+		return words[i+1]
+	}
+	return ""
+}
+
+func (s *story) money(words []string) tongma.Money {
+	s.t.Helper()
+	c, ok := tongma.CurrencyByCode(words[1])
+	if !ok {
+		s.t.Fatalf("%q", words)
+	}
+	m, err := tongma.ParseMoney(words[0], c)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return m
+}
+
+func said(done Done, err error) string {
+	switch {
+	case err != nil:
+		return tongma.ReasonOf(err).String()
+	case done.DryRun && !done.Exists:
+		return "would be done"
+	case done.Exists:
+		return "stood already"
+	}
+	return "done"
+}
+
+func (s *story) do(w []string, dry bool) string {
+	ctx := s.t.Context()
+	switch w[0] {
+	case "deposit", "withdraw":
+		f := Funds{Key: w[1], Participant: tongma.ParticipantID(w[2]), Amount: s.money(w[3:]), DryRun: dry}
+		if w[0] == "deposit" {
+			return said(s.Deposit(ctx, f))
+		}
+		return said(s.Withdraw(ctx, f))
+	case "propose-cap":
+		return said(s.ProposeCap(ctx, CapRequest{Key: w[1], Participant: tongma.ParticipantID(w[2]), Cap: s.money(w[3:]), By: after(w, "by"), DryRun: dry}))
+	case "approve-cap":
+		return said(s.ApproveCap(ctx, CapCheck{Key: w[1], By: after(w, "by"), DryRun: dry}))
+	case "reject-cap":
+		return said(s.RejectCap(ctx, CapCheck{Key: w[1], By: after(w, "by"), DryRun: dry}))
+	case "suspend", "resume":
+		at := Standing{Participant: tongma.ParticipantID(w[1]), By: after(w, "by"), Why: strings.Join(w[slices.Index(w, "because")+1:], " "), DryRun: dry}
+		if w[0] == "suspend" {
+			return said(s.Suspend(ctx, at))
+		}
+		return said(s.Resume(ctx, at))
+	case "pay":
+		id := s.id()
+		s.payments[w[1]] = id
+		res, err := s.ledger.Submit(ctx, clearing.Entry{Kind: clearing.KindHold, Payment: id, Op: tongma.OpPay, Asker: "harbour", Key: w[1], Debtor: "lotus", Creditor: "harbour",
+			Scheme: "lotus", Amount: s.money(w[2:])})
+		if err != nil || res.Reason != tongma.NoReason {
+			return res.Reason.String()
+		}
+		s.write(clearing.Entry{Kind: clearing.KindPost, Payment: id, SchemeRef: w[1]})
+		return "posted"
+	case "position":
+		p := s.position(tongma.ParticipantID(w[1]), s.money([]string{"0", w[2]}).Currency)
+		dec := func(minor int64) string { return tongma.Money{Minor: minor, Currency: p.Currency}.Decimal() }
+		out := "position " + dec(p.Position) + ", held " + dec(p.Reserved) + ", may debit " + dec(max(0, p.Cap+p.Prefunded-p.Position-p.Reserved))
+		if p.Suspended {
+			out += ", suspended"
+		}
+		return out
+	case "close":
+		return s.close().Window.String()
+	case "settle":
+		n, err := strconv.ParseUint(w[1], 10, 64)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		var sheet clearing.Sheet
+		if err := s.ledger.Read(ctx, func(b *clearing.Book) { sheet, _ = b.Sheet(tongma.WindowID(n)) }); err != nil {
+			s.t.Fatal(err)
+		}
+		s.settle(sheet)
+		return "settled"
+	case "wait":
+		d, err := time.ParseDuration(w[1])
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.now = s.now.Add(d)
+		return ""
+	}
+	s.t.Fatalf("no command %q", w[0])
+	return ""
+}
