@@ -1,0 +1,480 @@
+package settle
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/clearing"
+	"github.com/tongma/tongma/schemes"
+)
+
+// Ledger is the books as a Settler needs them; *clearing.Ledger is one. Submit says
+// what stands once it is durable; an error means that nothing is decided.
+type Ledger interface {
+	Submit(ctx context.Context, e clearing.Entry) (clearing.Result, error)
+	Read(ctx context.Context, see func(*clearing.Book)) error
+}
+
+// Options are the edges of a Settler.
+type Options struct {
+	Ledger Ledger
+	// Directory returns the version in force: its default rules say who pays when a
+	// participant cannot.
+	Directory func() *schemes.Directory
+	// Agent returns who settles a model's windows in a currency. nil: nobody is
+	// connected, and people confirm by hand.
+	Agent    func(model string, c tongma.Currency) Agent
+	Patience time.Duration // how long a transfer that is not decided is asked after, in one call; default 10 s
+	Every    time.Duration // between two questions; default 500 ms
+	Told     func(Event)   // each thing that happens, once it is written; may be nil, must not block
+}
+
+// Settler settles windows. Its methods may be called from any goroutine; of one
+// window, one call at a time goes on and others are refused (StateConflict).
+type Settler struct {
+	opts Options
+
+	// mu guards busy. Nothing else is taken while it is held.
+	mu   sync.Mutex
+	busy map[tongma.WindowID]bool
+}
+
+// New returns a Settler.
+func New(opts Options) *Settler {
+	opts.Patience, opts.Every = cmp.Or(opts.Patience, 10*time.Second), cmp.Or(opts.Every, 500*time.Millisecond)
+	return &Settler{opts: opts, busy: map[tongma.WindowID]bool{}}
+}
+
+// How says how far a call of Settle may go. The zero How does all that the rules
+// allow.
+type How struct {
+	DryRun bool // nothing is written and nobody is told: the report is what would be done
+	Steps  int  // at most so many covers and recasts in this call; zero: as many as it takes; less than zero: none
+	Retry  bool // those who were refused are asked again: they may have got money since
+}
+
+// Event is one thing that happened, or in a dry run would.
+type Event struct {
+	Kind  string // instructed, collected, paid, short, prefunding, guarantee, share, deferred, recast, settled; pending, unknown, rejected, wait
+	From  tongma.ParticipantID
+	To    tongma.ParticipantID
+	For   tongma.ParticipantID // of a cover: who was short
+	Money tongma.Money
+	Count int    // payments that were deferred
+	Ref   string // instruction's id
+	Text  string // for people; names no accounts
+}
+
+// String returns a line for people: "collected bank-a -> settlement 12.50 CNY".
+func (e Event) String() string {
+	s := e.Kind
+	if e.From != "" || e.To != "" {
+		s += " " + cmp.Or(string(e.From), "settlement") + " -> " + cmp.Or(string(e.To), "settlement")
+	}
+	if e.For != "" && e.For != e.From {
+		s += " for " + string(e.For)
+	}
+	if e.Money.Currency != 0 {
+		s += " " + e.Money.String()
+	}
+	if e.Count > 0 {
+		s += ", " + strconv.Itoa(e.Count) + " payments"
+	}
+	if e.Text != "" {
+		s += " (" + e.Text + ")"
+	}
+	return s
+}
+
+// Report is what one call of Settle did, and how the window stands.
+type Report struct {
+	Sheet  clearing.Sheet
+	Events []Event
+	Open   []Event // what it waits for: transfers without a final answer, or people
+	Plan   []Step  // what the rules would do next for those who are short
+}
+
+// Done tells whether the window is settled.
+func (r *Report) Done() bool { return r.Sheet.State == clearing.WindowSettled }
+
+// run is one call of Settle.
+type run struct {
+	*Settler
+	ctx    context.Context
+	how    How
+	id     tongma.WindowID
+	sheet  clearing.Sheet
+	report Report
+
+	asked   map[string]bool // instructions that were sent in this call
+	refused map[Account]bool
+	paid    map[Account]int64        // by the fund and survivors; nil until it is asked for
+	items   []clearing.WindowItem    // nil until they are asked for
+	doubt   map[tongma.Currency]bool // a transfer has no final answer
+	steps   int
+}
+
+// Settle settles a closed window as far as it goes: it instructs, collects all
+// debits, pays the credits, and covers who is short by the rules. What was confirmed
+// before is passed over. A window that cannot be finished now is no error: the
+// report says what it waits for, and Settle is called again later. Errors are
+// WindowUnknown, WindowNotClosed, StateConflict (another call settles it), and those
+// of the Ledger.
+func (s *Settler) Settle(ctx context.Context, id tongma.WindowID, how How) (Report, error) {
+	if !s.begin(id) {
+		return Report{}, &tongma.Error{Op: "settle", Reason: tongma.StateConflict, Field: id.String(), Detail: "it is being settled already"}
+	}
+	defer s.end(id)
+	r := &run{Settler: s, ctx: ctx, how: how, id: id, asked: map[string]bool{}, refused: map[Account]bool{}, doubt: map[tongma.Currency]bool{}}
+	err := r.look()
+	if err == nil && r.sheet.State == clearing.WindowOpen {
+		err = &tongma.Error{Op: "settle", Reason: tongma.WindowNotClosed, Field: id.String()}
+	}
+	switch {
+	case err != nil:
+	case how.DryRun:
+		err = r.rehearse()
+	default:
+		err = r.settle()
+	}
+	r.report.Sheet = r.sheet
+	return r.report, err
+}
+
+func (s *Settler) begin(id tongma.WindowID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.busy[id] {
+		return false
+	}
+	s.busy[id] = true
+	return true
+}
+
+func (s *Settler) end(id tongma.WindowID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.busy, id)
+}
+
+// look reads the window's sheet.
+func (r *run) look() error {
+	ok := false
+	err := r.opts.Ledger.Read(r.ctx, func(b *clearing.Book) { r.sheet, ok = b.Sheet(r.id) })
+	if err == nil && !ok {
+		err = &tongma.Error{Op: "settle", Reason: tongma.WindowUnknown, Field: r.id.String()}
+	}
+	return err
+}
+
+// book writes an entry, and looks at what it made of the window. An entry that
+// stands already is as good as written.
+func (r *run) book(e clearing.Entry) error {
+	res, err := r.opts.Ledger.Submit(r.ctx, e)
+	if err == nil && res.Reason != tongma.NoReason {
+		err = &tongma.Error{Op: "settle." + e.Kind.String(), Reason: res.Reason, Field: r.id.String()}
+	}
+	if err != nil {
+		return err
+	}
+	return r.look()
+}
+
+func (r *run) tell(e Event) {
+	r.report.Events = append(r.report.Events, e)
+	if r.opts.Told != nil {
+		r.opts.Told(e)
+	}
+}
+
+func (r *run) rules(c tongma.Currency) *schemes.DefaultRules {
+	if r.opts.Directory == nil {
+		return nil
+	}
+	found, _ := r.opts.Directory().DefaultRules(r.sheet.Model, c)
+	return found
+}
+
+// settle is the whole story of one window.
+func (r *run) settle() error {
+	if r.sheet.State == clearing.WindowClosed {
+		// Stopped here, the window is closed and nobody was told to pay.
+		if err := r.book(clearing.Entry{Kind: clearing.KindInstruct, Window: r.id, Hash: r.sheet.Hash}); err != nil {
+			return err
+		}
+		r.tell(Event{Kind: "instructed"})
+	}
+	if r.sheet.Recasting { // stopped between the first payment deferred and the new sheet
+		if err := r.recast(r.missing()); err != nil {
+			return err
+		}
+	}
+	if err := r.search(); err != nil {
+		return err
+	}
+	for again := true; again && r.sheet.State != clearing.WindowSettled; {
+		if err := r.transfers(); err != nil {
+			return err
+		}
+		var err error
+		if again, err = r.cover(); err != nil {
+			return err
+		}
+	}
+	if err := r.wait(); err != nil {
+		return err
+	}
+	if r.sheet.State != clearing.WindowInstructed || !r.allDone() {
+		return nil
+	}
+	if err := r.book(clearing.Entry{Kind: clearing.KindSettled, Window: r.id}); err != nil {
+		return err
+	}
+	r.tell(Event{Kind: "settled"})
+	return nil
+}
+
+func (r *run) allDone() bool {
+	for _, l := range r.sheet.Legs {
+		if l.Due != 0 {
+			return false
+		}
+	}
+	return !r.sheet.Recasting
+}
+
+// wait says what the window waits for: whoever is short with no rule left for it.
+func (r *run) wait() (err error) {
+	for _, l := range shorts(&r.sheet) {
+		r.report.Open = append(r.report.Open, Event{Kind: "short", From: l.debtor, To: l.creditor, Money: tongma.Money{Minor: l.due, Currency: l.currency}})
+	}
+	r.report.Plan, err = r.plan()
+	return err
+}
+
+// plan says what the rules would do next.
+func (r *run) plan() ([]Step, error) {
+	if len(shorts(&r.sheet)) == 0 {
+		return nil, nil
+	}
+	var f Funds
+	if err := r.opts.Ledger.Read(r.ctx, func(b *clearing.Book) {
+		f = fundsOf(b)
+		if r.paid == nil {
+			r.paid = paidOf(b, &r.sheet)
+		}
+	}); err != nil {
+		return nil, err
+	}
+	items, err := r.payments()
+	f.Paid, f.Refused = r.paid, r.refused
+	return Plan(r.sheet, f, r.rules, items), err
+}
+
+// payments returns what the window holds.
+func (r *run) payments() ([]clearing.WindowItem, error) {
+	if r.items != nil {
+		return r.items, nil
+	}
+	items := []clearing.WindowItem{}
+	err := r.opts.Ledger.Read(r.ctx, func(b *clearing.Book) { items = append(items, Payments(b, r.id)...) })
+	r.items = items
+	return items, err
+}
+
+// Payments returns what a window holds, in the order of the journal, without what
+// was deferred out of it.
+func Payments(b *clearing.Book, id tongma.WindowID) (items []clearing.WindowItem) {
+	b.WindowPayments(id, func(it clearing.WindowItem) bool {
+		if it.DeferredTo == 0 {
+			items = append(items, it)
+		}
+		return true
+	})
+	return items
+}
+
+// transfers sends what is due: all debits, then the credits of each currency of
+// which no debit is due any more.
+func (r *run) transfers() error {
+	for {
+		in, ok := r.next()
+		if !ok {
+			return nil
+		}
+		r.asked[in.ID] = true
+		if err := r.instruct(in); err != nil {
+			return err
+		}
+	}
+}
+
+// next returns the first instruction that was not sent in this call and may be.
+func (r *run) next() (clearing.Instruction, bool) {
+	waits := map[tongma.Currency]bool{} // debits are due
+	for _, in := range clearing.Instruct(r.sheet) {
+		if in.Debtor != "" && in.Creditor == "" {
+			waits[in.Amount.Currency] = true
+		}
+		switch {
+		case r.asked[in.ID], in.Debtor == "" && waits[in.Amount.Currency]:
+		case r.short(&in) && (!r.how.Retry || r.doubt[in.Amount.Currency]): // a cover may be on its way
+		default:
+			return in, true
+		}
+	}
+	return clearing.Instruction{}, false
+}
+
+// short tells whether an instruction is for a leg that the agent refused.
+func (r *run) short(in *clearing.Instruction) bool {
+	for _, l := range shorts(&r.sheet) {
+		if l.debtor == in.Debtor && l.creditor == in.Creditor && l.currency == in.Amount.Currency {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *run) transfer(in clearing.Instruction) Transfer {
+	return Transfer{Instruction: in, Model: r.sheet.Model, ValueDate: r.sheet.ValueDate}
+}
+
+// instruct has one instruction carried out and writes down what came of it.
+func (r *run) instruct(in clearing.Instruction) error {
+	t := r.transfer(in)
+	e := Event{From: in.Debtor, To: in.Creditor, Money: in.Amount, Ref: in.ID}
+	w, ok := r.move(t)
+	if ok && w.Outcome == Rejected && in.Debtor == "" {
+		w, t.ID = r.otherID(t)
+		e.Ref = t.ID
+	}
+	switch {
+	case !ok:
+		e.Kind, e.Text = "wait", "no agent is connected: people confirm it"
+		r.open(e)
+		return nil
+	case w.Outcome == Settled || w.Outcome == Partly:
+		// The agent has moved the money. Stopped here, the same id is sent again and
+		// answered as it was.
+		if err := r.confirm(t, w, e); err != nil || w.Outcome == Settled {
+			return err
+		}
+		e.Money.Minor -= w.Amount.Minor
+		return r.refuse(in, e)
+	case w.Outcome == Rejected && in.Debtor != "":
+		return r.refuse(in, e)
+	}
+	r.undecided(e, w)
+	return nil
+}
+
+func (r *run) open(e Event) {
+	r.report.Open = append(r.report.Open, e)
+	r.doubt[e.Money.Currency] = true
+}
+
+func (r *run) undecided(e Event, w Word) {
+	e.Kind = w.Outcome.String()
+	if w.Err != nil {
+		e.Text = tongma.ReasonOf(w.Err).Info().Title
+	}
+	r.open(e)
+}
+
+// confirm writes down what the agent moved.
+func (r *run) confirm(t Transfer, w Word, e Event) error {
+	entry := t.Confirm()
+	entry.Amount = w.Amount
+	if err := r.book(entry); err != nil {
+		return err
+	}
+	e.Money = w.Amount
+	if e.Kind = "collected"; t.Debtor == "" || t.Creditor != "" {
+		e.Kind = "paid"
+	}
+	r.tell(e)
+	return nil
+}
+
+// refuse writes down that a debtor has not got what is due, or the rest of it. That
+// suspends it.
+func (r *run) refuse(in clearing.Instruction, e Event) error {
+	entry := in.Refuse(tongma.AgentRejected)
+	entry.Amount = e.Money
+	if err := r.book(entry); err != nil {
+		return err
+	}
+	e.Kind = "short"
+	r.tell(e)
+	return nil
+}
+
+// move asks the agent for a transfer, and asks after it while it is not decided and
+// there is patience. ok is false if nobody is connected.
+func (r *run) move(t Transfer) (w Word, ok bool) {
+	agent := r.agent(t.Amount.Currency)
+	if agent == nil {
+		return w, false
+	}
+	w = agent.Move(r.ctx, t)
+	for until := time.Now().Add(r.opts.Patience); !w.final() && time.Now().Before(until); {
+		if !pause(r.ctx, r.opts.Every) {
+			break
+		}
+		if w = agent.Ask(r.ctx, t); w.Outcome == Unheard { // it got lost on the way
+			w = agent.Move(r.ctx, t)
+		}
+	}
+	return w, true
+}
+
+func (r *run) agent(c tongma.Currency) Agent {
+	if r.opts.Agent == nil {
+		return nil
+	}
+	return r.opts.Agent(r.sheet.Model, c)
+}
+
+// maxOther is how many ids a credit can have: the instruction's own, and then that
+// with "-2" to "-9" behind it.
+const maxOther = 9
+
+// otherID goes on with a credit that was refused. A refusal of a debit is an entry,
+// and gives the next instruction another id; one of a credit, as of an account that
+// was closed, is not. So the ids that the agent has refused are passed over, and the
+// first that it has not heard of is used, if people want it tried again.
+func (r *run) otherID(t Transfer) (Word, string) {
+	id := t.ID
+	for n := 2; n <= maxOther; n++ {
+		t.ID = id + "-" + strconv.Itoa(n)
+		w := r.agent(t.Amount.Currency).Ask(r.ctx, t)
+		switch {
+		case w.Outcome == Rejected:
+			continue
+		case w.Outcome == Unheard && !r.how.Retry:
+			return Word{Outcome: Rejected}, id
+		case w.Outcome == Unheard:
+			w, _ = r.move(t)
+		}
+		return w, t.ID
+	}
+	return Word{Outcome: Rejected}, id
+}
+
+// coverID is the id of what a payer gives for one who is short, as long as nothing
+// more is settled of the leg: 32 characters. It does not depend on the amount, so
+// that a cover that was sent and not written down is found again whatever the rules
+// have become.
+func coverID(s *clearing.Sheet, l short, payer tongma.ParticipantID) string {
+	text := fmt.Sprintf("tongma cover 1\n%x\n%d\n%s\n%s\n%s\n%s\n%d\n", s.Hash, s.Window, l.debtor, l.creditor, payer, l.currency.Code(), l.settled)
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:16])
+}
