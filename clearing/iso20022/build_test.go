@@ -261,7 +261,7 @@ func TestNothingIsBuiltThatBreaksARule(t *testing.T) {
 		{"two windows", func(x *inputs) { x.ins[1].Window++ }, FaultMixedSheet, leg + "[2]"},
 		{"no window", func(x *inputs) { x.ins[0].Window = 0 }, FaultMixedSheet, leg + "[1]"},
 		{"no sheet", func(x *inputs) { x.ins[0].Sheet = [32]byte{} }, FaultMixedSheet, leg + "[1]"},
-		{"a stranger", func(x *inputs) { x.ins[1].Participant = "omega" }, FaultParty, leg + "[2]/Dbtr"},
+		{"a stranger", func(x *inputs) { x.ins[1].Debtor = "omega" }, FaultParty, leg + "[2]/Dbtr"},
 		{"a name alone", func(x *inputs) { x.h.Parties["gamma"] = Party{Name: "Gamma"} }, FaultParty, leg + "[2]/Dbtr"},
 		{"a BIC in small letters", func(x *inputs) { x.h.Parties["gamma"] = Party{BIC: "gammcnbj"} }, FaultParty, leg + "[2]/Dbtr/BIC"},
 		{"a BIC of nine", func(x *inputs) { x.h.Parties["gamma"] = Party{BIC: "GAMMCNBJX"} }, FaultParty, leg + "[2]/Dbtr/BIC"},

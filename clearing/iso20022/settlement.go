@@ -60,6 +60,9 @@ func Settlement(h Heading, s clearing.Sheet, currency tongma.Currency) (Document
 			continue
 		}
 		at := step(legs, len(x.Legs))
+		if in.Debtor != "" && in.Creditor != "" {
+			c.fail(FaultDirection, at, 0, "it runs between two participants")
+		}
 		if seen[in.Participant] {
 			c.fail(FaultDuplicate, at+"/Ptcpt", 0, "")
 		}

@@ -39,8 +39,8 @@ type xmlTransfer struct {
 }
 
 // CreditTransfers returns a pacs.009 with one transaction for each instruction: a
-// net debtor pays the settlement account, or the settlement account pays a net
-// creditor. All are of one net sheet, one currency and one direction, since
+// net debtor pays the settlement account, the settlement account pays a net
+// creditor, or one participant pays another. All are of one net sheet, one currency and one direction, since
 // debits are collected before any credit is paid.
 func CreditTransfers(h Heading, instructions []clearing.Instruction) (Document, error) {
 	const path = "/Document/FICdtTrf"
@@ -62,10 +62,12 @@ func CreditTransfers(h Heading, instructions []clearing.Instruction) (Document, 
 
 func (c *faults) transfer(path string, h *Heading, in *clearing.Instruction) xmlTransfer {
 	debtor, creditor := h.Settlement, h.Settlement
-	if in.Debit {
-		debtor = c.participant(path+"/Dbtr", h, in.Participant)
-	} else {
-		creditor = c.participant(path+"/Cdtr", h, in.Participant)
+	from, to := sides(in)
+	if from != "" {
+		debtor = c.participant(path+"/Dbtr", h, from)
+	}
+	if to != "" {
+		creditor = c.participant(path+"/Cdtr", h, to)
 	}
 	currency := in.Amount.Currency.Code()
 	return xmlTransfer{
@@ -74,6 +76,18 @@ func (c *faults) transfer(path string, h *Heading, in *clearing.Instruction) xml
 		Creditor: c.institution(path+"/Cdtr", creditor), CreditorAccount: c.account(path+"/CdtrAcct", creditor.Account, currency),
 		Remittance: []string{sheetNote(in)},
 	}
+}
+
+// sides returns who pays and who is paid; the empty name is the settlement account.
+// An instruction that was made by hand may name its participant alone.
+func sides(in *clearing.Instruction) (debtor, creditor tongma.ParticipantID) {
+	switch {
+	case in.Debtor != "" || in.Creditor != "":
+		return in.Debtor, in.Creditor
+	case in.Debit:
+		return in.Participant, ""
+	}
+	return "", in.Participant
 }
 
 // step is the path of the i-th of several, from 1 as XPath counts.
@@ -167,8 +181,8 @@ func DirectDebits(h Heading, instructions []clearing.Instruction) (Document, err
 		Creditor: c.institution(path+"/CdtInstr/Cdtr", h.Settlement), CreditorAccount: c.account(path+"/CdtInstr/CdtrAcct", h.Settlement.Account, currency)}
 	for i := range instructions {
 		in, at := &instructions[i], step(legs, i)
-		if !in.Debit {
-			c.fail(FaultDirection, at, 0, "a direct debit cannot pay a creditor")
+		if !in.Debit || in.Creditor != "" {
+			c.fail(FaultDirection, at, 0, "a direct debit pays the settlement account")
 		}
 		p := c.participant(at+"/Dbtr", &h, in.Participant)
 		if !validID(p.Mandate) {
