@@ -135,7 +135,7 @@ func TestRefusals(t *testing.T) {
 		{"unified template without a shop", merchantCode(object("26", object("00", "tongma")+object("01", "2001")), "156", "CN"), transfer("tongbao", 100, tongma.CNY), nil, tongma.CodeMalformed, "breaks its form"},
 		{"amount in the code over the limit", merchantCode(object("54", "10000.01")+object("29", object("00", "test@dev")), "840", "KH"), Query{Asker: "tongbao", Op: tongma.OpResolve}, nil, tongma.OverSchemeLimit, "at most 10000.00 USD"},
 		{"stranger", wechatCode, pay("nobody", 100, tongma.CNY), nil, tongma.ParticipantUnknown, "asker"},
-		{"wallet takes a payer's code", wechatCode, pay("w", 100, tongma.CNY), []string{"id: tongbao\n    name: Tongbao Wallet\n    country: CN\n    roles: [acquirer, issuer]", "id: w\n    name: W\n    country: CN\n    roles: [issuer]", "participant: tongbao", "participant: w"}, tongma.NotPermittedHere, "acquirer"},
+		{"wallet takes a payer's code", wechatCode, pay("w", 100, tongma.CNY), []string{"id: tongbao\n    name: Tongbao Wallet\n    country: CN\n    roles: [acquirer, issuer]", "id: w\n    name: W\n    country: CN\n    roles: [issuer]", "participant: tongbao", "participant: w", "switch_party: tongbao", "switch_party: w"}, tongma.NotPermittedHere, "acquirer"},
 		{"acquirer reads a merchant's code", khqrCode, transfer("acq-north", 100, khr), nil, tongma.NotPermittedHere, "issuer"},
 		{"suspended wallet", khqrCode, transfer("tongbao", 100, khr), suspend("tongbao"), tongma.ParticipantSuspended, "asker"},
 		{"product code", productCode, pay("acq-north", 100, tongma.CNY), nil, tongma.CodeNotPayable, "not a payment code"},
@@ -361,17 +361,20 @@ func TestRankingIsDeterministic(t *testing.T) {
 	})
 }
 
-// schemeBlocks cuts the sandbox into what stands before the schemes, and each of
-// them.
+// schemeBlocks cuts the sandbox into all but the schemes, and each of them.
 func schemeBlocks(t *testing.T) (head string, blocks []string) {
 	head, rest, ok := strings.Cut(string(Sandbox()), "\nschemes:\n")
 	if !ok {
 		t.Fatal("the sandbox has no schemes")
 	}
-	for _, b := range strings.Split(rest, "  - id: ")[1:] {
+	rest, tail, ok := strings.Cut(rest, "\n# What payments cost")
+	if !ok {
+		t.Fatal("nothing stands behind the schemes")
+	}
+	for _, b := range strings.Split(rest+"\n", "  - id: ")[1:] {
 		blocks = append(blocks, "  - id: "+b)
 	}
-	return head + "\nschemes:\n", blocks
+	return head + "\n#" + tail + "\nschemes:\n", blocks
 }
 
 func indices(n int) []int {

@@ -209,3 +209,45 @@ func TestAModelNeedsASchemeThatClearsInItsCurrency(t *testing.T) {
 		t.Error("a section of another name was taken")
 	}
 }
+
+// The sandbox has something of everything that clearing needs, and nothing in the
+// way of what its payments in yuan do.
+func TestSandboxSettles(t *testing.T) {
+	d := sandboxed(t)
+	khr, _ := tongma.CurrencyByCode("KHR")
+	for _, s := range d.Schemes() {
+		for _, c := range s.Currencies {
+			want := map[tongma.Currency]string{tongma.THB: "thb-net", tongma.HKD: "hkd-pairs"}[c]
+			if got := d.Model(s.ID, c); got != want {
+				t.Errorf("%s in %s belongs to %q, want %q", s.ID, c, got, want)
+			}
+			if fees := d.Fees(s.ID, tongma.OpPay, c, 1<<50); (len(fees) > 0) != (s.ID == "khqr" && c == khr) {
+				t.Errorf("%s in %s: %d fees", s.ID, c, len(fees))
+			}
+		}
+	}
+	for _, p := range d.Participants() {
+		for c := range p.Caps {
+			for _, m := range d.Models() {
+				agent, ok := d.AgentFor(m.ID, c)
+				if !ok {
+					t.Fatalf("nobody settles model %q in %s", m.ID, c)
+				}
+				if _, ok := p.Account(agent.ID, c); !ok {
+					t.Errorf("%s has no account in %s", p.ID, c)
+				}
+			}
+		}
+	}
+	m, _ := d.SettlementModel("thb-net")
+	noon, err := m.Schedule.Next(time.Date(2026, 11, 20, 4, 0, 0, 0, time.UTC))
+	if err != nil || noon.String() != "2026-11-20 12:00:00 +07:00 Asia/Bangkok noon, settles 2026-11-20" {
+		t.Errorf("%v, %v", noon, err)
+	}
+	if r, ok := d.DefaultRules("thb-net", tongma.THB); !ok || len(r.LossSharing) != 4 || !r.Recast {
+		t.Errorf("%+v", r)
+	}
+	if _, ok := d.Disputes(); !ok || len(d.Dealers(tongma.CNY, tongma.HKD)) != 1 {
+		t.Error("no disputes, or no dealer")
+	}
+}

@@ -244,8 +244,10 @@ func escape(key string) string {
 	if len(key) > 64 {
 		key = key[:64]
 	}
-	return strings.NewReplacer("~", "~0", "/", "~1", "\n", " ", "\r", " ").Replace(key)
+	return pointerToken.Replace(key)
 }
+
+var pointerToken = strings.NewReplacer("~", "~0", "/", "~1", "\n", " ", "\r", " ")
 
 // nearest returns the name that word was probably meant to be: at most a third
 // of its letters are to be changed. It returns "" if none is that near.
