@@ -87,6 +87,12 @@ func (j *Journal) Add(e *clearing.Entry) error {
 			return fault(tongma.PaymentUnknown, "recon: journal", "entry %d changes a payment whose first entry is missing", e.Number)
 		}
 		j.items[i].change(e)
+	case clearing.KindDefer:
+		i, ok := j.byID[e.Payment]
+		if !ok {
+			return fault(tongma.PaymentUnknown, "recon: journal", "entry %d defers a payment whose first entry is missing", e.Number)
+		}
+		j.items[i].move(e.Window, e.AuthWindow)
 	case clearing.KindOpen:
 		j.last = max(j.last, e.Window)
 	case clearing.KindClose:
@@ -109,6 +115,17 @@ func (j *Journal) begin(e *clearing.Entry) error {
 	j.byID[e.Payment] = int32(len(j.items))
 	j.items = append(j.items, it)
 	return nil
+}
+
+// move puts what the item moved in one window into another, as a window that
+// could not settle was drawn up anew without it.
+func (it *Item) move(from, to tongma.WindowID) {
+	if it.Posted == from {
+		it.Posted = to
+	}
+	if it.Reversed == from {
+		it.Reversed = to
+	}
 }
 
 func (it *Item) change(e *clearing.Entry) {

@@ -7,7 +7,8 @@ import (
 	"github.com/tongma/tongma/clearing"
 )
 
-// TestAnItemIsWhatWasPostedNotWhatWasHeld: captured in part, expired, with fees.
+// TestAnItemIsWhatWasPostedNotWhatWasHeld: captured in part, expired, with fees,
+// and moved to another window.
 func TestAnItemIsWhatWasPostedNotWhatWasHeld(t *testing.T) {
 	j := NewJournal()
 	n := uint64(0)
@@ -26,8 +27,9 @@ func TestAnItemIsWhatWasPostedNotWhatWasHeld(t *testing.T) {
 		{From: "harbour", To: "lotus", Amount: cny(7)}, {From: "harbour", To: "switch", Amount: cny(3)}}})
 	add(clearing.Entry{Kind: clearing.KindExpire, Payment: pid(2)})
 	add(clearing.Entry{Kind: clearing.KindClose, Window: 1})
+	add(clearing.Entry{Kind: clearing.KindDefer, Payment: pid(1), Window: 1, AuthWindow: 2})
 	one, two := &j.Items()[0], &j.Items()[1]
-	if one.Amount != cny(1000) || one.Posted != 1 || two.Status != tongma.Refused || two.Posted != 0 || j.LastWindow() != 2 {
+	if one.Amount != cny(1000) || one.Posted != 2 || two.Status != tongma.Refused || two.Posted != 0 || j.LastWindow() != 2 {
 		t.Fatalf("%+v, %+v, %v", one, two, j.LastWindow())
 	}
 	if fee, ok := Charged("harbour", one); fee != cny(10) || !ok {

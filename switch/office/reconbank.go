@@ -162,24 +162,34 @@ func (c cycles) add(e *clearing.Entry) {
 	at := time.UnixMilli(e.Time).UTC()
 	switch e.Kind {
 	case clearing.KindClose:
-		c.of(e.Window).closed = at
+		info := c.of(e.Window)
+		info.closed, info.model = at, e.Model
+		if e.Cutoff != 0 {
+			info.cutoff = time.UnixMilli(e.Cutoff).UTC()
+		}
+		if d := int(e.ValueDate); d != 0 {
+			info.value = time.Date(d/10000, time.Month(d/100%100), d%100, 0, 0, 0, 0, time.UTC)
+		}
 	case clearing.KindInstruct:
 		c.of(e.Window).instructed = at
 	case clearing.KindSettled:
 		c.of(e.Window).settled = true
 	case clearing.KindSettle:
-		c.of(e.Window).confirm(e)
+		c.of(e.Window).confirm(e, e.Debtor, e.Creditor)
+	case clearing.KindCover:
+		c.of(e.Window).confirm(e, e.Creditor, e.Asker)
 	}
 }
 
-// confirm adds a confirmed leg, or part of one. Legs that were confirmed without
-// an instruction's id cannot be looked for at the bank.
-func (c *cycleInfo) confirm(e *clearing.Entry) {
-	p, debit := e.Debtor, true
+// confirm adds what was confirmed of a leg, or paid for it by whoever covered it.
+// What has no instruction's id cannot be looked for at the bank, and what went
+// from one participant to another does not pass the settlement account.
+func (c *cycleInfo) confirm(e *clearing.Entry, from, to tongma.ParticipantID) {
+	p, debit := from, true
 	if p == "" {
-		p, debit = e.Creditor, false
+		p, debit = to, false
 	}
-	if e.SchemeRef == "" || (e.Debtor != "" && e.Creditor != "") {
+	if e.SchemeRef == "" || (from != "" && to != "") {
 		return
 	}
 	l := c.confirmed[e.SchemeRef]
@@ -219,7 +229,7 @@ func (c cycles) legs(until time.Time, due func(tongma.WindowID) []clearing.Instr
 			continue
 		}
 		for _, in := range due(w) {
-			if info.confirmed[in.ID] == nil {
+			if info.confirmed[in.ID] == nil && (in.Debtor == "" || in.Creditor == "") {
 				add(recon.Leg{Instruction: in}, info)
 			}
 		}
