@@ -171,7 +171,7 @@ func readToken(file, dir, as string) (string, error) {
 		if dir == "" {
 			return "", failf(exitUsage, "--url needs the token too: --token-file FILE, or --data DIR")
 		}
-		if who != operatorName && !tongma.ParticipantID(who).Valid() {
+		if name := strings.TrimPrefix(who, operatorName+"."); name != operatorName && !tongma.ParticipantID(name).Valid() {
 			return "", failf(exitUsage, "%q is no participant's name", clean(who))
 		}
 		file = api.TokenPath(dir, tongma.ParticipantID(who))
@@ -228,21 +228,28 @@ type reply struct {
 // ask sends one request and waits for the answer within ctx. For a request that
 // may move money, an error that leaves open whether it arrived says so.
 func (c *client) ask(ctx context.Context, method, path, key string, body []byte) (reply, error) {
-	var sent io.Reader
-	if body != nil {
-		sent = bytes.NewReader(body)
+	if body == nil {
+		return c.send(ctx, method, path, key, "", nil)
 	}
+	return c.send(ctx, method, path, key, "application/json", bytes.NewReader(body))
+}
+
+// files are the kinds of answers that are not JSON, and come if they were asked for.
+var files = []string{"text/csv", "application/xml", "application/zip"}
+
+// send is ask for a body of any kind.
+func (c *client) send(ctx context.Context, method, path, key, kind string, body io.Reader) (reply, error) {
 	address, query, _ := strings.Cut(path, "?")
 	u := c.base.JoinPath(address)
 	u.RawQuery = query
-	r, err := http.NewRequestWithContext(ctx, method, u.String(), sent)
+	r, err := http.NewRequestWithContext(ctx, method, u.String(), body)
 	if err != nil {
 		return reply{}, failf(exitUsage, "%s is no address of an HTTP door", c.base)
 	}
 	r.Header.Set("Authorization", "Bearer "+c.token)
 	r.Header.Set("Accept", "application/json, application/problem+json")
-	if body != nil {
-		r.Header.Set("Content-Type", "application/json")
+	if kind != "" {
+		r.Header.Set("Content-Type", kind)
 	}
 	if key != "" {
 		r.Header.Set(tongma.HeaderKey, key)
@@ -271,7 +278,7 @@ func (c *client) refused(resp *http.Response, data []byte, method, key string) e
 			return &problemError{p, p.Err("http")}
 		}
 	}
-	if resp.StatusCode >= 300 || kind != "application/json" {
+	if resp.StatusCode >= 300 || (kind != "application/json" && !slices.Contains(files, kind)) {
 		return c.unreachable(resp.Request.Context(), fmt.Errorf("HTTP status %d, %s: this is no switch", resp.StatusCode, kind), method, key)
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -27,6 +28,7 @@ import (
 	switching "github.com/tongma/tongma/switch"
 	"github.com/tongma/tongma/switch/api"
 	"github.com/tongma/tongma/switch/bus"
+	desk "github.com/tongma/tongma/switch/office"
 )
 
 // nodeConfig is what one running switch is made from.
@@ -376,7 +378,12 @@ func (n *node) makeAPI(feed *api.Feed, reg *prometheus.Registry) error {
 	if err != nil {
 		return &exitError{code: exitConfig, err: err}
 	}
-	n.api, err = api.New(api.Config{Engine: n.engine, Auth: tokens, Agent: n.cfg.agent, Store: n.store, Feed: feed, Gatherer: reg,
+	counter, err := desk.New(desk.Options{Ledger: n.engine.Ledger(), Journal: n.store, Directory: n.registry.Current, Now: time.Now, Data: n.cfg.data,
+		NewID: func() tongma.PaymentID { return tongma.PaymentID(uuid.Must(uuid.NewV7())) }})
+	if err != nil {
+		return &exitError{code: exitConfig, err: err}
+	}
+	n.api, err = api.New(api.Config{Engine: n.engine, Auth: tokens, Agent: n.cfg.agent, Office: counter, Store: n.store, Feed: feed, Gatherer: reg,
 		Logger: n.cfg.logger, Version: buildVersion(), Sandbox: n.cfg.sandbox})
 	if err != nil {
 		return err
