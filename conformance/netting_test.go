@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/tongma/tongma"
@@ -95,6 +96,9 @@ func shownWindows(t *testing.T, x *Target) (rows []string) {
 	var list struct {
 		Windows []struct {
 			Window, State string
+			Model, Method string
+			ValueDate     string `json:"value_date"`
+			Legs          []struct{ Debtor, Creditor, Currency, Due string }
 			FirstEntry    uint64 `json:"first_entry"`
 			EndEntry      uint64 `json:"end_entry"`
 			Payments      int64
@@ -108,7 +112,13 @@ func shownWindows(t *testing.T, x *Target) (rows []string) {
 	}
 	get(t, x, "/v1/windows?limit=200", &list)
 	for _, w := range list.Windows {
-		rows = append(rows, fmt.Sprintf("%s %s [%d, %d) %d payments, sheet %s", w.Window, w.State, w.FirstEntry, w.EndEntry, w.Payments, w.SheetHash))
+		rows = append(rows, fmt.Sprintf("%s %s %q %s value %s [%d, %d) %d payments, sheet %s", w.Window, w.State, w.Model, w.Method, strings.ReplaceAll(w.ValueDate, "-", ""),
+			w.FirstEntry, w.EndEntry, w.Payments, w.SheetHash))
+		for _, l := range w.Legs {
+			if w.EndEntry != 0 && w.State != "closed" && strings.Trim(l.Due, "0.") != "" {
+				rows = append(rows, fmt.Sprintf("%s %s owes %s %s %s", w.Window, l.Debtor, l.Creditor, l.Due, l.Currency))
+			}
+		}
 		for _, n := range w.Nets {
 			rows = append(rows, fmt.Sprintf("%s %s %s debits %s credits %s net %s", w.Window, n.Participant, n.Currency, n.Debits, n.Credits, n.Net))
 		}
@@ -121,7 +131,17 @@ func shownWindows(t *testing.T, x *Target) (rows []string) {
 
 func ownWindows(sheets Sheets) (rows []string) {
 	for _, w := range sheets {
-		rows = append(rows, fmt.Sprintf("%s %s [%d, %d) %d payments, sheet %s", w.Window, w.State, w.FirstEntry, w.EndEntry, w.Payments, w.Hash))
+		value := ""
+		if w.ValueDate != 0 {
+			value = fmt.Sprint(w.ValueDate)
+		}
+		rows = append(rows, fmt.Sprintf("%s %s %q %s value %s [%d, %d) %d payments, sheet %s", w.Window, w.State, w.Model, w.Method, value, w.FirstEntry, w.EndEntry, w.Payments, w.Hash))
+		for pair, due := range w.Due {
+			if due < 0 {
+				pair.Debtor, pair.Creditor, due = pair.Creditor, pair.Debtor, -due
+			}
+			rows = append(rows, fmt.Sprintf("%s %s owes %s %s %s", w.Window, pair.Debtor, pair.Creditor, decimal(due, pair.Currency), pair.Currency))
+		}
 		for a, f := range w.Figures {
 			rows = append(rows, fmt.Sprintf("%s %s %s debits %s credits %s net %s", w.Window, a.Participant, a.Currency,
 				decimal(f.Debits, a.Currency), decimal(f.Credits, a.Currency), decimal(f.Net, a.Currency)))

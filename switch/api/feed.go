@@ -157,14 +157,14 @@ func (c *call) appendEvents(b []byte, item committed) []byte {
 }
 
 // concerns tells whether the caller may hear of an entry: the operator of all, a
-// participant of those that name it, as a party or in a fee, and of the ends of
+// participant of those that name it, as a party or in a fee, and of the sheets of
 // windows.
 func (c *call) concerns(e *clearing.Entry) bool {
-	switch {
-	case c.operator, e.Kind == clearing.KindClose, e.Kind == clearing.KindInstruct, e.Kind == clearing.KindSettled:
-		return true
+	switch e.Kind {
+	case clearing.KindClose, clearing.KindInstruct, clearing.KindRecast, clearing.KindSettled:
+		return true // what everybody compares
 	}
-	return c.partyTo(e) || slices.ContainsFunc(e.Legs, c.bears)
+	return c.operator || c.partyTo(e) || slices.ContainsFunc(e.Legs, c.bears)
 }
 
 // partyTo tells whether an entry is about a movement of the caller's own.

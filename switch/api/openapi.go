@@ -361,7 +361,12 @@ func (a *API) bookOperations(d describe) []operation {
 		return op
 	}
 	windows := base("list-windows", "books", "GET", "/v1/windows", "List the latest windows with their net sheets", "A participant sees its own figures.")
-	windows.Parameters = []*huma.Param{countParam("limit", "at most so many", windowsStandard, windowsMost)}
+	windows.Parameters = []*huma.Param{countParam("limit", "at most so many", windowsStandard, windowsMost), textParam("model", "only of this settlement model, among the latest 2,000 windows")}
+	one := window(base("get-window", "books", "GET", "/v1/windows/{id}", "See a window's net sheet", "A participant sees its own figures. As CSV: one row for each figure, pair and leg."))
+	one.Parameters = append(one.Parameters, formatParam("json", "csv"))
+	items := window(base("list-window-payments", "books", "GET", "/v1/windows/{id}/payments", "List what was posted into a window",
+		"Payments, what was turned back, and what somebody paid for who was short. Those that were moved into another window are marked, and counted no more."))
+	items.Parameters = append(items.Parameters, countParam("after", "number of the last entry of the page before", 0, 0), countParam("limit", "at most about so many", itemsStandard, itemsMost))
 	closing := base("close-window", "books", "POST", "/v1/windows/close", "Close the open window", "The next one opens in the same entry of the journal, so that a repeat would close that: say which one you mean.")
 	closing.Parameters = []*huma.Param{textParam("window", "refuse unless this is the open one")}
 	projecting := base("project-windows", "books", "GET", "/v1/windows/projection", "See what settling would do",
@@ -375,12 +380,13 @@ func (a *API) bookOperations(d describe) []operation {
 	d.problems(&events, reasonsAsked, reasonsBooks)
 	return []operation{
 		view(base("list-positions", "books", "GET", "/v1/positions", "See positions, holds and caps", "A participant sees its own."), "By participant and currency.", PositionList{}, anyone, (*call).positions),
-		view(windows, "Latest first.", WindowList{}, anyone, (*call).windows, tongma.FieldInvalid),
-		view(window(base("get-window", "books", "GET", "/v1/windows/{id}", "See a window's net sheet", "A participant sees its own figures.")), "The sheet.", switching.WindowView{}, anyone, (*call).oneWindow, tongma.WindowUnknown),
-		view(closing, "The sheet of the window that was closed.", switching.WindowView{}, operatorOnly, (*call).closeWindow, tongma.WindowUnknown, tongma.WindowNotOpen, tongma.FieldInvalid, tongma.JournalInDoubt, tongma.MessageTooLong),
+		view(windows, "Latest first.", WindowsPage{}, anyone, (*call).windows, tongma.FieldInvalid),
+		csvToo(view(one, "The sheet.", Window{}, anyone, (*call).oneWindow, tongma.WindowUnknown, tongma.FieldInvalid)),
+		view(items, "In the order of the journal.", WindowItems{}, anyone, (*call).windowPayments, tongma.WindowUnknown, tongma.FieldInvalid),
+		view(closing, "The sheet of the window that was closed.", Window{}, operatorOnly, (*call).closeWindow, tongma.WindowUnknown, tongma.WindowNotOpen, tongma.FieldInvalid, tongma.JournalInDoubt, tongma.MessageTooLong),
 		view(projecting, "The projection.", switching.ProjectionView{}, operatorOnly, (*call).projectWindows, tongma.WindowUnknown, tongma.StateConflict, tongma.FieldInvalid),
 		view(window(base("settle-window", "books", "POST", "/v1/windows/{id}/settle", "Have a closed window settled", "All debits first, then the credits. It may be repeated after a fault: each instruction is carried out once.")),
-			"The sheet of the window that was settled.", switching.WindowView{}, operatorOnly, (*call).settleWindow,
+			"The sheet of the window that was settled.", Window{}, operatorOnly, (*call).settleWindow,
 			tongma.WindowUnknown, tongma.WindowNotClosed, tongma.StateConflict, tongma.SheetMismatch, tongma.AdapterDown, tongma.JournalInDoubt, tongma.MessageTooLong),
 		view(pages, "The entries.", JournalPage{}, operatorOnly, (*call).journal, tongma.FieldInvalid, tongma.OperationUnknown),
 		{events, anyone, (*call).events},

@@ -52,6 +52,11 @@ func asCSV(op *huma.Operation) {
 	op.Responses["200"].Content["text/csv"] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}}
 }
 
+func csvToo(op operation) operation {
+	asCSV(&op.Operation)
+	return op
+}
+
 func with(op huma.Operation, params ...*huma.Param) huma.Operation {
 	op.Parameters = append(op.Parameters, params...)
 	return op

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"time"
 
 	"github.com/tongma/tongma"
@@ -13,6 +12,8 @@ import (
 const (
 	paymentsStandard, paymentsMost = 50, 500
 	windowsStandard, windowsMost   = 20, 200
+	windowsLooked                  = 2000 // latest windows in which a model's own are looked for
+	itemsStandard, itemsMost       = 100, 1000
 	linesStandard, linesMost       = 100, 1000
 	lookBack                       = 10_000 // latest payments in which a participant's own are looked for
 )
@@ -51,7 +52,8 @@ type PositionList struct {
 	Positions []switching.PositionView `json:"positions"`
 }
 
-// WindowList is the answer to GET /v1/windows.
+// WindowList is what a reader of GET /v1/windows sees who needs no more than the net
+// sheets: see WindowsPage.
 type WindowList struct {
 	Windows []switching.WindowView `json:"windows" doc:"latest first"`
 }
@@ -210,144 +212,4 @@ func (c *call) positions() error {
 		}
 	}
 	return c.send(PositionList{Positions: switching.ViewPositions(own)})
-}
-
-func (c *call) windows() error {
-	limit, err := c.limit(windowsStandard, windowsMost)
-	if err != nil {
-		return err
-	}
-	var sheets []clearing.Sheet
-	if err := c.read(func(b *clearing.Book) { sheets = b.Sheets(limit) }); err != nil {
-		return err
-	}
-	list := WindowList{Windows: []switching.WindowView{}}
-	for i := len(sheets) - 1; i >= 0; i-- {
-		list.Windows = append(list.Windows, c.window(sheets[i]))
-	}
-	return c.send(list)
-}
-
-func (c *call) oneWindow() error {
-	id, err := c.windowID()
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(c.r.Context(), readWithin)
-	defer cancel()
-	s, err := c.cfg.Engine.Sheet(ctx, id)
-	if err != nil {
-		return unread(err)
-	}
-	return c.send(c.window(s))
-}
-
-// windowIDs reads ?window=, which may be given several times.
-func (c *call) windowIDs() (ids []tongma.WindowID, err error) {
-	for _, text := range c.r.URL.Query()["window"] {
-		id, err := tongma.ParseWindowID(text)
-		if err != nil {
-			return nil, &tongma.Error{Op: "http", Reason: tongma.FieldInvalid, Field: "?window", Detail: "not a window id"}
-		}
-		ids = append(ids, id)
-	}
-	return ids, nil
-}
-
-func (c *call) projectWindows() error {
-	ids, err := c.windowIDs()
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(c.r.Context(), readWithin)
-	defer cancel()
-	v, err := c.cfg.Engine.Project(ctx, ids)
-	if err != nil {
-		return unread(err)
-	}
-	return c.send(v)
-}
-
-func (c *call) windowID() (tongma.WindowID, error) {
-	id, err := tongma.ParseWindowID(c.r.PathValue("id"))
-	if err != nil {
-		return 0, &tongma.Error{Op: "http", Reason: tongma.WindowUnknown, Detail: "not a window id"}
-	}
-	return id, nil
-}
-
-// window shows a net sheet: all of it to the operator, and to a participant its
-// own figures, with whom it has them, and nothing that would tell the others'.
-func (c *call) window(s clearing.Sheet) switching.WindowView {
-	v := switching.ViewWindow(s)
-	if c.operator {
-		return v
-	}
-	me := string(c.who)
-	own := v
-	own.Gross, own.ToMove, own.Payments = map[string]string{}, map[string]string{}, 0
-	own.Nets, own.Matrix, own.Instructions = []switching.FigureView{}, []switching.ObligationView{}, nil
-	for _, n := range v.Nets {
-		if n.Participant == me {
-			own.Nets = append(own.Nets, n)
-		}
-	}
-	for _, o := range v.Matrix {
-		if o.Debtor == me || o.Creditor == me {
-			own.Matrix = append(own.Matrix, o)
-			own.Payments += o.Payments
-		}
-	}
-	for _, in := range v.Instructions {
-		if in.Participant == me {
-			own.Instructions = append(own.Instructions, in)
-		}
-	}
-	return own
-}
-
-// closeWindow closes the open window. There is always one, so that a repeat
-// closes the next: ?window= says which one is meant.
-func (c *call) closeWindow() error {
-	if _, err := c.body(true); err != nil {
-		return err
-	}
-	var id tongma.WindowID
-	if text := c.r.URL.Query().Get("window"); text != "" {
-		var err error
-		if id, err = tongma.ParseWindowID(text); err != nil {
-			return &tongma.Error{Op: "http", Reason: tongma.FieldInvalid, Field: "?window", Detail: `want "win_" and digits`}
-		}
-	}
-	c.patience(changeWithin)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.r.Context()), changeWithin)
-	defer cancel()
-	s, err := c.cfg.Engine.CloseWindow(ctx, id)
-	if err != nil {
-		return err
-	}
-	return c.send(c.window(s))
-}
-
-// settleWindow has the agent move the nets of a closed window. It may be repeated
-// after any fault: each instruction is carried out once.
-func (c *call) settleWindow() error {
-	if _, err := c.body(true); err != nil {
-		return err
-	}
-	id, err := c.windowID()
-	if err != nil {
-		return err
-	}
-	if c.cfg.Agent == nil {
-		return &tongma.Error{Op: "http.settle", Reason: tongma.AdapterDown, Detail: "no settlement agent is connected"}
-	}
-	c.patience(settleWithin)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.r.Context()), settleWithin)
-	defer cancel()
-	s, err := c.cfg.Engine.SettleWindow(ctx, id, c.cfg.Agent)
-	if err != nil {
-		return err
-	}
-	return c.send(c.window(s))
 }
