@@ -375,10 +375,11 @@ func undone(event Event, a *tongma.Answer) Event {
 func (e *Engine) drive(c *course, action Action) {
 	defer e.end(c)
 	for !c.state.Final() {
+		poked := e.pause(c, e.pauseBefore(c, action))
 		if e.ctx.Err() != nil || e.ledger.Err() != nil {
-			return
+			return // the stop cuts pauses short, and that is no time to ask or to write
 		}
-		if poked := e.pause(c, e.pauseBefore(c, action)); poked {
+		if poked {
 			p := e.reread(e.ctx, clearing.Payment{ID: c.id})
 			if s := StateOf(&p); s == Reversing && c.state != Reversing {
 				c.state, c.asked, action = Reversing, 0, SendUndo
