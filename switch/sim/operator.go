@@ -131,16 +131,23 @@ func (h *history) closeWindow() {
 	h.background(func() {
 		ctx, cancel := short(20 * time.Second)
 		defer cancel()
-		sheet, err := p.engine.CloseWindow(ctx, 0)
+		_, err := p.engine.CloseWindow(ctx, 0)
 		h.soon(func() {
 			h.operator.closing = false
-			h.tell("window %d is closed: %v", sheet.Window, tongma.ReasonOf(err))
-			if err == nil {
-				h.count(WindowClosed)
-			}
+			h.heard(p, "close", err)
 			h.after(between(h.rand, time.Millisecond, time.Minute), h.settle)
 		}, 'w', n)
 	})
+}
+
+// heard is when the operator hears what came of an act; of a switch that died
+// meanwhile, nothing.
+func (h *history) heard(p *plant, act string, err error) {
+	if p.dead {
+		h.tell("operator: %s: switch %d is dead", act, p.number)
+		return
+	}
+	h.tell("operator: %s at switch %d: %v", act, p.number, tongma.ReasonOf(err))
 }
 
 // settle has the first window that is closed and not settled be settled, and comes
@@ -165,7 +172,7 @@ func (h *history) settle() {
 		_, err := p.engine.SettleWindow(ctx, id, &counter{h: h, p: p, n: n})
 		h.soon(func() {
 			h.operator.settling = false
-			h.tell("window %d: settled: %v", id, tongma.ReasonOf(err))
+			h.heard(p, "settle", err)
 			h.after(between(h.rand, time.Millisecond, 20*time.Second), h.settle)
 		}, 'w', n)
 	})
@@ -190,7 +197,7 @@ func (h *history) rule(m market) {
 		err := p.engine.Adopt(ctx, d)
 		h.soon(func() {
 			p.adopts = false
-			h.tell("switch %d: directory %d: %v", p.number, d.Version(), tongma.ReasonOf(err))
+			h.heard(p, "adopt", err)
 		}, 'r', d.Version())
 	})
 }

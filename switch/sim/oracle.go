@@ -276,6 +276,7 @@ func (o *oracle) settling(e *clearing.Entry) {
 	}
 	switch e.Kind {
 	case clearing.KindClose:
+		o.h.count(WindowClosed)
 		w.state = clearing.KindClose
 		for _, k := range o.known {
 			if net := w.nets[k]; net != 0 {
