@@ -57,6 +57,7 @@ const (
 	Repeated
 	RepeatedOtherwise
 	ReversalFirst
+	CodeTwice
 	AskerHungUp
 	faultCount
 )
@@ -66,7 +67,7 @@ var faultNames = [faultCount]string{"request dropped", "request duplicated", "an
 	"adapter busy", "adapter gone", "payer confirms", "payer refuses", "payer never confirms", "wallet crash", "switch crash", "crash in recovery",
 	"switch stopped", "two switches", "old writer fenced", "clock forward", "clock back", "append in doubt, not stored", "append in doubt, stored",
 	"append in doubt, stored later", "torn write", "tail lost", "bit flip", "slow disk", "disk full", "disk away", "agent rejects", "agent silent", "agent told twice",
-	"cap lowered", "suspended", "resumed", "window closed", "refund", "reversal", "repeat", "repeat with other amount", "reversal before original", "asker hung up"}
+	"cap lowered", "suspended", "resumed", "window closed", "refund", "reversal", "repeat", "repeat with other amount", "reversal before original", "code presented twice", "asker hung up"}
 
 // String returns the name that reports use.
 func (f Fault) String() string { return faultNames[f] }
@@ -105,6 +106,7 @@ type plan struct {
 	directories, closes        int
 	refund, reverse, again     float64 // of paid payments
 	reverseFirst, otherwise    float64
+	codeTwice                  float64
 }
 
 // draw makes a plan: each kind of fault is in it or not, and if it is, seldom or
@@ -125,11 +127,11 @@ func draw(r *rand.Rand) plan {
 		}
 		return 1 + r.IntN(most)
 	}
-	p := plan{payments: 6 + r.IntN(19), bursts: some(0.2, 0.7), drop: some(0.02, 0.2), duplicate: some(0.03, 0.2), late: some(0.02, 0.1), partitions: few(4),
+	p := plan{payments: 8 + r.IntN(25), bursts: some(0.2, 0.7), drop: some(0.02, 0.2), duplicate: some(0.03, 0.2), late: some(0.02, 0.1), partitions: few(4),
 		hangUp: some(0.03, 0.2), decline: 0.1, confirm: some(0.1, 0.3), slowScheme: some(0.03, 0.2), garbage: some(0.03, 0.2), busy: some(0.02, 0.1),
 		schemesDown: few(2), walletCrashes: few(2), crashes: few(3), stops: few(2), recrash: some(0.2, 0.6), jumps: few(3),
 		lost: some(0.02, 0.1), unsaid: some(0.02, 0.1), stale: some(0.02, 0.1), slowDisk: few(3), reject: some(0.1, 0.4), silent: some(0.1, 0.3),
-		directories: few(4), closes: few(4), refund: some(0.2, 0.5), reverse: some(0.1, 0.3), again: some(0.2, 0.5), reverseFirst: some(0.03, 0.15), otherwise: some(0.05, 0.2)}
+		directories: few(4), closes: few(4), refund: some(0.2, 0.5), reverse: some(0.1, 0.3), again: some(0.2, 0.5), reverseFirst: some(0.03, 0.15), otherwise: some(0.05, 0.2), codeTwice: some(0.05, 0.2)}
 	p.span = between(r, 20*time.Second, 4*time.Minute)
 	if r.IntN(8) == 0 {
 		p.span = between(r, 10*time.Minute, 3*time.Hour)

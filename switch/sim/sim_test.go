@@ -3,6 +3,7 @@ package sim
 import (
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"sync"
@@ -21,12 +22,12 @@ var (
 const plain = 1500
 
 // bubble plays one history in a bubble of its own.
-func bubble(t *testing.T, seed uint64, log *os.File) (r Result) {
+func bubble(t *testing.T, seed uint64, log io.Writer) (r Result) {
 	synctest.Test(t, func(*testing.T) {
-		if log == nil {
-			r = Run(seed, nil)
-		} else {
-			r = Run(seed, log)
+		if r = Run(seed, log); r.Broken != nil {
+			// At once: a switch that is broken may leave goroutines behind, and that is the
+			// end of the process.
+			fmt.Fprintln(os.Stderr, r.Broken)
 		}
 	})
 	return r

@@ -62,6 +62,12 @@ func (h *history) openTill() *till {
 		t.shop = h.shops[r.IntN(2)]
 		t.request.Code = fmt.Sprintf("287%015d", h.seed%1_000_000*1000+uint64(t.number))
 	}
+	if other := h.tills; len(other) > 0 && t.request.Op == tongma.OpPay && chance(r, h.plan.codeTwice) {
+		if o := other[r.IntN(len(other))]; o.request.Op == tongma.OpPay {
+			h.count(CodeTwice)
+			t.request.Code = o.request.Code
+		}
+	}
 	t.request.From = t.shop.who
 	h.tills = append(h.tills, t)
 	return t
@@ -314,13 +320,15 @@ func (t *till) follow() {
 	}
 	t.followed = true
 	if t.status == tongma.Paid && t.of == nil {
+		undo := h.plan.reverse
 		if chance(h.rand, h.plan.refund) {
+			undo = max(undo, 0.3)
 			for range 1 + h.rand.IntN(3) {
 				t.refund()
 			}
 		}
-		if chance(h.rand, h.plan.reverse) {
-			h.after(between(h.rand, time.Millisecond, 2*time.Minute), func() {
+		if chance(h.rand, undo) {
+			h.after(t.while(2*time.Minute), func() {
 				if !h.healed {
 					t.wants, t.done = true, false
 					t.act()
@@ -359,5 +367,14 @@ func (t *till) refund() {
 	back.request = tongma.Request{Op: tongma.OpRefund, From: back.shop.who, Key: fmt.Sprintf("r%d", back.number), Original: t.id, Amount: amount,
 		Budget: between(h.rand, 500*time.Millisecond, 20*time.Second)}
 	h.tills = append(h.tills, back)
-	h.after(between(h.rand, time.Millisecond, 30*time.Second), back.begin)
+	h.after(t.while(30*time.Second), back.begin)
+}
+
+// while is a time up to most, in one of two cases a very short one: things that
+// come close behind each other meet.
+func (t *till) while(most time.Duration) time.Duration {
+	if t.h.rand.IntN(2) == 0 {
+		return between(t.h.rand, time.Millisecond, 400*time.Millisecond)
+	}
+	return between(t.h.rand, time.Millisecond, most)
 }
