@@ -50,9 +50,12 @@ bench: ## figures, each beside a floor or a peer of the same run
 bench-clearing: ## the books against peers in one run, beside their goals; BENCH='--json figures.json'
 	@./.ci/bench-clearing $(BENCH)
 
-.PHONY: sim
+.PHONY: sim sim-mutations
 sim: ## seeded histories of the whole path under every fault: SEEDS=10000, or SEED=123 for one with its trace
 	@./.ci/sim histories $(or $(SEEDS),10000) $(SEED)
+
+sim-mutations: ## faults put into the switch, the books and the journal: the simulation must find each
+	@./.ci/sim mutations
 
 clean: ## remove what was built
 	rm -rf bin data

@@ -171,6 +171,7 @@ func (h *history) scheduleFaults() {
 		h.spell(time.Second, 40*time.Second, "the disk is away", func() { h.disk.away++ }, func() { h.disk.away-- })
 	})
 	times(p.closes, h.closeWindow)
+	times(4, h.peek)
 	times(p.directories, func() {
 		m := wide
 		for i := range m.caps {
@@ -230,6 +231,28 @@ func (h *history) jump() {
 	}
 	p.shift += by
 	h.tell("the clock of switch %d jumps by %v", p.number, by)
+}
+
+// peek compares the accounts of the switch that runs with those of the journal, if
+// neither has moved on meanwhile.
+func (h *history) peek() {
+	p := h.serving()
+	if p == nil {
+		return
+	}
+	h.peeks++
+	n := h.peeks
+	h.background(func() {
+		var next uint64
+		var positions []clearing.Position
+		err := p.engine.Ledger().Read(p.ctx, func(b *clearing.Book) { next, positions = b.Next(), b.Positions() })
+		h.soon(func() {
+			if err == nil && next == uint64(len(h.oracle.entries))+1 {
+				h.tell("switch %d agrees with the journal up to entry %d", p.number, next-1)
+				h.checkPositions(positions)
+			}
+		}, 'k', n)
+	})
 }
 
 // heal ends all faults, and waits for everything else to end.
@@ -308,6 +331,7 @@ func (h *history) last(p *plant, messages stored) {
 			h.fail("replay", "%v", err)
 		}
 		h.checkPositions(positions)
+		h.checkSettled()
 		h.checkWallets()
 		h.checkAgent()
 		h.checkTills()
@@ -351,19 +375,20 @@ func digest(b *clearing.Book) [32]byte {
 }
 
 func (h *history) checkPositions(positions []clearing.Position) {
-	seen := 0
 	for _, at := range positions {
 		a := h.oracle.at(at.Participant, at.Currency)
 		if at.Position != a.net || at.Reserved != a.reserved || at.Cap != a.limit || at.Suspended != h.oracle.blocked[at.Participant] {
 			h.fail("position", "the books have %+v, the journal adds up to %+v", at, *a)
 		}
-		if at.Position != 0 || at.Reserved != 0 {
-			h.fail("position", "%s is left with %d owed and %d held", at.Participant, at.Position, at.Reserved)
-		}
-		seen++
 	}
-	if seen == 0 {
-		h.fail("position", "the books are empty")
+}
+
+// checkSettled holds that nobody owes or holds anything in the end.
+func (h *history) checkSettled() {
+	for _, k := range h.oracle.known {
+		if a := h.oracle.accounts[k]; a.net != 0 || a.reserved != 0 {
+			h.fail("position", "%s is left with %d owed and %d held", k.who, a.net, a.reserved)
+		}
 	}
 }
 

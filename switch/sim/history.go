@@ -85,6 +85,7 @@ type history struct {
 	ids       uint64
 	writers   uint64
 	calls     uint64
+	peeks     uint64
 	questions map[question]uint64
 }
 
