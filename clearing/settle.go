@@ -172,9 +172,9 @@ func (b *Book) sides(e *Entry) (from, to uint16, known bool) {
 
 // repeat is the verdict on an entry that is the second one under its
 // instruction's id.
-func (t *told) repeat(e *Entry, from, to uint16) Verdict {
+func (t *told) repeat(e *Entry, from, to uint16, known bool) Verdict {
 	switch {
-	case t.from != from || t.to != to:
+	case !known || t.from != from || t.to != to:
 		return Verdict{Exists: true, Reason: tongma.ExistsOtherParticipant}
 	case t.minor != e.Amount.Minor:
 		return Verdict{Exists: true, Reason: tongma.ExistsOtherAmount}
@@ -199,10 +199,8 @@ func (b *Book) proposeSettle(e *Entry, w *window) Verdict {
 		return Verdict{Reason: tongma.FieldInvalid}
 	}
 	from, to, known := b.sides(e)
-	if known {
-		if t := w.said(KindSettle, e.SchemeRef); t != nil {
-			return t.repeat(e, from, to)
-		}
+	if t := w.said(KindSettle, e.SchemeRef); t != nil {
+		return t.repeat(e, from, to, known)
 	}
 	if w.recasting {
 		return Verdict{Reason: tongma.StateConflict}
@@ -285,11 +283,8 @@ func (b *Book) shortLeg(e *Entry, w *window) (*leg, Verdict) {
 		return nil, Verdict{Reason: tongma.FieldInvalid}
 	}
 	from, to, known := b.sides(e)
-	if !known {
-		return nil, Verdict{Reason: tongma.SheetMismatch}
-	}
 	if t := w.said(e.Kind, e.SchemeRef); t != nil {
-		v := t.repeat(e, from, to)
+		v := t.repeat(e, from, to, known)
 		if e.Kind == KindCover && v.Reason == tongma.NoReason && b.names[t.payer] != string(e.Creditor) {
 			v.Reason = tongma.ExistsOtherParticipant
 		}
@@ -299,7 +294,7 @@ func (b *Book) shortLeg(e *Entry, w *window) (*leg, Verdict) {
 		return nil, Verdict{Reason: tongma.StateConflict}
 	}
 	l := w.leg(from, to, e.Amount.Currency)
-	if l == nil {
+	if !known || l == nil {
 		return nil, Verdict{Reason: tongma.SheetMismatch}
 	}
 	payer, _, due := l.payer()
