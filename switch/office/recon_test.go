@@ -400,3 +400,55 @@ func BenchmarkReconcile(b *testing.B) {
 	}
 	b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
 }
+
+// TestLegsAreWhatWasConfirmedAndWhatIsDue: parts, covers, value dates, and legs
+// between two participants, which the settlement account never sees.
+func TestLegsAreWhatWasConfirmedAndWhatIsDue(t *testing.T) {
+	c := cycles{}
+	for i, e := range []clearing.Entry{
+		{Kind: clearing.KindClose, Window: 1, Model: "home", Cutoff: 1_000_000, ValueDate: 20261124},
+		{Kind: clearing.KindInstruct, Window: 1},
+		{Kind: clearing.KindSettle, Window: 1, Debtor: "lotus", SchemeRef: "I1", Amount: thb(700)},
+		{Kind: clearing.KindShort, Window: 1, Debtor: "lotus", SchemeRef: "I2", Amount: thb(300)},
+		{Kind: clearing.KindCover, Window: 1, Debtor: "lotus", Creditor: "fund", SchemeRef: "C1", Amount: thb(200)},
+		{Kind: clearing.KindSettle, Window: 1, Debtor: "lotus", Creditor: "harbour", SchemeRef: "B1", Amount: thb(5)},
+		{Kind: clearing.KindSettle, Window: 1, Creditor: "harbour", Amount: thb(5)},
+		{Kind: clearing.KindClose, Window: 2},
+	} {
+		e.Number, e.Time = uint64(i+1), 1_000_000+int64(i)
+		c.add(&e)
+	}
+	due := func(w tongma.WindowID) []clearing.Instruction {
+		return []clearing.Instruction{{ID: "I3", Window: w, Participant: "lotus", Debtor: "lotus", Debit: true, Amount: thb(100)},
+			{ID: "B2", Window: w, Participant: "lotus", Debtor: "lotus", Creditor: "harbour", Debit: true, Amount: thb(100)}}
+	}
+	var got []string
+	for _, l := range c.legs(time.UnixMilli(2_000_000), due) {
+		got = append(got, fmt.Sprint(l.ID, " ", l.Participant, " ", l.Amount, " ", l.Debit, " ", l.Due.Format(time.DateOnly), " ", l.UETR == iso20022.UETR(l.ID)))
+	}
+	want := []string{"I1 lotus 7.00 THB true 2026-11-24 true", "C1 fund 2.00 THB true 2026-11-24 true", "I3 lotus 1.00 THB true 2026-11-24 true"}
+	if !slices.Equal(got, want) || c[1].model != "home" || c[1].cutoff.IsZero() || !c[2].value.IsZero() {
+		t.Fatalf("%q", got)
+	}
+	if early := c.legs(time.UnixMilli(1_000_000), due); len(early) != 0 {
+		t.Fatal("a statement from before the instructions cannot have them", early)
+	}
+}
+
+// TestASettlementAccountIsTheSwitchsOwn refuses the statement of another account.
+func TestASettlementAccountIsTheSwitchsOwn(t *testing.T) {
+	m := newMarket(t, t.TempDir())
+	m.pay(1250, "L1")
+	in := clearing.Instruct(m.close())
+	d := directory(t, strings.Replace(marketYAML, "schemes:", `
+agents:
+  - id: river
+    name: River Bank
+    bic: RVBKTHBK
+    currencies: [THB]
+    switch: {name: Tongma, number: "4711", accounts: {THB: {account: ANOTHER}}}
+schemes:`, 1))
+	m.Office = m.open(m.Data, d)
+	_, err := m.Reconcile(t.Context(), Reconciliation{Files: []ReconFile{m.statement("ST1", 0, 23, booked(1, 23, in[0], 1250))}})
+	wants(t, err, tongma.FieldInvalid)
+}
