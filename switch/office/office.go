@@ -31,6 +31,7 @@ type Options struct {
 type Office struct {
 	Options
 	recon reconciler
+	past  past
 }
 
 // New returns an Office. It fails with SetupInvalid if an edge is missing, or if
@@ -40,6 +41,7 @@ func New(opts Options) (*Office, error) {
 		return nil, &tongma.Error{Op: "office", Reason: tongma.SetupInvalid, Detail: "an edge is missing"}
 	}
 	o := &Office{Options: opts}
+	o.past.start(opts.Shard)
 	if err := o.recon.open(opts.Data); err != nil {
 		return nil, err
 	}
@@ -147,8 +149,12 @@ func (o *Office) known(op string, id tongma.ParticipantID) (*schemes.Participant
 // at the time of the call. It reads beside the writer, and checks the chain. An
 // entry is valid only during see.
 func (o *Office) entries(ctx context.Context, see func(*clearing.Entry) error) error {
-	chain := journal.NewChain(journal.Position{Shard: o.Shard})
-	return o.Journal.Read(ctx, 1, func(seq uint64, message []byte) error {
+	return o.entriesBehind(ctx, journal.NewChain(journal.Position{Shard: o.Shard}), see)
+}
+
+// entriesBehind shows those behind what the chain has checked.
+func (o *Office) entriesBehind(ctx context.Context, chain *journal.Chain, see func(*clearing.Entry) error) error {
+	return o.Journal.Read(ctx, chain.Position().Sequence+1, func(seq uint64, message []byte) error {
 		b, counts, err := chain.Check(seq, message)
 		if err != nil || !counts {
 			return err

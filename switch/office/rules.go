@@ -3,6 +3,7 @@ package office
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -75,20 +76,10 @@ func (o *Office) checkCap(ctx context.Context, op string, kind clearing.Kind, r 
 }
 
 // Caps returns the proposals of a participant, or of all if it is empty, latest
-// first; only those that wait, if waiting. It reads the journal.
+// first; only those that wait, if waiting. The first call reads the whole journal.
 func (o *Office) Caps(ctx context.Context, participant tongma.ParticipantID, waiting bool) ([]CapView, error) {
 	var views []CapView
-	at := map[string]int{}
-	err := o.entries(ctx, func(e *clearing.Entry) error {
-		switch e.Kind {
-		case clearing.KindCapProposed:
-			at[e.Key] = len(views)
-			views = append(views, CapView{Key: e.Key, Participant: e.Debtor, ProposedAt: time.UnixMilli(e.Time).UTC()})
-		case clearing.KindCapApproved, clearing.KindCapRejected:
-			views[at[e.Key]].DecidedAt = time.UnixMilli(e.Time).UTC()
-		}
-		return nil
-	})
+	err := o.past.look(ctx, o, func(p *past) { views = slices.Clone(p.caps) })
 	if err == nil {
 		err = o.Ledger.Read(ctx, func(b *clearing.Book) { fillCaps(b, views) })
 	}
@@ -215,15 +206,11 @@ type ParticipantView struct {
 	Accounts    []clearing.Position  `json:"-"`
 }
 
-// Participants returns those of the directory, by id. It reads the journal.
+// Participants returns those of the directory, by id. The first call reads the
+// whole journal.
 func (o *Office) Participants(ctx context.Context) ([]ParticipantView, error) {
-	latest := map[tongma.ParticipantID]clearing.Entry{}
-	err := o.entries(ctx, func(e *clearing.Entry) error {
-		if e.Kind == clearing.KindSuspend || e.Kind == clearing.KindResume {
-			latest[e.Debtor] = *e
-		}
-		return nil
-	})
+	var latest map[tongma.ParticipantID]standingChange
+	err := o.past.look(ctx, o, func(p *past) { latest = maps.Clone(p.standing) })
 	accounts := map[tongma.ParticipantID][]clearing.Position{}
 	if err == nil {
 		err = o.Ledger.Read(ctx, func(b *clearing.Book) {
@@ -239,8 +226,8 @@ func (o *Office) Participants(ctx context.Context) ([]ParticipantView, error) {
 	for _, p := range o.Directory().Participants() {
 		v := ParticipantView{Participant: p.ID, Name: p.Name, Accounts: accounts[p.ID]}
 		v.Suspended = slices.ContainsFunc(v.Accounts, func(a clearing.Position) bool { return a.Suspended })
-		if e, ok := latest[p.ID]; ok {
-			v.Since, v.By, v.Why = time.UnixMilli(e.Time).UTC(), e.Maker, e.SchemeRef
+		if c, ok := latest[p.ID]; ok {
+			v.Since, v.By, v.Why = c.at, c.by, c.why
 		}
 		views = append(views, v)
 	}
