@@ -44,7 +44,8 @@ const (
 type Config struct {
 	Engine      *switching.Engine
 	Auth        Authenticator
-	Agent       switching.SettlementAgent // nil: windows cannot be settled here
+	Settler     Settler                   // has windows settled; nil: Agent does, in one go
+	Agent       switching.SettlementAgent // without a Settler; nil too: windows cannot be settled here
 	Store       journal.Store             // nil: the journal cannot be read here
 	Office      Office                    // caps, participants, prefunding, reconciliation; nil: not offered here
 	Feed        *Feed                     // nil: the API makes its own, fed by Committed

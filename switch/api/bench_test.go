@@ -29,12 +29,33 @@ const market = `
 name: test
 rules: default
 participants:
-  - {id: acq, name: A, country: CN, roles: [acquirer], acquirer_ids: ["00010344"], issuer_code: "2001", caps: {CNY: "1000.00"}, accepts: all}
-  - {id: wallet, name: W, country: CN, roles: [acquirer, issuer], caps: {CNY: "100.00"}, accepts: all}
-  - {id: other, name: O, country: CN, roles: [acquirer, issuer], caps: {CNY: "100.00"}, accepts: all}
+  - {id: acq, name: A, country: CN, roles: [acquirer], acquirer_ids: ["00010344"], issuer_code: "2001", caps: {CNY: "1000.00"}, accepts: all,
+     accounts: [{agent: bank, currency: CNY, account: A-1, number: ACQ}]}
+  - {id: wallet, name: W, country: CN, roles: [acquirer, issuer], caps: {CNY: "100.00"}, accepts: all,
+     accounts: [{agent: bank, currency: CNY, account: W-1, number: WALLET}]}
+  - {id: other, name: O, country: CN, roles: [acquirer, issuer], caps: {CNY: "100.00"}, accepts: all,
+     accounts: [{agent: bank, currency: CNY, account: O-1, number: OTHER}]}
 schemes:
   - {id: wechat, name: W, participant: wallet, countries: [CN], currencies: [CNY], authorise_timeout: 300ms, inquire_every: 200ms, reverse_every: 200ms}
   - {id: north, name: N, participant: acq, countries: [CN], currencies: [CNY]}
+agents:
+  - id: bank
+    name: Bank
+    number: BANK
+    currencies: [CNY]
+    system: TEST
+    switch: {name: Switch, number: SWITCH, accounts: {CNY: {account: S-1}}}
+calendar:
+  calendars:
+    - {id: cny-cn, version: 1, zone: Asia/Shanghai, valid: {from: 2026-01-01, to: 2099-12-31}, weekend: [saturday, sunday]}
+  currencies: {CNY: cny-cn}
+  agents: {bank: cny-cn}
+  schedules:
+    - {id: daily, model: gross, currency: CNY, agent: bank, zone: Asia/Shanghai, cycles: [{id: noon, at: "12:00"}, {id: night, at: "22:00", value_days: 1}]}
+settlement:
+  agent: bank
+  models:
+    - {id: fast, method: gross, schedule: daily, agent: bank, currencies: [CNY], schemes: [north]}
 `
 
 // scheme approves, unless the amount says otherwise.

@@ -30,6 +30,7 @@ type Office interface {
 	Reconcile(context.Context, office.Reconciliation) (office.ReconReport, error)
 	Breaks(office.BreakFilter) ([]recon.Break, error)
 	Resolve(context.Context, office.BreakResolution) (recon.Break, error)
+	ExplainPosition(ctx context.Context, who tongma.ParticipantID, c tongma.Currency, limit int) (office.PositionView, error)
 }
 
 // CapBody is the body of POST /v1/caps/proposals.
@@ -282,7 +283,9 @@ func (c *call) wants(forms ...string) (string, error) {
 }
 
 // mediaTypes of the forms of answers.
-var mediaTypes = map[string]string{"json": jsonType, "csv": "text/csv", "pacs009": "application/vnd.iso20022.pacs.009", "pacs029": "application/vnd.iso20022.pacs.029"}
+var mediaTypes = map[string]string{"json": jsonType, "csv": "text/csv", "pacs009": "application/vnd.iso20022.pacs.009+xml", "pacs029": "application/vnd.iso20022.pacs.029+xml"}
+
+const xmlType = "application/xml"
 
 // attach sends a file.
 func (c *call) attach(kind, name string, body []byte) error {

@@ -143,15 +143,18 @@ type Problem struct {
 
 const securityName = "token"
 
-// schemaName names a shape by its type. Of package recon, which has words of ours for
-// things of its own, each gets that before it.
+// schemaName names a shape by its type. Packages that have words of ours for things of
+// their own get their name before it.
 func schemaName(t reflect.Type, hint string) string {
 	name := huma.DefaultSchemaNamer(t, hint)
 	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
 		t = t.Elem()
 	}
-	if strings.HasSuffix(t.PkgPath(), "/recon") {
+	switch t.PkgPath()[strings.LastIndex(t.PkgPath(), "/")+1:] {
+	case "recon":
 		return "Recon" + name
+	case "office":
+		return "Office" + name
 	}
 	return name
 }
@@ -307,7 +310,7 @@ func base(id, tag, method, path, summary, text string) huma.Operation {
 func (a *API) operations(registry huma.Registry) []operation {
 	registry.RegisterTypeAlias(reflect.TypeFor[tongma.Money](), reflect.TypeFor[Money]())
 	d := describe{registry}
-	return slices.Concat(a.paymentOperations(d), a.bookOperations(d), a.officeOperations(d), a.switchOperations(d))
+	return slices.Concat(a.paymentOperations(d), a.bookOperations(d), a.settlementOperations(d), a.officeOperations(d), a.switchOperations(d))
 }
 
 func (a *API) paymentOperations(d describe) []operation {
@@ -362,13 +365,11 @@ func (a *API) bookOperations(d describe) []operation {
 	}
 	windows := base("list-windows", "books", "GET", "/v1/windows", "List the latest windows with their net sheets", "A participant sees its own figures.")
 	windows.Parameters = []*huma.Param{countParam("limit", "at most so many", windowsStandard, windowsMost), textParam("model", "only of this settlement model, among the latest 2,000 windows")}
-	one := window(base("get-window", "books", "GET", "/v1/windows/{id}", "See a window's net sheet", "A participant sees its own figures. As CSV: one row for each figure, pair and leg."))
-	one.Parameters = append(one.Parameters, formatParam("json", "csv"))
+	one := window(base("get-window", "books", "GET", "/v1/windows/{id}", "See a window's net sheet", "A participant sees its own figures. As CSV: one row for each figure, pair and leg. As pacs.009 or pacs.029, for the operator: what the settlement agent is told of it."))
+	one.Parameters = append(one.Parameters, formatParam("json", "csv", "pacs009", "pacs029"), textParam("currency", "pacs009, pacs029: of a sheet with several"), choiceParam("direction", "pacs009: which of the two messages", "debit", "credit"))
 	items := window(base("list-window-payments", "books", "GET", "/v1/windows/{id}/payments", "List what was posted into a window",
 		"Payments, what was turned back, and what somebody paid for who was short. Those that were moved into another window are marked, and counted no more."))
 	items.Parameters = append(items.Parameters, countParam("after", "number of the last entry of the page before", 0, 0), countParam("limit", "at most about so many", itemsStandard, itemsMost))
-	closing := base("close-window", "books", "POST", "/v1/windows/close", "Close the open window", "The next one opens in the same entry of the journal, so that a repeat would close that: say which one you mean.")
-	closing.Parameters = []*huma.Param{textParam("window", "refuse unless this is the open one")}
 	projecting := base("project-windows", "books", "GET", "/v1/windows/projection", "See what settling would do",
 		"Before anyone presses a button: who would pay and be paid, and who would be beyond its cap afterwards. It changes nothing.")
 	projecting.Parameters = []*huma.Param{textParam("window", "which window; may be given several times; none means all that are not settled")}
@@ -381,13 +382,9 @@ func (a *API) bookOperations(d describe) []operation {
 	return []operation{
 		view(base("list-positions", "books", "GET", "/v1/positions", "See positions, holds and caps", "A participant sees its own."), "By participant and currency.", PositionList{}, anyone, (*call).positions),
 		view(windows, "Latest first.", WindowsPage{}, anyone, (*call).windows, tongma.FieldInvalid),
-		csvToo(view(one, "The sheet.", Window{}, anyone, (*call).oneWindow, tongma.WindowUnknown, tongma.FieldInvalid)),
+		messageToo(csvToo(view(one, "The sheet.", Window{}, anyone, (*call).oneWindow, tongma.WindowUnknown, tongma.FieldInvalid, tongma.WindowNotClosed, tongma.StateConflict, tongma.SetupInvalid))),
 		view(items, "In the order of the journal.", WindowItems{}, anyone, (*call).windowPayments, tongma.WindowUnknown, tongma.FieldInvalid),
-		view(closing, "The sheet of the window that was closed.", Window{}, operatorOnly, (*call).closeWindow, tongma.WindowUnknown, tongma.WindowNotOpen, tongma.FieldInvalid, tongma.JournalInDoubt, tongma.MessageTooLong),
 		view(projecting, "The projection.", switching.ProjectionView{}, operatorOnly, (*call).projectWindows, tongma.WindowUnknown, tongma.StateConflict, tongma.FieldInvalid),
-		view(window(base("settle-window", "books", "POST", "/v1/windows/{id}/settle", "Have a closed window settled", "All debits first, then the credits. It may be repeated after a fault: each instruction is carried out once.")),
-			"The sheet of the window that was settled.", Window{}, operatorOnly, (*call).settleWindow,
-			tongma.WindowUnknown, tongma.WindowNotClosed, tongma.StateConflict, tongma.SheetMismatch, tongma.AdapterDown, tongma.JournalInDoubt, tongma.MessageTooLong),
 		view(pages, "The entries.", JournalPage{}, operatorOnly, (*call).journal, tongma.FieldInvalid, tongma.OperationUnknown),
 		{events, anyone, (*call).events},
 	}

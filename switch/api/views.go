@@ -15,6 +15,7 @@ const (
 	windowsLooked                  = 2000 // latest windows in which a model's own are looked for
 	itemsStandard, itemsMost       = 100, 1000
 	linesStandard, linesMost       = 100, 1000
+	explainMost                    = 10_000
 	lookBack                       = 10_000 // latest payments in which a participant's own are looked for
 )
 

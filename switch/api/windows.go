@@ -118,9 +118,12 @@ func (c *call) oneWindow() error {
 	if err != nil {
 		return err
 	}
-	form, err := c.wants("json", "csv")
+	form, err := c.wants("json", "csv", "pacs009", "pacs029")
 	if err != nil {
 		return err
+	}
+	if (form == "pacs009" || form == "pacs029") && !c.operator {
+		return &tongma.Error{Op: "http", Reason: tongma.NotPermittedHere, Detail: "messages to the settlement agent are for the operator"}
 	}
 	ctx, cancel := context.WithTimeout(c.r.Context(), readWithin)
 	defer cancel()
@@ -129,14 +132,21 @@ func (c *call) oneWindow() error {
 		return unread(err)
 	}
 	w := c.window(&s)
-	if form == "json" {
+	switch form {
+	case "json":
 		return c.send(w)
+	case "csv":
+		text, err := w.csv()
+		if err != nil {
+			return err
+		}
+		return c.attach("text/csv", w.Window+".csv", text)
 	}
-	text, err := w.csv()
+	text, err := c.message(s, form)
 	if err != nil {
 		return err
 	}
-	return c.attach("text/csv", w.Window+".csv", text)
+	return c.attach(xmlType, w.Window+"."+form+".xml", text)
 }
 
 // window shows a net sheet: all of it to the operator, and to a participant its
@@ -314,50 +324,4 @@ func (c *call) windowID() (tongma.WindowID, error) {
 		return 0, &tongma.Error{Op: "http", Reason: tongma.WindowUnknown, Detail: "not a window id"}
 	}
 	return id, nil
-}
-
-// closeWindow closes the open window. There is always one, so that a repeat
-// closes the next: ?window= says which one is meant.
-func (c *call) closeWindow() error {
-	if _, err := c.body(true); err != nil {
-		return err
-	}
-	var id tongma.WindowID
-	if text := c.r.URL.Query().Get("window"); text != "" {
-		var err error
-		if id, err = tongma.ParseWindowID(text); err != nil {
-			return &tongma.Error{Op: "http", Reason: tongma.FieldInvalid, Field: "?window", Detail: `want "win_" and digits`}
-		}
-	}
-	c.patience(changeWithin)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.r.Context()), changeWithin)
-	defer cancel()
-	s, err := c.cfg.Engine.CloseWindow(ctx, id)
-	if err != nil {
-		return err
-	}
-	return c.send(c.window(&s))
-}
-
-// settleWindow has the agent move the nets of a closed window. It may be repeated
-// after any fault: each instruction is carried out once.
-func (c *call) settleWindow() error {
-	if _, err := c.body(true); err != nil {
-		return err
-	}
-	id, err := c.windowID()
-	if err != nil {
-		return err
-	}
-	if c.cfg.Agent == nil {
-		return &tongma.Error{Op: "http.settle", Reason: tongma.AdapterDown, Detail: "no settlement agent is connected"}
-	}
-	c.patience(settleWithin)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.r.Context()), settleWithin)
-	defer cancel()
-	s, err := c.cfg.Engine.SettleWindow(ctx, id, c.cfg.Agent)
-	if err != nil {
-		return err
-	}
-	return c.send(c.window(&s))
 }
