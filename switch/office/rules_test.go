@@ -195,3 +195,17 @@ func TestAnOfficeNeedsItsEdges(t *testing.T) {
 	_, err := New(Options{})
 	wants(t, err, tongma.SetupInvalid)
 }
+
+func TestWhoIsShortIsSuspendedAndThePastSaysWhy(t *testing.T) {
+	m, ctx := newMarket(t, ""), t.Context()
+	if views, err := m.Participants(ctx); err != nil || views[1].Suspended {
+		t.Fatal(views, err)
+	}
+	m.pay(1250, "L1")
+	in := clearing.Instruct(m.close())[0]
+	m.write(clearing.Entry{Kind: clearing.KindShort, Window: 1, Debtor: "lotus", Amount: thb(1000), Reason: tongma.AgentRejected, SchemeRef: in.ID, Hash: in.Sheet})
+	views, err := m.Participants(ctx) // only what is new is read
+	if err != nil || !views[1].Suspended || views[1].Why != "short of 10.00 THB in win_000001" || views[1].By != "" {
+		t.Fatalf("%+v, %v", views, err)
+	}
+}
