@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -57,33 +58,30 @@ func timetableUntil(t *testing.T, until string) *schemes.Directory {
 // wall is a Ledger in memory whose entries bear the time of the bubble.
 func wall() *books {
 	b := newBooks()
-	*b.now = time.Now().UnixMilli()
+	b.clock = func() int64 { return time.Now().UnixMilli() }
 	return b
 }
 
-func (b *books) at() *books { *b.now = time.Now().UnixMilli() - 1; return b }
-
 // diary is what a Clock closed, in order.
 type diary struct {
+	mu     sync.Mutex // guards both
 	lines  []string
 	faults []string
 }
 
 func (d *diary) clock(b *books, dir func() *schemes.Directory, every time.Duration) *Clock {
-	return NewClock(ClockOptions{Ledger: timed{b}, Directory: dir, Every: every,
+	return NewClock(ClockOptions{Ledger: b, Directory: dir, Every: every,
 		Closed: func(_ context.Context, c Closing) {
 			s := c.Sheet
+			d.mu.Lock()
+			defer d.mu.Unlock()
 			d.lines = append(d.lines, fmt.Sprintf("%s %s %s %s value %d missed %d", time.UnixMilli(s.Cutoff).UTC().Format("01-02T15:04"), s.Model, s.Method, c.Cutoff.Cycle, s.ValueDate, len(c.Missed)))
 		},
-		Fault: func(model string, err error) { d.faults = append(d.faults, model+": "+tongma.ReasonOf(err).String()) }})
-}
-
-// timed gives each entry the bubble's time.
-type timed struct{ *books }
-
-func (t timed) Submit(ctx context.Context, e clearing.Entry) (clearing.Result, error) {
-	t.at()
-	return t.books.Submit(ctx, e)
+		Fault: func(model string, err error) {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			d.faults = append(d.faults, model+": "+tongma.ReasonOf(err).String())
+		}})
 }
 
 func (d *diary) of(model string) (out []string) {

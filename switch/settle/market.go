@@ -90,13 +90,16 @@ func (m *market) accountOf(p tongma.ParticipantID) string {
 
 // accounts opens the market at the agent.
 func (m *market) accounts() []agentsim.Account {
-	all := []agentsim.Account{{ID: drillAccount, Code: drillCurrency, Kind: agentsim.Settlement, Owner: "SWITCH"},
-		{ID: accountNumber(drillFund), Code: drillCurrency, Kind: agentsim.Guarantee, Owner: accountNumber(drillFund), Balance: m.fund}}
-	for _, b := range m.banks {
-		a := agentsim.Account{ID: accountNumber(b), Code: drillCurrency, Kind: agentsim.Participant, Owner: accountNumber(b), Balance: m.balance[b]}
+	mandate := func(p tongma.ParticipantID) string {
 		if m.mandates {
-			a.Mandate = "M-" + accountNumber(b)
+			return "M-" + accountNumber(p)
 		}
+		return ""
+	}
+	all := []agentsim.Account{{ID: drillAccount, Code: drillCurrency, Kind: agentsim.Settlement, Owner: "SWITCH"},
+		{ID: accountNumber(drillFund), Code: drillCurrency, Kind: agentsim.Guarantee, Owner: accountNumber(drillFund), Balance: m.fund, Mandate: mandate(drillFund)}}
+	for _, b := range m.banks {
+		a := agentsim.Account{ID: accountNumber(b), Code: drillCurrency, Kind: agentsim.Participant, Owner: accountNumber(b), Balance: m.balance[b], Mandate: mandate(b)}
 		all = append(all, a)
 		if m.prefunding[b] > 0 {
 			all = append(all, agentsim.Account{ID: prefundingNumber(b), Code: drillCurrency, Kind: agentsim.Prefunding, Owner: accountNumber(b), Balance: m.prefunding[b]})

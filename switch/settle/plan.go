@@ -132,8 +132,8 @@ func Collected(s clearing.Sheet) clearing.Sheet {
 	return s
 }
 
-// Plan says what the rules would do for each leg of a sheet that is short, in order,
-// if everybody pays who is asked. It is pure: the same figures give the same steps.
+// Plan says what the rules would do for the legs of a sheet that are short, layer by
+// layer, if everybody pays who is asked. It is pure: the same figures give the same steps.
 // rules gives those of a currency; nil, or a nil answer, stands for the zero
 // DefaultRules. items are the payments that the window holds, in the order of the
 // journal. With them, nobody is asked for more than the payments need that are not
@@ -175,6 +175,7 @@ func plan(failed []short, f Funds, rules func(tongma.Currency) *schemes.DefaultR
 		steps, part := used.cover(l, r, most)
 		out, parts = append(out, steps...), append(parts, part)
 	}
+	slices.SortStableFunc(out, func(x, y Step) int { return cmp.Compare(x.Kind, y.Kind) })
 	return out, parts
 }
 
