@@ -28,16 +28,27 @@ type LegView struct {
 // Window is a clearing window with its net sheet, and how far its settlement has
 // come. A participant sees its own figures, pairs and legs.
 type Window struct {
-	switching.WindowView
-	State       string            `json:"state" enum:"open,closed,collecting,paying,short,settled"`
-	Model       string            `json:"model,omitempty" doc:"settlement model; none is the one that every book has"`
-	Method      string            `json:"method" enum:"multilateral,bilateral,gross"`
-	Recasting   bool              `json:"recasting,omitempty" doc:"payments were moved out, and the sheet is not drawn up anew yet"`
-	Cutoff      string            `json:"cutoff,omitempty" doc:"that the schedule named; none if it was closed by hand"`
-	ValueDate   string            `json:"value_date,omitempty" format:"date"`
-	Calendar    string            `json:"calendar,omitempty" doc:"versions of the calendars by which both were found"`
-	Compression map[string]string `json:"compression" doc:"by currency: how much of the gross has to be moved, in percent"`
-	Legs        []LegView         `json:"legs"`
+	Window       string                      `json:"window"`
+	State        string                      `json:"state" enum:"open,closed,collecting,paying,short,settled"`
+	Model        string                      `json:"model,omitempty" doc:"settlement model; none is the one that every book has"`
+	Method       string                      `json:"method" enum:"multilateral,bilateral,gross"`
+	Recasting    bool                        `json:"recasting,omitempty" doc:"payments were moved out, and the sheet is not drawn up anew yet"`
+	FirstEntry   uint64                      `json:"first_entry" doc:"the window holds the journal entries of its model from this one"`
+	EndEntry     uint64                      `json:"end_entry,omitempty" doc:"up to, and without, this one"`
+	OpenedAt     string                      `json:"opened_at"`
+	ClosedAt     string                      `json:"closed_at,omitempty"`
+	Cutoff       string                      `json:"cutoff,omitempty" doc:"that the schedule named; none if it was closed by hand"`
+	ValueDate    string                      `json:"value_date,omitempty" format:"date"`
+	Calendar     string                      `json:"calendar,omitempty" doc:"versions of the calendars by which both were found"`
+	Payments     int64                       `json:"payments"`
+	Gross        map[string]string           `json:"gross" doc:"by currency"`
+	ToMove       map[string]string           `json:"to_move" doc:"by currency: what the legs come to"`
+	Compression  map[string]string           `json:"compression" doc:"by currency: how much of the gross has to be moved, in percent"`
+	Nets         []switching.FigureView      `json:"nets"`
+	Matrix       []switching.ObligationView  `json:"matrix"`
+	Legs         []LegView                   `json:"legs"`
+	Instructions []switching.InstructionView `json:"instructions,omitempty" doc:"what the settlement agent is still to do"`
+	SheetHash    string                      `json:"sheet_hash"`
 }
 
 // WindowsPage is the answer to GET /v1/windows.
@@ -160,8 +171,10 @@ func (c *call) window(s *clearing.Sheet) Window {
 }
 
 func viewWindow(s *clearing.Sheet) Window {
-	w := Window{WindowView: switching.ViewWindow(*s), State: s.Progress.String(), Model: s.Model, Method: s.Method.String(), Recasting: s.Recasting,
-		ValueDate: date(s.ValueDate), Calendar: s.Calendar, Compression: map[string]string{}, Legs: []LegView{}}
+	v := switching.ViewWindow(*s)
+	w := Window{Window: v.Window, State: s.Progress.String(), Model: s.Model, Method: s.Method.String(), Recasting: s.Recasting, FirstEntry: v.FirstEntry, EndEntry: v.EndEntry,
+		OpenedAt: v.OpenedAt, ClosedAt: v.ClosedAt, ValueDate: date(s.ValueDate), Calendar: s.Calendar, Payments: v.Payments, Gross: v.Gross, ToMove: v.ToMove,
+		Compression: map[string]string{}, Nets: v.Nets, Matrix: v.Matrix, Legs: []LegView{}, Instructions: v.Instructions, SheetHash: v.SheetHash}
 	if s.Cutoff != 0 {
 		w.Cutoff = stamp(s.Cutoff)
 	}
@@ -178,20 +191,14 @@ func viewWindow(s *clearing.Sheet) Window {
 // only leaves what concerns one participant. The hash stays: it is what everybody
 // compares. Whether some other one is short is nobody else's business.
 func (w *Window) only(me string) {
-	own := w.WindowView
 	w.Gross, w.ToMove, w.Compression, w.Payments = map[string]string{}, map[string]string{}, map[string]string{}, 0
-	w.Nets = slices.DeleteFunc(slices.Clone(own.Nets), func(n switching.FigureView) bool { return n.Participant != me })
-	w.Matrix = slices.DeleteFunc(slices.Clone(own.Matrix), func(o switching.ObligationView) bool { return o.Debtor != me && o.Creditor != me })
-	w.Instructions = nil
-	for _, in := range own.Instructions {
-		if in.Participant == me {
-			w.Instructions = append(w.Instructions, in)
-		}
-	}
+	w.Nets = slices.DeleteFunc(w.Nets, func(n switching.FigureView) bool { return n.Participant != me })
+	w.Matrix = slices.DeleteFunc(w.Matrix, func(o switching.ObligationView) bool { return o.Debtor != me && o.Creditor != me })
+	w.Instructions = slices.DeleteFunc(w.Instructions, func(in switching.InstructionView) bool { return in.Participant != me })
+	w.Legs = slices.DeleteFunc(w.Legs, func(l LegView) bool { return l.Debtor != me && l.Creditor != me })
 	for _, o := range w.Matrix {
 		w.Payments += o.Payments
 	}
-	w.Legs = slices.DeleteFunc(w.Legs, func(l LegView) bool { return l.Debtor != me && l.Creditor != me })
 	if w.State == "short" && !slices.ContainsFunc(w.Legs, func(l LegView) bool { return l.Short && l.Debtor == me }) {
 		w.State, w.Recasting = "collecting", false
 	}

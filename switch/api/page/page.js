@@ -60,33 +60,115 @@
     b.type = "button";
     b.addEventListener("click", async () => {
       b.disabled = true;
-      try { await ask(path, { method: "POST" }); say(""); } catch (fault) { say(fault.message); }
+      try { tell(await (await ask(path, { method: "POST" })).json()); say(""); } catch (fault) { say(fault.message); }
+      slow = 0;
       refresh();
     });
     return b;
   };
 
-  // The net figures of a window are many: folded until somebody asks, and kept
-  // open while the tables are drawn anew.
+  // What a settlement waits for, and what the rules would do next.
+  const tell = (done) => {
+    const parts = [];
+    if (done.money) parts.push(done.money);
+    if (done.waits && done.waits.length) parts.push(done.window + " waits for: " + done.waits.map((e) => e.says).join("; "));
+    if (done.plan && done.plan.length) parts.push("next: " + done.plan.map((s) => s.step + " " + (s.payer || "") + " " + s.amount + " " + s.currency).join("; "));
+    $("told").textContent = parts.join(" — ");
+  };
+
+  // The figures of a window are many: folded until somebody asks, and kept open while
+  // the tables are drawn anew.
   const unfolded = new Set();
-  const nets = (w) => {
-    const td = el("td"), fold = el("details"), pre = el("div", w.nets.map((n) => n.participant + "  " + n.net + " " + n.currency).join("\n"), "nets");
-    fold.open = unfolded.has(w.window);
-    fold.addEventListener("toggle", () => { if (fold.open) unfolded.add(w.window); else unfolded.delete(w.window); });
-    fold.append(el("summary", w.nets.length + " figures"), pre);
+  const folded = (id, title, lines) => {
+    const td = el("td");
+    if (!lines.length) return td;
+    const fold = el("details");
+    fold.open = unfolded.has(id);
+    fold.addEventListener("toggle", () => { if (fold.open) unfolded.add(id); else unfolded.delete(id); });
+    fold.append(el("summary", title), el("div", lines.join("\n"), "nets"));
     td.append(fold);
     return td;
+  };
+  const nets = (w) => folded(w.window + " nets", w.nets.length + " figures", w.nets.map((n) => n.participant + "  " + n.net + " " + n.currency));
+  const legs = (w) => {
+    const due = w.legs.filter((l) => Number(l.due) !== 0);
+    const title = w.state === "open" || w.state === "closed" ? w.legs.length + " legs" : due.length ? due.length + " of " + w.legs.length + " due" : "all " + w.legs.length + " settled";
+    return folded(w.window + " legs", title, w.legs.map((l) => (l.debtor || "settlement account") + " → " + (l.creditor || "settlement account") + "  " + l.amount + " " + l.currency +
+      (Number(l.due) !== 0 ? ", due " + l.due : ", settled") + (l.tries ? ", refused " + l.tries + "×" : "") + (l.short ? ", short" : "")));
   };
 
   const showWindows = (list) => {
     $("windows").replaceChildren(...list.map((w) => {
       const lines = (text, cls) => { const td = el("td", text, cls); td.style.whiteSpace = "pre"; return td; };
       const act = el("td");
-      if (me.operator && w.state === "open") act.append(button("Close", "/v1/windows/close?window=" + w.window));
-      if (me.operator && (w.state === "closed" || w.state === "instructed")) act.append(button("Settle", "/v1/windows/" + w.window + "/settle"));
-      return row(el("td", w.window, "id"), el("td", w.state, w.state), el("td", String(w.payments), "num"), lines(byCurrency(w.gross), "num"),
-        lines(byCurrency(w.to_move), "num"), act, nets(w));
+      if (me.operator && w.state === "open") act.append(button("Close", "/v1/windows/" + w.window + "/close"));
+      if (me.operator && ["closed", "collecting", "paying", "short"].includes(w.state)) act.append(button("Settle", "/v1/windows/" + w.window + "/settle"));
+      if (me.operator && w.state === "short") act.append(button("Next step", "/v1/windows/" + w.window + "/waterfall"), button("Ask again", "/v1/windows/" + w.window + "/settle?steps=none&retry=true"));
+      return row(el("td", w.window, "id"), el("td", w.model || "–"), el("td", w.state + (w.recasting ? ", recast" : ""), w.state), el("td", String(w.payments), "num"), lines(byCurrency(w.gross), "num"),
+        lines(byCurrency(w.to_move), "num"), lines(Object.keys(w.compression).sort().map((c) => w.compression[c] + " %").join("\n"), "num"), el("td", w.value_date || ""), act, legs(w), nets(w));
     }));
+  };
+
+  const showModels = (list) => {
+    $("models").replaceChildren(...list.map((m) => row(el("td", m.model || "–"), el("td", m.method), el("td", m.open || "", "id"),
+      el("td", m.next ? m.next.local : m.fault || (m.schedule ? "" : "by hand"), m.fault ? "short" : undefined), el("td", m.next ? m.next.value_date : ""))));
+  };
+
+  const showProjection = (p) => {
+    $("projected").replaceChildren(...p.positions.map((r) => row(el("td", r.participant), el("td", r.currency), el("td", r.position, "num"), el("td", r.settled, "num"),
+      el("td", r.after, "num"), el("td", r.reserved, "num"), el("td", r.cap || "", "num"), el("td", r.beyond || "", r.beyond ? "num short" : "num"))));
+  };
+
+  // Money as the office sends it: whole minor units. Only here are they made decimal,
+  // with the digits of the currency, as text.
+  const digits = {};
+  const money = (m) => {
+    if (!(m.currency in digits)) {
+      try { digits[m.currency] = new Intl.NumberFormat("en", { style: "currency", currency: m.currency }).resolvedOptions().maximumFractionDigits; } catch { digits[m.currency] = 2; }
+    }
+    const n = digits[m.currency], negative = m.minor < 0, text = String(Math.abs(m.minor)).padStart(n + 1, "0");
+    return (negative ? "-" : "") + text.slice(0, text.length - n) + (n ? "." + text.slice(text.length - n) : "") + " " + m.currency;
+  };
+
+  const showBreaks = (list) => list.map((b) => row(el("td", b.kind), el("td", b.owner), el("td", b.participant || ""), el("td", b.window ? String(b.window) : "", "id"),
+    el("td", (b.payment || b.ref || "").slice(0, 14), "id"), el("td", money(b.at_risk), "num"), el("td", b.first_seen.slice(0, 16).replace("T", " "))));
+
+  const showCaps = (list) => list.map((c) => {
+    const act = el("td"), path = "/v1/caps/proposals/" + encodeURIComponent(c.key);
+    if (c.state === "waiting") act.append(button("Approve", path + "/approve"));
+    act.append(button("Reject", path + "/reject"));
+    return row(el("td", c.participant), el("td", money(c.standing), "num"), el("td", money(c.cap), "num"), el("td", c.maker), el("td", c.state), act);
+  });
+
+  const showDisputes = (list) => list.map((d) => row(el("td", String(d.id || d.dispute || "").slice(0, 14), "id"), el("td", String(d.payment || d.original || "").slice(0, 14), "id"), el("td", d.stage || ""),
+    el("td", d.turn || ""), el("td", (d.deadline || "").slice(0, 16).replace("T", " ")), el("td", d.amount ? (d.amount.currency ? money(d.amount) : String(d.amount)) : "", "num"), el("td", d.reason || "")));
+
+  // A list that this switch does not offer, or not to this caller, is not shown.
+  const optional = async (name, path, member, show) => {
+    const place = document.querySelector('[data-list="' + name + '"]');
+    try {
+      const list = (await get(path))[member];
+      const rows = show(list);
+      if (!rows.length) { const tr = row(el("td", "none")); tr.className = "none"; rows.push(tr); }
+      $(name).replaceChildren(...rows);
+      place.hidden = false;
+    } catch (fault) {
+      if (fault.status === undefined) throw fault;
+      place.hidden = true;
+    }
+  };
+
+  // What changes seldom, or costs more, is asked for seldom.
+  let slow = 0;
+  const seldom = async () => {
+    if (Date.now() - slow < 5000) return;
+    slow = Date.now();
+    showModels((await get("/v1/models")).models);
+    await optional("disputes", "/v1/disputes?limit=20", "disputes", showDisputes);
+    if (!me.operator) return;
+    await optional("breaks", "/v1/recon/breaks?state=open&limit=20", "breaks", showBreaks);
+    await optional("caps", "/v1/caps/proposals?waiting=true", "proposals", showCaps);
+    if ($("projection").open) showProjection(await get("/v1/windows/projection"));
   };
 
   const showPayments = (list) => {
@@ -105,10 +187,11 @@
     if (running) { due = 1; return; }
     running = true;
     try {
-      const [positions, windows, payments] = await Promise.all([get("/v1/positions"), get("/v1/windows?limit=5"), get("/v1/payments?limit=15")]);
+      const [positions, windows, payments] = await Promise.all([get("/v1/positions"), get("/v1/windows?limit=8"), get("/v1/payments?limit=15")]);
       showPositions(positions.positions);
       showWindows(windows.windows);
       showPayments(payments.payments);
+      await seldom();
       $("clock").textContent = new Date().toISOString().slice(0, 19).replace("T", " ") + " UTC";
     } catch (fault) { say(fault.message); }
     running = false;
@@ -152,11 +235,14 @@
     }
     $("door").hidden = true;
     $("main").hidden = false;
-    $("who").textContent = me.operator ? "operator" : me.participant;
+    $("who").textContent = me.operator ? me.person || "operator" : me.participant;
     $("place").textContent = me.sandbox ? "sandbox" : "";
+    for (const part of document.querySelectorAll("[data-operator]")) part.hidden = !me.operator;
+    slow = 0;
     await refresh();
     listen();
   };
+  $("projection").addEventListener("toggle", () => { if ($("projection").open) { slow = 0; due = 1; } });
   $("door").addEventListener("submit", (e) => { e.preventDefault(); token = $("token").value.trim(); enter(""); });
   enter("");
 })();
