@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/pprof"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -63,14 +64,24 @@ func (s *sample) rate() float64 { return float64(s.Payments) / s.Seconds }
 
 // serveRuns is the life of a contender's process: it measures for each line of
 // stdin, and at the end of stdin closes and checks.
-func serveRuns(name, dir string) error {
-	i := slices.IndexFunc(contenders, func(c entrant) bool { return c.name == name })
+func serveRuns(s settings) error {
+	i := slices.IndexFunc(contenders, func(c entrant) bool { return c.name == s.contender })
 	if i < 0 {
-		return fmt.Errorf("no contender %q", name)
+		return fmt.Errorf("no contender %q", s.contender)
 	}
-	c, err := contenders[i].open(dir)
+	c, err := contenders[i].open(s.dir)
 	if err != nil {
 		return err
+	}
+	if s.profile != "" {
+		f, err := os.Create(filepath.Join(s.profile, s.contender+".prof"))
+		if err == nil {
+			err = pprof.StartCPUProfile(f)
+		}
+		if err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
 	}
 	var next atomic.Uint64
 	answers := json.NewEncoder(os.Stdout)
@@ -136,12 +147,12 @@ type child struct {
 	answers *json.Decoder
 }
 
-func startChild(name, dir string) (*child, error) {
+func startChild(name, dir, profile string) (*child, error) {
 	own := filepath.Join(dir, name)
 	if err := os.Mkdir(own, 0o700); err != nil {
 		return nil, err
 	}
-	c := &child{name: name, cmd: exec.Command(os.Args[0], "-contender", name, "-dir", own)}
+	c := &child{name: name, cmd: exec.Command(os.Args[0], "-contender", name, "-dir", own, "-profile", profile)}
 	c.cmd.Stderr = os.Stderr
 	var out io.ReadCloser
 	var err error
@@ -184,7 +195,7 @@ func (c *child) close() error {
 func measureTransfers(s settings, dir string, r *report) (err error) {
 	children := make([]*child, len(contenders))
 	for i, c := range contenders {
-		if children[i], err = startChild(c.name, dir); err != nil {
+		if children[i], err = startChild(c.name, dir, s.profile); err != nil {
 			return err
 		}
 		defer children[i].stdin.Close()

@@ -23,13 +23,14 @@ type settings struct {
 	slice     time.Duration
 	payments  uint64
 	parts     []string
+	profile   string
 	contender string // set in a child process: which one it is
 }
 
 func main() {
 	s, err := readFlags()
 	if err == nil && s.contender != "" {
-		err = serveRuns(s.contender, s.dir)
+		err = serveRuns(s)
 	} else if err == nil {
 		err = run(s)
 	}
@@ -49,6 +50,7 @@ func readFlags() (settings, error) {
 	flag.DurationVar(&s.slice, "slice", 1500*time.Millisecond, "how long, each time")
 	flag.Uint64Var(&s.payments, "payments", 10_000_000, "posted payments in the window that is closed; half of them are in the journal that is replayed")
 	flag.StringVar(&parts, "parts", "transfers,postgres,books", "what to measure")
+	flag.StringVar(&s.profile, "profile", "", "write a processor profile of each contender into this folder")
 	flag.StringVar(&s.contender, "contender", "", "be this contender, asked on stdin")
 	flag.Parse()
 	s.parts = strings.Split(parts, ",")

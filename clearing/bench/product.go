@@ -134,26 +134,28 @@ func openLedger(store journal.Store, shut func() error) (contender, error) {
 	}
 	p := &product{ledger: l, store: store, shut: shut}
 	for _, e := range openingEntries()[1:] { // OpenLedger opens the window
-		if err := p.submit(e); err != nil {
+		r, err := l.Submit(context.Background(), e)
+		if err := written(&r, err); err != nil {
 			return nil, errors.Join(err, l.Close(), shut())
 		}
 	}
 	return p, nil
 }
 
-func (p *product) submit(e clearing.Entry) error {
-	r, err := p.ledger.Submit(context.Background(), e)
+func written(r *clearing.Result, err error) error {
 	if err == nil && (!r.Write || r.Reason != tongma.NoReason) {
-		err = fmt.Errorf("%s was not written: %s", e.Kind, r.Reason)
+		err = fmt.Errorf("%s was not written: %s", r.Entry.Kind, r.Reason)
 	}
 	return err
 }
 
 func (p *product) pay(n uint64) error {
-	if err := p.submit(holdOf(n)); err != nil {
+	r, err := p.ledger.Submit(context.Background(), holdOf(n))
+	if err := written(&r, err); err != nil {
 		return err
 	}
-	return p.submit(postOf(n))
+	r, err = p.ledger.Submit(context.Background(), postOf(n))
+	return written(&r, err)
 }
 
 // close replays the journal into a new Book and compares it with the Ledger's.
