@@ -33,9 +33,10 @@ const (
 
 const (
 	journalWithin = time.Minute            // how long a cluster may take to show the journal
+	attemptWithin = 5 * time.Second        // and how long one question about it
 	papersWithin  = 500 * time.Millisecond // how long the writer may take to show its papers
 	lookAgain     = time.Second
-	trimEvery     = 10 * time.Second
+	tidyEvery     = 5 * time.Second
 	maxChunk      = 256 << 10 // bytes of a directory in one message
 )
 
@@ -90,6 +91,8 @@ func (n *node) openJournal(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, journalWithin)
 	defer cancel()
 	return n.patiently(ctx, "the journal cannot be opened yet", func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, attemptWithin) // a question may get lost while the cluster finds itself
+		defer cancel()
 		n.store, err = journal.OpenJetStream(ctx, nc, journal.JetStreamConfig{Stream: journalStream, Subject: journalSubject, Replicas: o.replicas})
 		if remote, ok := n.carrier.(*bus.Remote); err == nil && ok {
 			_, err = remote.CheckDurable(ctx, journalStream)
@@ -141,6 +144,8 @@ func passing(err error) bool {
 func (n *node) enter(ctx context.Context, opts clearing.LedgerOptions, outbox *switching.EventOutbox) (*clearing.Ledger, error) {
 	var marked uint64
 	err := n.patiently(ctx, "the mark of the events cannot be read yet", func(ctx context.Context) (err error) {
+		ctx, cancel := context.WithTimeout(ctx, attemptWithin)
+		defer cancel()
 		marked, err = n.office.mark.Load(ctx)
 		return err
 	})
@@ -210,9 +215,9 @@ func (n *node) succeed(ctx context.Context, s *clearing.Standby, outbox *switchi
 		}
 		return s.TakeOver(ctx)
 	}
-	trimming, stop := context.WithCancel(ctx)
+	tidying, stop := context.WithCancel(ctx)
 	defer stop()
-	go n.trim(trimming, outbox)
+	go n.tidy(tidying, outbox)
 	for {
 		// From here on another version that is named ends the waiting.
 		waiting, cancel := context.WithCancel(ctx)
@@ -234,16 +239,21 @@ func (n *node) succeed(ctx context.Context, s *clearing.Standby, outbox *switchi
 	}
 }
 
-// trim drops the events that the writer has published meanwhile.
-func (n *node) trim(ctx context.Context, outbox *switching.EventOutbox) {
+// tidy drops the events that the writer has published meanwhile, and has this
+// switch connect to another server than the writer: whatever happens to one server
+// then happens to one of them.
+func (n *node) tidy(ctx context.Context, outbox *switching.EventOutbox) {
 	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(trimEvery):
+		if p, err := n.askPapers(ctx, paperRequest{}); err == nil && p.Server == n.office.nc.ConnectedServerName() && len(n.office.nc.Servers()) > 1 {
+			_ = n.office.nc.ForceReconnect() // not connected: it is looking for one
 		}
 		if marked, err := n.office.mark.Load(ctx); err == nil {
 			outbox.Forget(marked)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(tidyEvery):
 		}
 	}
 }
@@ -301,6 +311,7 @@ func (n *node) fit() error {
 type papers struct {
 	Directory uint64 `json:"directory"`        // version in force
 	Digest    string `json:"digest"`           // what its secret makes of a known text
+	Server    string `json:"server,omitempty"` // of the cluster, that it is connected to
 	Size      int    `json:"size,omitempty"`   // of the source asked for
 	Source    []byte `json:"source,omitempty"` // from the offset asked for
 }
@@ -323,7 +334,7 @@ func (n *node) showPapers(m *nats.Msg) {
 	if json.Unmarshal(m.Data, &ask) != nil {
 		return
 	}
-	p := papers{Digest: n.fingerprint()}
+	p := papers{Digest: n.fingerprint(), Server: n.office.nc.ConnectedServerName()}
 	if d := n.registry.Current(); d != nil {
 		p.Directory = d.Version()
 	}

@@ -8,35 +8,37 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tongma/tongma/conformance/crash"
 )
 
 // TestKilledDemoAuditsClean kills a demonstration in the middle of its payments:
 // its folder must audit clean as it lies there, and a second demonstration on it
 // must finish what the first left open, and balance.
 func TestKilledDemoAuditsClean(t *testing.T) {
-	seed := environment("TONGMA_SEED", uint64(time.Now().UnixNano()))
+	seed := crash.Environment("TONGMA_SEED", uint64(time.Now().UnixNano()))
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
 	data := filepath.Join(t.TempDir(), "data")
-	ports := freePorts(t, 3)
+	ports := crash.FreePorts(t, 3)
 	listen := []string{"--data", data, "--iso8583-listen", ports[0], "--http-listen", ports[1], "--nats-listen", ports[2]}
 	args := append([]string{"demo", "--once", "--payments", "100000", "--json"}, listen...)
 	if !testing.Short() { // payers who were confirming then are waited for up to a minute, since their wallets are gone
 		args = append(args, "--chaos")
 	}
-	p := start(t, args...)
+	p := crash.Start(t, args...)
 	waitForFile(t, p, filepath.Join(data, "node.json"))
 	time.Sleep(time.Second + time.Duration(rng.IntN(1500))*time.Millisecond)
-	p.kill()
-	if p.stdout.String() != "" {
+	p.Kill()
+	if p.Stdout.String() != "" {
 		t.Fatal("the demonstration had ended before it was killed")
 	}
-	a := audited(t, data)
+	a := crash.Audited(t, "--data", data)
 	t.Logf("killed with %d entries: %+v", a.Entries, a.Payments)
 	if a.Payments.Posted == 0 {
 		t.Error("nothing was posted before the kill: this proves little")
 	}
-	stdout, stderr, code := run(t, append([]string{"demo", "--once", "--payments", "200", "--json"}, listen...)...)
+	stdout, stderr, code := crash.Run(t, append([]string{"demo", "--once", "--payments", "200", "--json"}, listen...)...)
 	var report struct {
 		Audit, Wallets    string
 		Payments, Unknown int
@@ -54,25 +56,25 @@ func TestKilledDemoAuditsClean(t *testing.T) {
 			t.Errorf("net positions of %s add up to %s", c, sum)
 		}
 	}
-	after := audited(t, data)
+	after := crash.Audited(t, "--data", data)
 	if after.Payments.Posted < a.Payments.Posted || after.Open != 0 {
 		t.Errorf("before the second run %+v, after it %+v with %d open", a.Payments, after.Payments, after.Open)
 	}
 }
 
-func waitForFile(t *testing.T, p *process, name string) {
+func waitForFile(t *testing.T, p *crash.Process, name string) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		if _, err := os.Stat(name); err == nil {
 			return
 		}
 		select {
-		case <-p.ended:
-			t.Fatalf("ended before it served:\n%s", p.stderr.String())
+		case <-p.Ended:
+			t.Fatalf("ended before it served:\n%s", p.Stderr.String())
 		default:
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%s is not there after 30 s:\n%s", name, p.stderr.String())
+			t.Fatalf("%s is not there after 30 s:\n%s", name, p.Stderr.String())
 		}
 	}
 }

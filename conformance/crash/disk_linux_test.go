@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/tongma/tongma/conformance/crash"
 )
 
 // TestDiskFull fills the disk under a switch that is being paid: it must stop
@@ -24,8 +26,8 @@ func TestDiskFull(t *testing.T) {
 	time.Sleep(1500 * time.Millisecond)
 	fill(t, ballast, 512<<10)
 	filled := time.Now()
-	code := p.end(t, 60*time.Second)
-	said := p.stderr.String()
+	code := p.End(t, 60*time.Second)
+	said := p.Stderr.String()
 	t.Logf("ended %v after the disk was nearly full, exit %d", time.Since(filled).Round(time.Millisecond), code)
 	if code == 0 || !strings.Contains(said, "journal") {
 		t.Errorf("exit %d, and says:\n%s", code, said)
@@ -34,7 +36,7 @@ func TestDiskFull(t *testing.T) {
 	bigger := newSite(t, t.TempDir())
 	bigger.data = copied(t, s.data)
 	bigger.iso, bigger.http, bigger.nats = s.iso, s.http, s.nats
-	before := audited(t, bigger.data)
+	before := crash.Audited(t, "--data", bigger.data)
 	p = bigger.serve(t)
 	bigger.ready(t, p)
 	shut(30 * time.Second)

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tongma/tongma/conformance/crash"
 )
 
 // TestTwoServesOnOneFolder: the second switch is refused, says who has the folder,
@@ -32,16 +34,16 @@ func TestTwoServesOnOneFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := second.serve(t, "--directory", other)
-	code := p.end(t, 20*time.Second)
-	said := p.stderr.String()
-	if code == 0 || !strings.Contains(said, s.data) || !strings.Contains(said, fmt.Sprintf("in use by process %d", first.cmd.Process.Pid)) {
+	code := p.End(t, 20*time.Second)
+	said := p.Stderr.String()
+	if code == 0 || !strings.Contains(said, s.data) || !strings.Contains(said, fmt.Sprintf("in use by process %d", first.Cmd.Process.Pid)) {
 		t.Errorf("the second switch: exit %d, and says:\n%s", code, said)
 	}
 	t.Logf("exit %d: %s", code, strings.TrimSpace(said))
 	if _, err := os.Stat(filepath.Join(s.data, "node.json")); err != nil {
 		t.Errorf("the second switch took away where the first one is: %v", err)
 	}
-	if _, _, code := run(t, "audit", "--data", s.data); code == 0 {
+	if _, _, code := crash.Run(t, "audit", "--data", s.data); code == 0 {
 		t.Error("an audit took the folder from a running switch")
 	}
 	time.Sleep(300 * time.Millisecond)
@@ -72,8 +74,8 @@ func TestBusyPortIsAClearErrorInServe(t *testing.T) {
 			}
 			defer l.Close()
 			p := s.serve(t)
-			code := p.end(t, 30*time.Second)
-			if said := p.stderr.String(); code != 4 || !strings.Contains(said, addr) || !strings.Contains(said, "in use") {
+			code := p.End(t, 30*time.Second)
+			if said := p.Stderr.String(); code != 4 || !strings.Contains(said, addr) || !strings.Contains(said, "in use") {
 				t.Errorf("exit %d, want 4 and the address %s:\n%s", code, addr, said)
 			}
 			if err := l.Close(); err != nil {
@@ -81,10 +83,10 @@ func TestBusyPortIsAClearErrorInServe(t *testing.T) {
 			}
 			again := s.serve(t)
 			s.ready(t, again)
-			if code := again.terminate(t, 20*time.Second); code != 0 {
-				t.Errorf("SIGTERM: exit %d:\n%s", code, again.stderr.String())
+			if code := again.Terminate(t, 20*time.Second); code != 0 {
+				t.Errorf("SIGTERM: exit %d:\n%s", code, again.Stderr.String())
 			}
-			audited(t, s.data)
+			crash.Audited(t, "--data", s.data)
 		})
 	}
 }
@@ -92,7 +94,7 @@ func TestBusyPortIsAClearErrorInServe(t *testing.T) {
 // TestBusyPortsOfTheDemoAreTheNextFreeOnes: a demonstration beside another one
 // just runs.
 func TestBusyPortsOfTheDemoAreTheNextFreeOnes(t *testing.T) {
-	ports := freePorts(t, 3)
+	ports := crash.FreePorts(t, 3)
 	for _, addr := range ports {
 		l, err := net.Listen("tcp", addr)
 		if err != nil {
@@ -100,7 +102,7 @@ func TestBusyPortsOfTheDemoAreTheNextFreeOnes(t *testing.T) {
 		}
 		defer l.Close()
 	}
-	stdout, stderr, code := run(t, "demo", "--once", "--payments", "50", "--json", "--iso8583-listen", ports[0], "--http-listen", ports[1], "--nats-listen", ports[2])
+	stdout, stderr, code := crash.Run(t, "demo", "--once", "--payments", "50", "--json", "--iso8583-listen", ports[0], "--http-listen", ports[1], "--nats-listen", ports[2])
 	if code != 0 {
 		t.Errorf("exit %d\n%s%s", code, stdout, stderr)
 	}
@@ -112,9 +114,9 @@ func TestJournalOfAKilledSwitchIsDumped(t *testing.T) {
 	s := newSite(t, t.TempDir())
 	p := s.serve(t)
 	s.ready(t, p)
-	running := dump(t, s.data)
-	p.kill()
-	if killed := dump(t, s.data); killed != running || killed == "" {
+	running := crash.Dump(t, "--data", s.data)
+	p.Kill()
+	if killed := crash.Dump(t, "--data", s.data); killed != running || killed == "" {
 		t.Errorf("dumped from the running switch:\n%s\nafter the kill:\n%s", running, killed)
 	}
 }

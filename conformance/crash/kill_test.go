@@ -6,17 +6,19 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"github.com/tongma/tongma/conformance/crash"
 )
 
 // TestKilledServeLosesAndDoublesNothing kills the switch again and again while it
 // is paid over all of its doors, and then holds everything that tills and wallets
 // saw against the journal.
 func TestKilledServeLosesAndDoublesNothing(t *testing.T) {
-	kills := int(environment("TONGMA_KILLS", 50))
+	kills := int(crash.Environment("TONGMA_KILLS", 50))
 	if testing.Short() {
 		kills = min(kills, 5)
 	}
-	seed := environment("TONGMA_SEED", uint64(time.Now().UnixNano()))
+	seed := crash.Environment("TONGMA_SEED", uint64(time.Now().UnixNano()))
 	t.Logf("seed %d", seed)
 	begun := time.Now()
 	stage := func(what string) { t.Logf("%6.1f s: %s", time.Since(begun).Seconds(), what) }
@@ -32,7 +34,7 @@ func TestKilledServeLosesAndDoublesNothing(t *testing.T) {
 	for range kills {
 		if rng.IntN(8) == 0 { // while it starts, perhaps in the middle of its own recovery
 			early++
-			p.kill()
+			p.Kill()
 			p = s.serve(t, "--window-every", "1s")
 			time.Sleep(time.Duration(rng.IntN(500)) * time.Millisecond)
 		} else {
@@ -40,11 +42,11 @@ func TestKilledServeLosesAndDoublesNothing(t *testing.T) {
 			time.Sleep(300*time.Millisecond + time.Duration(rng.IntN(1500))*time.Millisecond)
 		}
 		select {
-		case <-p.ended:
-			t.Fatalf("the switch ended by itself, exit %d:\n%s", p.cmd.ProcessState.ExitCode(), p.stderr.String())
+		case <-p.Ended:
+			t.Fatalf("the switch ended by itself, exit %d:\n%s", p.Cmd.ProcessState.ExitCode(), p.Stderr.String())
 		default:
 		}
-		p.kill()
+		p.Kill()
 		p = s.serve(t, "--window-every", "1s")
 	}
 	stage("the last kill is done")
@@ -68,16 +70,16 @@ func TestKilledServeLosesAndDoublesNothing(t *testing.T) {
 // wind closes and settles every window, stops the switch as an operator would,
 // and returns what the tills' memory, the audit and the journal's dump say, and
 // how many events were found in the askers' streams.
-func wind(t *testing.T, s *site, p *process, m *market) (v verdict, a audit, b *books, told int) {
+func wind(t *testing.T, s *site, p *crash.Process, m *market) (v verdict, a crash.Audit, b *crash.Books, told int) {
 	t.Helper()
 	settleEverything(t, s)
 	events := m.events()
-	if code := p.terminate(t, 30*time.Second); code != 0 {
-		t.Errorf("SIGTERM of an idle switch: exit %d:\n%s", code, p.stderr.String())
+	if code := p.Terminate(t, 30*time.Second); code != 0 {
+		t.Errorf("SIGTERM of an idle switch: exit %d:\n%s", code, p.Stderr.String())
 	}
-	a = audited(t, s.data)
-	b = dumped(t, s, a)
-	if n := b.unfinished(); n != 0 || a.Open != 0 {
+	a = crash.Audited(t, "--data", s.data)
+	b = crash.Dumped(t, a, "--data", s.data)
+	if n := b.Unfinished(); n != 0 || a.Open != 0 {
 		t.Errorf("%d payments are open, audit says %d", n, a.Open)
 	}
 	for _, x := range a.Positions {
@@ -85,7 +87,7 @@ func wind(t *testing.T, s *site, p *process, m *market) (v verdict, a audit, b *
 			t.Errorf("everything was settled, and %s stands at %d with %d held in %s", x.Participant, x.Position, x.Reserved, x.Currency)
 		}
 	}
-	return judge(t, m, b), a, b, b.compareEvents(t, events)
+	return judge(t, m, b), a, b, b.CompareEvents(t, events)
 }
 
 // window is what the tests read of a window.

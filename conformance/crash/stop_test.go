@@ -3,6 +3,8 @@ package crash_test
 import (
 	"testing"
 	"time"
+
+	"github.com/tongma/tongma/conformance/crash"
 )
 
 // TestTerminatedUnderLoadAnswersOrRecovers: SIGTERM lets what is under way be
@@ -12,7 +14,7 @@ func TestTerminatedUnderLoadAnswersOrRecovers(t *testing.T) {
 	if testing.Short() {
 		rounds = 2
 	}
-	seed := environment("TONGMA_SEED", uint64(time.Now().UnixNano()))
+	seed := crash.Environment("TONGMA_SEED", uint64(time.Now().UnixNano()))
 	t.Logf("seed %d", seed)
 	s := newSite(t, t.TempDir())
 	p := s.serve(t)
@@ -24,11 +26,11 @@ func TestTerminatedUnderLoadAnswersOrRecovers(t *testing.T) {
 		s.ready(t, p)
 		time.Sleep(700 * time.Millisecond)
 		begun := time.Now()
-		if code := p.terminate(t, 30*time.Second); code != 0 {
-			t.Errorf("SIGTERM under load: exit %d:\n%s", code, p.stderr.String())
+		if code := p.Terminate(t, 30*time.Second); code != 0 {
+			t.Errorf("SIGTERM under load: exit %d:\n%s", code, p.Stderr.String())
 		}
 		longest = max(longest, time.Since(begun))
-		audited(t, s.data)
+		crash.Audited(t, "--data", s.data)
 		p = s.serve(t)
 	}
 	s.ready(t, p)

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/conformance/crash"
 )
 
 // verdict is what the tills' memory and the journal say of each other.
@@ -17,27 +18,27 @@ type verdict struct {
 }
 
 // judge compares everything that askers were told with the journal.
-func judge(t *testing.T, m *market, b *books) (v verdict) {
+func judge(t *testing.T, m *market, b *crash.Books) (v verdict) {
 	t.Helper()
 	for _, o := range m.all() {
 		v.payments++
-		p := b.keys[[2]string{string(o.asker), o.key}]
+		p := b.Keys[[2]string{string(o.asker), o.key}]
 		judgeAnswers(t, o, &v)
 		saidYes := false
 		for _, a := range o.heard {
 			saidYes = saidYes || a.status == tongma.Paid
 			switch {
-			case p == nil || p.first.Payment != a.payment.String():
+			case p == nil || p.First.Payment != a.payment.String():
 				t.Errorf("%s %s over %s was answered as payment %s, which the journal does not have under that key", o.asker, o.key, o.door, a.payment)
 				v.doubled++
-			case a.status == tongma.Paid && !a.undoing && p.posts != 1:
-				t.Errorf("%s %s over %s was told approved, and is posted %d times", o.asker, o.key, o.door, p.posts)
+			case a.status == tongma.Paid && !a.undoing && p.Posts != 1:
+				t.Errorf("%s %s over %s was told approved, and is posted %d times", o.asker, o.key, o.door, p.Posts)
 				v.lost++
-			case a.status == tongma.Paid && !o.undoing && p.phase != "post":
-				t.Errorf("%s %s over %s was told approved, and the journal says %s (%s) without our having reversed it", o.asker, o.key, o.door, p.phase, p.reason)
+			case a.status == tongma.Paid && !o.undoing && p.Phase != "post":
+				t.Errorf("%s %s over %s was told approved, and the journal says %s (%s) without our having reversed it", o.asker, o.key, o.door, p.Phase, p.Reason)
 				v.lost++
-			case a.status == tongma.Paid && p.first.Minor != o.request.Amount.Minor:
-				t.Errorf("%s %s: approved %d, posted %d", o.asker, o.key, o.request.Amount.Minor, p.first.Minor)
+			case a.status == tongma.Paid && p.First.Minor != o.request.Amount.Minor:
+				t.Errorf("%s %s: approved %d, posted %d", o.asker, o.key, o.request.Amount.Minor, p.First.Minor)
 				v.lost++
 			}
 		}
@@ -47,11 +48,11 @@ func judge(t *testing.T, m *market, b *books) (v verdict) {
 		if p == nil {
 			continue
 		}
-		if p.posts > 1 {
-			t.Errorf("%s %s is posted %d times", o.asker, o.key, p.posts)
+		if p.Posts > 1 {
+			t.Errorf("%s %s is posted %d times", o.asker, o.key, p.Posts)
 			v.doubled++
 		}
-		if o.undone && p.phase == "post" {
+		if o.undone && p.Phase == "post" {
 			t.Errorf("%s %s over %s: its reversal was acknowledged, and it is posted", o.asker, o.key, o.door)
 			v.doubled++
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/adapters/native"
 	"github.com/tongma/tongma/adapters/scripted"
+	"github.com/tongma/tongma/conformance/crash"
 	"github.com/tongma/tongma/schemes"
 )
 
@@ -26,7 +27,7 @@ type wallets struct {
 // the site, since it makes the keys.
 func startWallets(t *testing.T, s *site) *wallets {
 	t.Helper()
-	d, err := schemes.Parse(1, hasty(schemes.Sandbox()))
+	d, err := schemes.Parse(1, crash.Hasty(schemes.Sandbox()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,42 +70,15 @@ func connect(t *testing.T, s *site, p tongma.ParticipantID) *nats.Conn {
 	return nc
 }
 
-// compare checks that every wallet has moved exactly what the books have posted,
-// both ways. It returns how many movements were compared.
-func (w *wallets) compare(t *testing.T, b *books) (compared int) {
+// compare holds the wallets' own books against the journal. It returns how many
+// movements were compared.
+func (w *wallets) compare(t *testing.T, b *crash.Books) (compared int) {
 	t.Helper()
-	lines := map[string]scripted.Line{}
+	said := crash.Movements{}
 	for who, wallet := range w.of {
 		for _, line := range wallet.Ledger().Lines {
-			lines[string(who)+" "+line.Payment.String()] = line
-			p := b.payments[line.Payment.String()]
-			switch {
-			case p == nil:
-				t.Errorf("%s has a payment that the journal does not: %s", who, line.Payment)
-			case line.Moved != (p.phase == "post"):
-				t.Errorf("%s of %s at %s: the wallet moved it: %v, the journal says %s (%s)", p.first.Operation, line.Payment, who, line.Moved, p.phase, p.reason)
-			case line.Moved && line.Amount.Minor != p.first.Minor:
-				t.Errorf("%s at %s: the wallet moved %d, the journal posted %d", line.Payment, who, line.Amount.Minor, p.first.Minor)
-			}
-			compared++
+			said.Add(string(who), line.Payment.String(), line.Amount.Minor, line.Moved)
 		}
 	}
-	for id, p := range b.payments {
-		if p.phase != "post" {
-			continue
-		}
-		if line, ok := lines[string(w.schemeOf[p.first.Scheme])+" "+id]; !ok || !line.Moved {
-			t.Errorf("%s %s was posted, and %s has not moved it", p.first.Operation, id, p.first.Scheme)
-		}
-	}
-	return compared
-}
-
-func dump(t *testing.T, data string) string {
-	t.Helper()
-	stdout, stderr, code := run(t, "journal", "dump", "--data", data, "--json")
-	if code != 0 {
-		t.Fatalf("journal dump: exit %d\n%s", code, stderr)
-	}
-	return stdout
+	return b.CompareMovements(t, said, func(scheme string) string { return string(w.schemeOf[scheme]) })
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -37,9 +38,14 @@ type Credentials struct {
 
 func (c Credentials) empty() bool { return c == Credentials{} }
 
-// Remote is an external server or cluster that the switch runs on.
+// Remote is an external server or cluster that the switch runs on. All of its
+// connections begin at one server, so that either all of them are cut off with it
+// or none.
 type Remote struct {
 	cfg External
+
+	mu    sync.Mutex // guards begun
+	begun string     // URL of the server of the latest connection
 }
 
 // ConnectJournal connects to the account that keeps the journal, and to nothing
@@ -65,11 +71,20 @@ func Connect(cfg External) (*Remote, error) {
 
 // Journal returns a new connection to the account that keeps the journal. The
 // caller closes it.
-func (r *Remote) Journal() (*nats.Conn, error) { return r.connect("journal", r.cfg.Journal) }
+func (r *Remote) Journal() (*nats.Conn, error) {
+	return watched(r.connect("journal", r.cfg.Journal))
+}
 
 // Switch returns a new connection to the account of participants. The caller
 // closes it.
-func (r *Remote) Switch() (*nats.Conn, error) { return r.connect("switch", r.cfg.Switch) }
+func (r *Remote) Switch() (*nats.Conn, error) { return watched(r.connect("switch", r.cfg.Switch)) }
+
+func watched(nc *nats.Conn, err error) (*nats.Conn, error) {
+	if err == nil && nc.ConnectedClusterName() != "" {
+		go keepReaching(nc)
+	}
+	return nc, err
+}
 
 func (r *Remote) connect(name string, c Credentials) (*nats.Conn, error) {
 	options := clientOptions(name, remotePing, r.cfg.Logger)
@@ -88,10 +103,19 @@ func (r *Remote) connect(name string, c Credentials) (*nats.Conn, error) {
 	if r.cfg.CA != "" {
 		options = append(options, nats.RootCAs(r.cfg.CA))
 	}
-	nc, err := nats.Connect(r.cfg.URL, options...)
+	url := r.cfg.URL
+	r.mu.Lock()
+	if r.begun != "" {
+		url, options = r.begun+","+url, append(options, nats.DontRandomize())
+	}
+	r.mu.Unlock()
+	nc, err := nats.Connect(url, options...)
 	if err != nil {
 		return nil, fmt.Errorf("bus: connection of the %s: %w", name, err)
 	}
+	r.mu.Lock()
+	r.begun = nc.ConnectedUrl()
+	r.mu.Unlock()
 	return nc, nil
 }
 
