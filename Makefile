@@ -41,6 +41,9 @@ lint: ## gofmt, vet, staticcheck, spelling, long functions
 race: ## all tests under the race detector, the long ones shortened
 	$(GO) test -race -short -timeout 20m $(PACKAGES)
 
+cluster: ## switches and NATS servers broken for five minutes under load, and nothing lost
+	CLUSTER_SECONDS=$${CLUSTER_SECONDS:-300} $(GO) test -count=1 -v -timeout 20m ./conformance/cluster
+
 fuzz: ## every fuzzer for FUZZ (20s)
 	@./.ci/fuzz $(FUZZ)
 

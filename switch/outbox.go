@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strconv"
@@ -74,7 +75,7 @@ type EventOutboxOptions struct {
 // Options.Outbox, hand it the batches of the replay by Committed, and Start it
 // with the engine.
 func NewEventOutbox(nc *nats.Conn, opts EventOutboxOptions) (*EventOutbox, error) {
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithPublishAsyncTimeout(sendWithin))
 	if err != nil {
 		return nil, err
 	}
@@ -188,13 +189,13 @@ func (o *EventOutbox) run() {
 		batch := o.queue
 		o.queue = nil
 		o.mu.Unlock()
-		for i := range batch {
-			if !o.publish(&batch[i]) {
+		for part := range slices.Chunk(batch, publishMost) {
+			if !o.publish(part) {
 				return
 			}
+			o.remember(part[len(part)-1].Number)
 		}
 		if len(batch) > 0 {
-			o.remember(batch[len(batch)-1].Number)
 			continue
 		}
 		select {
@@ -218,10 +219,15 @@ func (o *EventOutbox) remember(entry uint64) {
 // sendWithin bounds one attempt to publish.
 const sendWithin = 10 * time.Second
 
-// publish sends one entry's events, again and again until the streams have them.
-// It returns false if the outbox is stopped before that.
-func (o *EventOutbox) publish(e *clearing.Entry) bool {
-	return o.until("event of entry "+strconv.FormatUint(e.Number, 10), func(ctx context.Context) error { return o.send(ctx, e) })
+// publishMost is how many entries' events are on their way at once: each waits for
+// a disk, in a cluster for two.
+const publishMost = 128
+
+// publish sends the events of some entries, again and again until the streams have
+// them. It returns false if the outbox is stopped before that.
+func (o *EventOutbox) publish(entries []clearing.Entry) bool {
+	first, last := entries[0].Number, entries[len(entries)-1].Number
+	return o.until(fmt.Sprintf("events of entries %d to %d", first, last), func(ctx context.Context) error { return o.send(ctx, entries) })
 }
 
 // until does f until it succeeds, and returns false if the outbox is stopped
@@ -243,18 +249,49 @@ func (o *EventOutbox) until(what string, f func(context.Context) error) bool {
 	}
 }
 
-func (o *EventOutbox) send(ctx context.Context, e *clearing.Entry) error {
+// send publishes the events of entries and waits for all of them. Each names the
+// message that it comes behind: an attempt of ours whose answer was lost, or a
+// switch that does not know yet that it was deposed, may have been quicker. Then
+// the streams are asked what they have, and the rest is sent again.
+func (o *EventOutbox) send(ctx context.Context, entries []clearing.Entry) error {
+	var sent []jetstream.PubAckFuture
+	var failed error
+	for i := range entries {
+		futures, err := o.sendOne(ctx, &entries[i])
+		sent = append(sent, futures...)
+		if failed = err; err != nil {
+			break
+		}
+	}
+	for _, f := range sent {
+		select {
+		case <-f.Ok():
+		case err := <-f.Err():
+			failed = errors.Join(failed, err)
+		case <-ctx.Done():
+			failed = errors.Join(failed, ctx.Err())
+		}
+	}
+	if failed != nil {
+		clear(o.last)
+	}
+	return failed
+}
+
+// sendOne puts one entry's events on their way.
+func (o *EventOutbox) sendOne(ctx context.Context, e *clearing.Entry) (sent []jetstream.PubAckFuture, err error) {
 	data, err := o.dataFor(ctx, e)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for p, body := range data {
 		if _, known := o.last[p]; !known { // it came, or went, while the directory was another
 			if err := o.stream(ctx, p); err != nil {
-				return err
+				return sent, err
 			}
 		}
-		if e.Number <= o.last[p].entry {
+		last := o.last[p]
+		if e.Number <= last.entry {
 			continue // an earlier writer got as far as this stream
 		}
 		msg := nats.NewMsg(tongma.EventSubject(p, eventType(e)))
@@ -264,17 +301,14 @@ func (o *EventOutbox) send(ctx context.Context, e *clearing.Entry) error {
 			"ce-datacontenttype": "application/json", headerEntry: strconv.FormatUint(e.Number, 10)} {
 			msg.Header[k] = []string{v}
 		}
-		// Behind the message that was last, or not at all: an attempt of ours whose
-		// answer was lost, or a switch that does not know yet that it was deposed, may
-		// have been quicker. Then the stream says what it has.
-		ack, err := o.js.PublishMsg(ctx, msg, jetstream.WithExpectLastSequence(o.last[p].sequence), jetstream.WithRetryAttempts(0))
+		future, err := o.js.PublishMsgAsync(msg, jetstream.WithExpectLastSequence(last.sequence), jetstream.WithRetryAttempts(0))
 		if err != nil {
-			delete(o.last, p)
-			return err
+			return sent, err
 		}
-		o.last[p] = lastEvent{e.Number, ack.Sequence}
+		sent = append(sent, future)
+		o.last[p] = lastEvent{e.Number, last.sequence + 1}
 	}
-	return nil
+	return sent, nil
 }
 
 func subjectOf(e *clearing.Entry) string {

@@ -33,7 +33,8 @@ const (
 
 const (
 	journalWithin = time.Minute            // how long a cluster may take to show the journal
-	attemptWithin = 5 * time.Second        // and how long one question about it
+	attemptWithin = 2 * time.Second        // and how long one question about it
+	askWithin     = time.Second            // a question to it, an append or a look: lost ones are put again
 	papersWithin  = 500 * time.Millisecond // how long the writer may take to show its papers
 	lookAgain     = time.Second
 	tidyEvery     = 5 * time.Second
@@ -46,6 +47,7 @@ type office struct {
 	nc       *nats.Conn
 	mark     switching.Mark
 	replicas int
+	timeout  time.Duration // of one question to the journal; zero: its default
 
 	standby atomic.Pointer[clearing.Standby] // while it stands by
 	unfit   atomic.Pointer[error]            // why it could not take over
@@ -82,6 +84,7 @@ func (n *node) openJournal(ctx context.Context) error {
 	}
 	o.mark = switching.NewFileMark(n.cfg.data)
 	if n.shared() {
+		o.timeout = askWithin
 		if o.mark, err = switching.NewStreamMark(nc, markStream, markSubject, o.replicas); err != nil {
 			return err
 		}
@@ -93,7 +96,7 @@ func (n *node) openJournal(ctx context.Context) error {
 	return n.patiently(ctx, "the journal cannot be opened yet", func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, attemptWithin) // a question may get lost while the cluster finds itself
 		defer cancel()
-		n.store, err = journal.OpenJetStream(ctx, nc, journal.JetStreamConfig{Stream: journalStream, Subject: journalSubject, Replicas: o.replicas})
+		n.store, err = journal.OpenJetStream(ctx, nc, journal.JetStreamConfig{Stream: journalStream, Subject: journalSubject, Replicas: o.replicas, PublishTimeout: o.timeout})
 		if remote, ok := n.carrier.(*bus.Remote); err == nil && ok {
 			_, err = remote.CheckDurable(ctx, journalStream)
 		}
@@ -218,6 +221,11 @@ func (n *node) succeed(ctx context.Context, s *clearing.Standby, outbox *switchi
 	tidying, stop := context.WithCancel(ctx)
 	defer stop()
 	go n.tidy(tidying, outbox)
+	listening, err := o.watchAfresh()
+	if err != nil {
+		return nil, err
+	}
+	defer listening.Unsubscribe()
 	for {
 		// From here on another version that is named ends the waiting.
 		waiting, cancel := context.WithCancel(ctx)
@@ -225,8 +233,7 @@ func (n *node) succeed(ctx context.Context, s *clearing.Standby, outbox *switchi
 		o.renew = cancel
 		o.mu.Unlock()
 		var ledger *clearing.Ledger
-		err := n.becomeFit(ctx, s)
-		if err == nil {
+		if err = n.becomeFit(ctx, s); err == nil {
 			ledger, err = s.Succeed(waiting, o.lease)
 		}
 		cancel()
@@ -237,6 +244,24 @@ func (n *node) succeed(ctx context.Context, s *clearing.Standby, outbox *switchi
 			return nil, err
 		}
 	}
+}
+
+// watchAfresh has the writer watched anew when it is heard over a connection that
+// was made since: silence counts only as long as the connection was up, and a watch
+// that saw it come back would wait twice.
+func (o *office) watchAfresh() (*nats.Subscription, error) {
+	seen := o.nc.Stats().Reconnects
+	return o.nc.Subscribe(officeSubject, func(*nats.Msg) {
+		now := o.nc.Stats().Reconnects
+		if now == seen {
+			return
+		}
+		seen = now
+		o.mu.Lock()
+		renew := o.renew
+		o.mu.Unlock()
+		renew()
+	})
 }
 
 // tidy drops the events that the writer has published meanwhile, and has this

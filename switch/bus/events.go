@@ -24,8 +24,7 @@ type EventConfig struct {
 const maxConsumers = 16
 
 // EnsureEvents creates the event stream of a participant and the consumer that
-// it reads it with, or brings them to cfg. A Nats-Msg-Id keeps an event from
-// being stored twice when it is published again within ten minutes.
+// it reads it with, or brings them to cfg.
 func EnsureEvents(ctx context.Context, nc *nats.Conn, p tongma.ParticipantID, cfg EventConfig) error {
 	if !p.Valid() {
 		return fmt.Errorf("bus: events: %q is not a participant's id", p)
@@ -46,7 +45,7 @@ func EnsureEvents(ctx context.Context, nc *nats.Conn, p tongma.ParticipantID, cf
 	stream, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
 		Name: tongma.EventStream(p), Description: "Events for " + string(p), Subjects: []string{tongma.EventSubject(p, ">")},
 		Storage: jetstream.FileStorage, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,
-		MaxAge: cfg.MaxAge, MaxBytes: cfg.MaxBytes, MaxMsgs: cfg.MaxCount, Replicas: max(cfg.Replicas, 1), Duplicates: 10 * time.Minute,
+		MaxAge: cfg.MaxAge, MaxBytes: cfg.MaxBytes, MaxMsgs: cfg.MaxCount, Replicas: max(cfg.Replicas, 1),
 		DenyDelete: true, DenyPurge: true, MaxConsumers: maxConsumers,
 	})
 	if err != nil {
