@@ -6,7 +6,7 @@ BIN     := bin/tongma
 FUZZ    ?= 20s
 PACKAGES := ./...
 
-.PHONY: help build run demo test check race fuzz bench bench-clearing lint clean
+.PHONY: help build run demo test check race fuzz bench bench-clearing cluster lint clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

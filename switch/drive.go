@@ -59,7 +59,7 @@ func (e *Engine) run(ctx context.Context, r *tongma.Request, hold clearing.Entry
 		e.end(c)
 		switch {
 		case err != nil:
-			e.takeUpInDoubt(err, c.id)
+			e.dropInDoubt(err, c.id)
 			return tongma.Answer{}, err
 		case res.Exists:
 			return e.repeat(ctx, r, res)

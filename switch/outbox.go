@@ -217,7 +217,7 @@ func (o *EventOutbox) remember(entry uint64) {
 }
 
 // sendWithin bounds one attempt to publish.
-const sendWithin = 10 * time.Second
+const sendWithin = 3 * time.Second
 
 // publishMost is how many entries' events are on their way at once: each waits for
 // a disk, in a cluster for two.
@@ -233,7 +233,7 @@ func (o *EventOutbox) publish(entries []clearing.Entry) bool {
 // until does f until it succeeds, and returns false if the outbox is stopped
 // before that.
 func (o *EventOutbox) until(what string, f func(context.Context) error) bool {
-	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		ctx, cancel := context.WithTimeout(context.Background(), sendWithin)
 		err := f(ctx)
 		cancel()

@@ -77,17 +77,41 @@ func (e *Engine) takeUpInDoubt(err error, id tongma.PaymentID) {
 	}
 }
 
+// dropInDoubt takes up a hold whose asker went away before it was durable, and
+// lets it go if it comes to be: the scheme was never asked, so there is nothing to
+// inquire into and nothing to undo. Behind a journal that stood still for a while
+// these are most of what was asked for.
+func (e *Engine) dropInDoubt(err error, id tongma.PaymentID) {
+	if tongma.ReasonOf(err) != tongma.JournalInDoubt {
+		return
+	}
+	e.takeUpBy(id, func(c *course, p clearing.Payment) {
+		action := next(c.state)
+		if p.Phase == clearing.KindHold {
+			c.state = Held
+			_, action = e.take(e.ctx, c, NotSent, &tongma.Answer{Reason: tongma.DeadlineTooShort}, p)
+		}
+		e.drive(c, action)
+	})
+}
+
 // takeUp looks a payment up in the books, behind all that was submitted before,
-// and drives it if it is open. The course begins before the look: from there on
-// nobody else moves the payment, and what was seen stays true.
+// and drives it if it is open.
 func (e *Engine) takeUp(id tongma.PaymentID) {
+	e.takeUpBy(id, func(c *course, _ clearing.Payment) { e.drive(c, next(c.state)) })
+}
+
+// takeUpBy hands an open payment to drive, which ends its course. The course
+// begins before the look into the books: from there on nobody else moves the
+// payment, and what was seen stays true.
+func (e *Engine) takeUpBy(id tongma.PaymentID, drive func(*course, clearing.Payment)) {
 	c := newCourse(id)
 	if !e.beginAlone(c) {
 		return
 	}
 	started := e.spawn(func() {
 		if p, ok := e.lookUp(id); ok && !p.Final() && e.outfit(c, &p) {
-			e.drive(c, next(c.state))
+			drive(c, p)
 			return
 		}
 		e.end(c)

@@ -34,7 +34,7 @@ const (
 const (
 	journalWithin = time.Minute            // how long a cluster may take to show the journal
 	attemptWithin = 2 * time.Second        // and how long one question about it
-	askWithin     = time.Second            // a question to it, an append or a look: lost ones are put again
+	askWithin     = time.Second / 2        // a question to it, an append or a look: lost ones are put again
 	papersWithin  = 500 * time.Millisecond // how long the writer may take to show its papers
 	lookAgain     = time.Second
 	tidyEvery     = 5 * time.Second
@@ -126,12 +126,17 @@ func (n *node) patiently(ctx context.Context, what string, f func(context.Contex
 	}
 }
 
-// passing tells whether a fault is one of a cluster that is choosing its leaders,
-// or of a connection that will be there again.
+// noPeersYet is what a cluster says that is to keep more copies than it has servers
+// at the moment.
+const noPeersYet jetstream.ErrorCode = 10005
+
+// passing tells whether a fault is one of a cluster that is finding itself or
+// choosing its leaders, or of a connection that will be there again. A stream that
+// is not found was made by another server a moment ago.
 func passing(err error) bool {
 	var api *jetstream.APIError
 	if errors.As(err, &api) {
-		return api.Code >= 500
+		return api.Code >= 500 || api.ErrorCode == noPeersYet || api.ErrorCode == jetstream.JSErrCodeStreamNotFound
 	}
 	for _, e := range []error{nats.ErrTimeout, nats.ErrNoResponders, nats.ErrDisconnected, nats.ErrConnectionReconnecting, nats.ErrReconnectBufExceeded,
 		nats.ErrNoServers, context.DeadlineExceeded, jetstream.ErrNoStreamResponse, journal.ErrInDoubt} {

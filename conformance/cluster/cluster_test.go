@@ -52,7 +52,7 @@ func newSite(t *testing.T) *site {
 	for i, data := range []string{first, second} {
 		x := &sw{name: filepath.Base(data), data: data, http: ports[i]}
 		x.args = []string{"serve", "--data", data, "--directory", directory, "--sandbox", "--nats", s.cluster.urls, "--standby",
-			"--iso8583-listen", "", "--http-listen", x.http, "--log-level", "error"}
+			"--iso8583-listen", "", "--http-listen", x.http, "--log-level", "warn"}
 		s.switches = append(s.switches, x)
 		x.p = crash.Start(t, x.args...)
 	}
@@ -293,14 +293,14 @@ func TestClusterLosesAndDoublesNothing(t *testing.T) {
 	repeated := m.repeatSome(time.Minute, 10)
 	s.settleDown(30 * time.Second)
 	stage("nothing is open, %d were asked for again", repeated)
-	events := m.events()
-	stage("events are read")
-	s.stop()
-	stage("both switches have ended")
 	where := []string{"--data", s.switches[0].data, "--nats", s.cluster.urls}
 	a := crash.Audited(t, where...)
 	b := crash.Dumped(t, a, where...)
 	stage("journal audited and dumped")
+	events := m.events(b)
+	stage("events are read")
+	s.stop()
+	stage("both switches have ended")
 	v, compared, told := m.judge(b), m.compare(b), b.CompareEvents(t, events)
 	if n := b.Unfinished(); n != 0 || a.Open != 0 {
 		t.Errorf("%d payments are open, audit says %d", n, a.Open)

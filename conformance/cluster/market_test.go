@@ -360,20 +360,30 @@ func (m *market) compare(b *crash.Books) int {
 	return b.CompareMovements(m.t, said, func(scheme string) string { return m.schemes[scheme] })
 }
 
-// events reads the acquirer's whole stream of events.
-func (m *market) events() crash.Events {
+// events reads the acquirer's stream of events, until there are as many as the
+// books call for and none comes behind them, or no more come.
+func (m *market) events(b *crash.Books) crash.Events {
 	m.t.Helper()
+	want := 0
+	for _, p := range b.Payments {
+		if p.Told != 0 && p.First.Asker == string(harbour) {
+			want++
+		}
+	}
 	seen := map[uint64]int{}
 	ctx, cancel := context.WithTimeout(m.t.Context(), time.Minute)
 	defer cancel()
-	idle := time.AfterFunc(5*time.Second, cancel)
+	idle := time.AfterFunc(15*time.Second, cancel)
 	_ = m.clients[0].Events(ctx, 0, func(e native.Event) error { // it ends with the context
-		idle.Reset(2 * time.Second)
 		var entry uint64
 		if _, err := fmt.Sscan(e.ID, &entry); err != nil {
 			m.t.Errorf("event %q is not named by an entry", e.ID)
 		}
-		seen[entry]++
+		if seen[entry]++; len(seen) >= want {
+			idle.Reset(time.Second)
+		} else {
+			idle.Reset(15 * time.Second)
+		}
 		return nil
 	})
 	return crash.Events{string(harbour): seen}
