@@ -58,6 +58,7 @@ type Agent interface {
 	// once, and the answer is how it stands now.
 	Move(ctx context.Context, t Transfer) Word
 	// Ask asks how a transfer stands, and starts nothing. Amount is what was booked
-	// under the id, which may differ from what t says.
+	// under the id, which may differ from what t says; if t says zero and nobody knows
+	// it, the outcome is Unknown.
 	Ask(ctx context.Context, t Transfer) Word
 }

@@ -207,16 +207,21 @@ func (c *Client) understand(ctx context.Context, t Transfer, message string, bod
 
 // booked corrects a word by the agent's advice. Less than was asked for is a part;
 // more is all of it, and the rest is for reconciliation. Without an advice, a word
-// that it was settled stands, and one that it was changed leaves the amount open.
+// that it was settled stands, and one that it was changed leaves the amount open. So
+// does any word on a transfer of which we do not know the amount.
 func (c *Client) booked(ctx context.Context, t Transfer, w Word) Word {
 	sum, ok, err := c.advised(ctx, t)
 	switch {
+	case t.Amount.Minor == 0 && (err != nil || !ok):
+		return Word{Err: cmp.Or(err, silent("booked", 0, errors.New("it says that it moved money, and not how much")))}
 	case err != nil && w.Outcome != Settled:
 		return Word{Err: err}
 	case !ok || err != nil:
 		return w
 	case sum.Currency != t.Amount.Currency:
 		return Word{Err: &tongma.Error{Op: "settle.agent", Reason: tongma.CurrencyMismatch, Detail: "it booked another currency"}}
+	case t.Amount.Minor == 0:
+		w.Outcome, w.Amount = Settled, sum
 	case sum.Minor >= t.Amount.Minor:
 		w.Outcome, w.Amount = Settled, t.Amount
 	default:

@@ -78,7 +78,7 @@ func (r *run) searchCover(l short, payer tongma.ParticipantID) (found bool, err 
 	if agent == nil {
 		return false, nil
 	}
-	t := r.coverOf(l, payer, l.due)
+	t := r.coverOf(l, payer, 0) // what it was asked for then is not known
 	e := Event{From: payer, To: l.creditor, For: l.debtor, Money: t.Amount, Ref: t.ID}
 	switch w := agent.Ask(r.ctx, t); w.Outcome {
 	case Unheard, Rejected:
