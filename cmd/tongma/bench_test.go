@@ -28,7 +28,7 @@ func BenchmarkWholePayment(b *testing.B) {
 
 func benchWhole(b *testing.B, callers int) {
 	ctx := context.Background()
-	n, err := newNode(ctx, nodeConfig{data: b.TempDir(), natsListen: "127.0.0.1:0", directory: schemes.Sandbox(), sandbox: true, agent: newSimAgent(), logger: slog.New(slog.DiscardHandler)})
+	n, err := newNode(ctx, nodeConfig{data: b.TempDir(), natsListen: "127.0.0.1:0", directory: schemes.Sandbox(), sandbox: true, logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -81,7 +82,6 @@ func (a *app) market(ctx context.Context, cfg config, f demoFlags) error {
 		defer os.RemoveAll(dir)
 		data = dir
 	}
-	agent := newSimAgent()
 	// The simulated wallets break the rules on purpose: what NATS says of that is
 	// no news here.
 	quiet := slog.New(slog.DiscardHandler)
@@ -90,7 +90,7 @@ func (a *app) market(ctx context.Context, cfg config, f demoFlags) error {
 		budget = chaosBudget
 	}
 	n, err := newNode(ctx, nodeConfig{data: data, isoBudget: budget, isoListen: cfg.ISO8583Listen, httpListen: cfg.HTTPListen, natsListen: cfg.NATSListen, nextFree: true,
-		directory: schemes.Sandbox(), sandbox: true, agent: agent, logger: quiet})
+		directory: schemes.Sandbox(), sandbox: true, logger: quiet})
 	if err != nil {
 		return err
 	}
@@ -106,9 +106,9 @@ func (a *app) market(ctx context.Context, cfg config, f demoFlags) error {
 	}
 	defer t.stop()
 	if f.once {
-		return a.demoOnce(ctx, n, sims, t, agent, f)
+		return a.demoOnce(ctx, n, sims, t, f)
 	}
-	return a.demoLive(ctx, n, sims, t, agent, f, cfg.Data != "")
+	return a.demoLive(ctx, n, sims, t, f, cfg.Data != "")
 }
 
 // demoReport is what `tongma demo --once --json` prints.
@@ -138,7 +138,7 @@ type demoJournal struct {
 }
 
 // demoOnce pays, closes the window, nets, settles and audits.
-func (a *app) demoOnce(ctx context.Context, n *node, sims *simulators, t *traffic, agent *simAgent, f demoFlags) error {
+func (a *app) demoOnce(ctx context.Context, n *node, sims *simulators, t *traffic, f demoFlags) error {
 	bar := a.progress("payments", uint64(f.payments))
 	results, elapsed := t.burst(ctx, f, func(n int) { bar.at(uint64(n)) })
 	bar.end()
@@ -152,7 +152,7 @@ func (a *app) demoOnce(ctx context.Context, n *node, sims *simulators, t *traffi
 	if err := r.count(ctx, n, results); err != nil {
 		return err
 	}
-	if err := r.settle(ctx, n, agent); err != nil {
+	if err := r.settle(ctx, n); err != nil {
 		return err
 	}
 	audit, err := clearing.Audit(ctx, n.store, clearing.AuditOptions{})
@@ -227,28 +227,18 @@ func (r *demoReport) count(ctx context.Context, n *node, results []shotResult) e
 	})
 }
 
-// settle closes the open window, and settles every window that is not settled
+// settle closes the open windows, and settles every window that is not settled
 // yet. Its figures are those of the windows that it settled.
-func (r *demoReport) settle(ctx context.Context, n *node, agent *simAgent) error {
-	if _, err := n.engine.CloseWindow(ctx, 0); err != nil {
+func (r *demoReport) settle(ctx context.Context, n *node) error {
+	if err := n.closeAll(ctx); err != nil {
 		return err
 	}
-	var due []tongma.WindowID
-	if err := n.engine.Ledger().Read(ctx, func(b *clearing.Book) {
-		for _, s := range b.Sheets(0) {
-			if s.State == clearing.WindowClosed || s.State == clearing.WindowInstructed {
-				due = append(due, s.Window)
-			}
-		}
-	}); err != nil {
+	sheets, err := n.settleAll(ctx)
+	if err != nil {
 		return err
 	}
 	gross, net, sum := map[tongma.Currency]int64{}, map[tongma.ParticipantID]map[tongma.Currency]int64{}, map[tongma.Currency]int64{}
-	for _, id := range due {
-		s, err := n.engine.SettleWindow(ctx, id, agent)
-		if err != nil {
-			return err
-		}
+	for _, s := range sheets {
 		for _, t := range s.Totals {
 			gross[t.Currency] += t.Gross
 		}
@@ -260,7 +250,7 @@ func (r *demoReport) settle(ctx context.Context, n *node, agent *simAgent) error
 			sum[f.Currency] += f.Net
 		}
 	}
-	r.Windows = len(due)
+	r.Windows = len(sheets)
 	for c, minor := range gross {
 		r.Gross[c.Code()] = tongma.Money{Minor: minor, Currency: c}.Decimal()
 		r.NetSum[c.Code()] = tongma.Money{Minor: sum[c], Currency: c}.Decimal()
@@ -339,7 +329,7 @@ func settleDown(ctx context.Context, n *node, within time.Duration) error {
 
 // demoLive makes payments at a steady rate until it is interrupted, closing and
 // settling windows on the way.
-func (a *app) demoLive(ctx context.Context, n *node, sims *simulators, t *traffic, agent *simAgent, f demoFlags, kept bool) error {
+func (a *app) demoLive(ctx context.Context, n *node, sims *simulators, t *traffic, f demoFlags, kept bool) error {
 	a.banner(n, f, kept)
 	feed := &liveFeed{app: a}
 	window := time.NewTicker(f.window)
@@ -365,7 +355,7 @@ func (a *app) demoLive(ctx context.Context, n *node, sims *simulators, t *traffi
 			default: // the market is slower than the tills: those who wait are enough
 			}
 		case <-window.C:
-			a.turnWindow(ctx, n, agent)
+			a.turnWindows(ctx, n)
 		case <-n.engine.Ledger().Stopped():
 			return &exitError{code: exitFault, err: fmt.Errorf("the journal has stopped: %w", n.engine.Ledger().Err())}
 		case <-ctx.Done():
@@ -376,17 +366,18 @@ func (a *app) demoLive(ctx context.Context, n *node, sims *simulators, t *traffi
 	}
 }
 
-func (a *app) turnWindow(ctx context.Context, n *node, agent *simAgent) {
-	s, err := n.engine.CloseWindow(ctx, 0)
-	if err == nil {
-		s, err = n.engine.SettleWindow(ctx, s.Window, agent)
+// turnWindows closes and settles what is open, and says what there was in it.
+func (a *app) turnWindows(ctx context.Context, n *node) {
+	err := n.closeAll(ctx)
+	sheets, fault := n.settleAll(ctx)
+	for _, s := range sheets {
+		if v := switching.ViewWindow(s); v.Payments > 0 {
+			a.say("%s  %s closed, netted and settled: %d payments, gross %s; %s moved", time.Now().Format("15:04:05"), v.Window, v.Payments, sums(v.Gross), sums(v.ToMove))
+		}
 	}
-	if err != nil {
-		a.say("window not settled: %v", err)
-		return
+	if err = errors.Join(err, fault); err != nil {
+		a.say("not settled: %v", err)
 	}
-	v := switching.ViewWindow(s)
-	a.say("%s  %s closed, netted and settled: %d payments, gross %s; %s moved", time.Now().Format("15:04:05"), v.Window, v.Payments, sums(v.Gross), sums(v.ToMove))
 }
 
 // lastWords shows how the books stand at the end.

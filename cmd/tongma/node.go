@@ -29,6 +29,7 @@ import (
 	"github.com/tongma/tongma/switch/api"
 	"github.com/tongma/tongma/switch/bus"
 	desk "github.com/tongma/tongma/switch/office"
+	"github.com/tongma/tongma/switch/settle"
 )
 
 // nodeConfig is what one running switch is made from.
@@ -46,7 +47,6 @@ type nodeConfig struct {
 	nextFree   bool          // a busy port: take the next free one
 	directory  []byte        // YAML to bring into force; nil keeps what the folder has
 	sandbox    bool          // play money: simulated settlement agent, console without a token
-	agent      switching.SettlementAgent
 	logger     *slog.Logger
 }
 
@@ -71,9 +71,10 @@ type node struct {
 	office   office
 
 	// Of the office, and nil outside of it.
-	store  *journal.JetStream
-	engine *switching.Engine
-	api    *api.API
+	store   *journal.JetStream
+	engine  *switching.Engine
+	api     *api.API
+	settler *settle.Settler
 
 	isoAddr, httpAddr, natsURL string
 
@@ -147,7 +148,7 @@ func (n *node) onClose(f func(context.Context)) {
 func (n *node) leaveOffice() {
 	stopAll(n.standing)
 	n.standing, n.inOffice = nil, false
-	n.store, n.engine, n.api = nil, nil, nil
+	n.store, n.engine, n.api, n.settler = nil, nil, nil, nil
 }
 
 // Close leaves the office, then gives up the ground.
@@ -357,6 +358,9 @@ func (n *node) startEngine(ctx context.Context) error {
 		return err
 	}
 	n.onClose(outbox.Stop)
+	if err := n.startSettling(ctx); err != nil {
+		return err
+	}
 	return n.makeAPI(feed, reg)
 }
 
@@ -383,7 +387,7 @@ func (n *node) makeAPI(feed *api.Feed, reg *prometheus.Registry) error {
 	if err != nil {
 		return &exitError{code: exitConfig, err: err}
 	}
-	n.api, err = api.New(api.Config{Engine: n.engine, Auth: tokens, Agent: n.cfg.agent, Office: counter, Store: n.store, Feed: feed, Gatherer: reg,
+	n.api, err = api.New(api.Config{Engine: n.engine, Auth: tokens, Settler: n.settler, Office: counter, Store: n.store, Feed: feed, Gatherer: reg,
 		Logger: n.cfg.logger, Version: buildVersion(), Sandbox: n.cfg.sandbox})
 	if err != nil {
 		return err

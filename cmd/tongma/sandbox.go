@@ -13,7 +13,6 @@ import (
 	"github.com/tongma/tongma/adapters/scripted"
 	"github.com/tongma/tongma/codespec/emv"
 	"github.com/tongma/tongma/codespec/tlv"
-	switching "github.com/tongma/tongma/switch"
 )
 
 func newSandboxCmd(a *app) *cobra.Command {
@@ -112,11 +111,4 @@ func sandboxCodes(count int) ([]sandboxCode, error) {
 		}
 	}
 	return out, nil
-}
-
-func sandboxAgent(sandbox bool) switching.SettlementAgent {
-	if sandbox {
-		return newSimAgent()
-	}
-	return nil
 }

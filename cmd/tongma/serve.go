@@ -85,7 +85,7 @@ func (a *app) serve(ctx context.Context, cfg config) error {
 	logger := a.logger(level(cfg.LogLevel))
 	n, err := newGround(ctx, nodeConfig{data: cfg.Data, isoListen: cfg.ISO8583Listen, httpListen: cfg.HTTPListen, natsListen: cfg.NATSListen,
 		tls: bus.TLS{Cert: cfg.TLSCert, Key: cfg.TLSKey}, external: external(&cfg, logger), replicas: cfg.Replicas, admit: cfg.AdmitStandby, standby: cfg.Standby,
-		directory: directory, sandbox: cfg.Sandbox, agent: sandboxAgent(cfg.Sandbox), logger: logger})
+		directory: directory, sandbox: cfg.Sandbox, logger: logger})
 	if err != nil {
 		return err
 	}
@@ -148,25 +148,15 @@ func (a *app) inOffice(ctx context.Context, n *node, cfg config, market bool) er
 		defer sims.stop()
 	}
 	a.say("tongma %s serving: http://%s  %s  iso8583 %s  data %s", buildVersion(), n.httpAddr, n.natsURL, n.isoAddr, cfg.Data)
-	var window <-chan time.Time
-	if cfg.WindowEvery > 0 {
-		ticker := time.NewTicker(cfg.WindowEvery)
-		defer ticker.Stop()
-		window = ticker.C
-	}
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-n.engine.Ledger().Stopped():
-			return stoppedError(n.engine.Ledger().Err())
-		case <-window:
-			if s, err := n.engine.CloseWindow(ctx, 0); err != nil {
-				n.cfg.logger.Error("window not closed", "err", err)
-			} else {
-				n.cfg.logger.Info("window closed", "window", s.Window.String())
-			}
-		}
+	ctx, cancel := context.WithCancel(ctx)
+	kept := make(chan error, 1)
+	go func() { kept <- n.keepTime(ctx, cfg.WindowEvery, cfg.SettleClosed) }()
+	defer func() { cancel(); <-kept }()
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-n.engine.Ledger().Stopped():
+		return stoppedError(n.engine.Ledger().Err())
 	}
 }
 

@@ -76,7 +76,7 @@ func (a *app) simulateAgent(ctx context.Context, s *agentFlags) error {
 	if err != nil {
 		return err
 	}
-	server, err := openAgent(s.data, d, agent)
+	server, err := openAgent(s.data, d, agent, 1)
 	if err != nil {
 		return err
 	}
@@ -117,8 +117,8 @@ type agentServer struct {
 }
 
 // openAgent opens the books of a simulated agent below a folder, with the
-// accounts that the directory names.
-func openAgent(dir string, d *schemes.Directory, agent *schemes.Agent) (*agentServer, error) {
+// accounts that the directory names, each with so many times its cap.
+func openAgent(dir string, d *schemes.Directory, agent *schemes.Agent, times int64) (*agentServer, error) {
 	s := &agentServer{}
 	for name, token := range map[string]*string{"agent": &s.token, "admin": &s.admin} {
 		var err error
@@ -127,7 +127,7 @@ func openAgent(dir string, d *schemes.Directory, agent *schemes.Agent) (*agentSe
 		}
 	}
 	var err error
-	s.Server, err = agentsim.New(agentsim.Options{Path: filepath.Join(dir, "agent.jsonl"), Token: s.token, Admin: s.admin, Accounts: accountsAt(d, agent),
+	s.Server, err = agentsim.New(agentsim.Options{Path: filepath.Join(dir, "agent.jsonl"), Token: s.token, Admin: s.admin, Accounts: accountsAt(d, agent, times),
 		Party: iso20022.Party{Name: agent.Who.Name, BIC: agent.Who.BIC, Other: agent.Who.ID, Scheme: agent.Who.IDKind}})
 	if err != nil {
 		return nil, &exitError{code: exitConfig, err: err}
@@ -157,8 +157,8 @@ func ownToken(path string) (string, error) {
 }
 
 // accountsAt lists the accounts that an agent holds by the directory. A
-// participant begins with as much money as it may owe.
-func accountsAt(d *schemes.Directory, agent *schemes.Agent) (all []agentsim.Account) {
+// participant begins with so many times the money that it may owe.
+func accountsAt(d *schemes.Directory, agent *schemes.Agent, times int64) (all []agentsim.Account) {
 	open := func(id schemes.AccountID, c tongma.Currency, kind agentsim.Kind, who schemes.Institution, mandate string, balance int64) {
 		if number := cmp.Or(id.IBAN, id.Other); number != "" {
 			all = append(all, agentsim.Account{ID: number, Currency: c, Code: c.Code(), Kind: kind, Owner: cmp.Or(who.BIC, who.ID), Mandate: mandate, Balance: balance})
@@ -179,7 +179,7 @@ func accountsAt(d *schemes.Directory, agent *schemes.Agent) (all []agentsim.Acco
 			if funds[p.ID] && p.Service {
 				kind = agentsim.Guarantee
 			}
-			open(at.ID, c, kind, at.Holder, at.Mandate, p.Caps[c])
+			open(at.ID, c, kind, at.Holder, at.Mandate, times*min(p.Caps[c], tongma.MaxMinor/times))
 			open(at.Prefunding, c, agentsim.Prefunding, at.Holder, "", 0)
 		}
 	}

@@ -107,23 +107,3 @@ func (s *simulators) disagreements(ctx context.Context) (bad int, err error) {
 	})
 	return bad, err
 }
-
-// simAgent is a simulated settlement agent: it holds an account for everybody,
-// and carries out an instruction once, however often it is told.
-type simAgent struct {
-	mu    sync.Mutex // guards moved
-	moved map[string]clearing.Instruction
-}
-
-func newSimAgent() *simAgent { return &simAgent{moved: map[string]clearing.Instruction{}} }
-
-// Move carries out one instruction.
-func (a *simAgent) Move(_ context.Context, in clearing.Instruction) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if before, ok := a.moved[in.ID]; ok && before != in {
-		return fmt.Errorf("instruction %s came twice with other content", in.ID)
-	}
-	a.moved[in.ID] = in
-	return nil
-}

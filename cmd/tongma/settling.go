@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"time"
+
+	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/clearing"
+	"github.com/tongma/tongma/clearing/agentsim"
+	"github.com/tongma/tongma/schemes"
+	"github.com/tongma/tongma/switch/settle"
+)
+
+// startSettling connects the directory's settlement agents. One that has no
+// address is people's business; in a sandbox it is simulated, as a service that is
+// reached over HTTP like any other.
+func (n *node) startSettling(context.Context) error {
+	d := n.registry.Current()
+	links := map[schemes.AgentID]settle.Agent{}
+	for _, agent := range d.Agents() {
+		address, token, err := n.agentDoor(d, agent)
+		if err != nil {
+			return err
+		}
+		if address != "" {
+			links[agent.ID] = settle.NewClient(settle.ClientOptions{Agent: agent.ID, Directory: n.registry.Current, URL: address, Token: token})
+		}
+	}
+	n.settler = settle.New(settle.Options{Ledger: n.engine.Ledger(), Directory: n.registry.Current, Agent: func(model string, c tongma.Currency) settle.Agent {
+		if agent, ok := n.registry.Current().AgentFor(model, c); ok && links[agent.ID] != nil {
+			return links[agent.ID]
+		}
+		return nil
+	}})
+	return nil
+}
+
+// sandboxFunds is how many times its cap a participant has at the sandbox's own
+// agent: play money should not run out.
+const sandboxFunds = 1000
+
+// agentDoor returns an agent's address and the token that opens it:
+// creds/agent.ID.token of the data folder, if there is one.
+func (n *node) agentDoor(d *schemes.Directory, agent *schemes.Agent) (address, token string, err error) {
+	if agent.URL == "" && n.cfg.sandbox {
+		server, err := openAgent(filepath.Join(n.cfg.data, "agent", string(agent.ID)), d, agent, sandboxFunds)
+		if err != nil {
+			return "", "", err
+		}
+		n.onClose(func(ctx context.Context) { _ = server.Close(ctx) })
+		address, err := server.listen("127.0.0.1:0")
+		return "http://" + address, server.token, err
+	}
+	token, err = agentsim.ReadToken(filepath.Join(n.cfg.data, "creds", "agent."+string(agent.ID)+".token"))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	if err != nil {
+		return "", "", &exitError{code: exitConfig, err: err}
+	}
+	return agent.URL, token, nil
+}
+
+// keepTime closes windows when their schedules say so, until ctx ends, and has
+// them settled if that is wanted.
+func (n *node) keepTime(ctx context.Context, every time.Duration, settleThem bool) error {
+	log := n.cfg.logger
+	clock := settle.NewClock(settle.ClockOptions{Ledger: n.engine.Ledger(), Directory: n.registry.Current, Every: every,
+		Closed: func(ctx context.Context, c settle.Closing) {
+			log.Info("window closed", "window", c.Sheet.Window.String(), "model", c.Sheet.Model, "what", c.String())
+			if !settleThem {
+				return
+			}
+			report, err := n.settler.Settle(ctx, c.Sheet.Window, settle.How{})
+			if err != nil || !report.Done() {
+				log.Error("window not settled", "window", c.Sheet.Window.String(), "state", report.Sheet.State.String(), "open", len(report.Open), "err", err)
+				return
+			}
+			log.Info("window settled", "window", c.Sheet.Window.String())
+		},
+		Fault: func(model string, err error) {
+			log.Error("no cut-off is known: windows stay open", "model", model, "err", err)
+		},
+	})
+	return clock.Run(ctx)
+}
+
+// closeAll closes every model's open window by hand.
+func (n *node) closeAll(ctx context.Context) error {
+	d := n.registry.Current()
+	for _, m := range d.Models() {
+		_, err := settle.Close(ctx, n.engine.Ledger(), d, m.ID, 0, time.Now())
+		if err != nil && tongma.ReasonOf(err) != tongma.ModelUnknown { // nothing was ever paid in it
+			return err
+		}
+	}
+	return nil
+}
+
+// settleAll settles every closed window, and returns their sheets.
+func (n *node) settleAll(ctx context.Context) (sheets []clearing.Sheet, err error) {
+	var due []tongma.WindowID
+	err = n.engine.Ledger().Read(ctx, func(b *clearing.Book) {
+		for _, s := range b.Sheets(0) {
+			if s.State != clearing.WindowOpen && s.State != clearing.WindowSettled {
+				due = append(due, s.Window)
+			}
+		}
+	})
+	for _, id := range due {
+		report, err := n.settler.Settle(ctx, id, settle.How{})
+		if err != nil {
+			return sheets, err
+		}
+		if !report.Done() {
+			return sheets, failf(exitInconclusive, "%s is %s: %d movements are open", id, report.Sheet.State, len(report.Open)).then("tongma window show " + id.String())
+		}
+		sheets = append(sheets, report.Sheet)
+	}
+	return sheets, err
+}
