@@ -56,6 +56,7 @@ const (
 	checkShort     = "short"
 	checkCover     = "cover"
 	checkRecast    = "recast"
+	checkSponsor   = "sponsor"
 )
 
 var auditChecks = []AuditCheck{
@@ -96,6 +97,7 @@ var auditChecks = []AuditCheck{
 	{checkShort, "Whoever was found short owed as much by the sheet, and is suspended by the same entry."},
 	{checkCover, "Others, or its own prefunding, paid only for who was short, never more than was due, and nothing was covered from what was not there."},
 	{checkRecast, "Payments are deferred only out of a window in which somebody is short, into the next one of the same model; nothing is settled until the sheet is drawn up anew."},
+	{checkSponsor, "A sub-participant has one sponsor, which has none; it changes only when nothing of the sub-participant is open; what it adds to its sponsor's account is the sum of its own movements in windows that are not settled."},
 }
 
 // AuditChecks returns what an audit proves, in the order in which it is shown.
@@ -168,6 +170,9 @@ type AuditPosition struct {
 	Cap         *int64 `json:"cap_minor,omitempty"` // none: it may only receive
 	Suspended   bool   `json:"suspended,omitempty"`
 	Prefunded   int64  `json:"prefunded_minor,omitempty"`
+	Sponsor     string `json:"sponsor,omitempty"`
+	Memo        int64  `json:"memo_position_minor,omitempty"` // what it adds to its sponsor's
+	MemoHeld    int64  `json:"memo_reserved_minor,omitempty"`
 }
 
 // AuditWindow is one window; it holds the entries [Opened, Closed).
@@ -232,7 +237,8 @@ type Auditor struct {
 	orders                  map[string]*auditOrder
 	codes                   map[Digest]int64 // day of the hold
 	windows                 []*auditWindow
-	open                    map[string]*auditWindow    // by model
+	open                    map[string]*auditWindow // by model
+	sponsors                map[tongma.ParticipantID]tongma.ParticipantID
 	usedUp                  map[*auditBalance]*big.Int // prefunding that covered a debit
 	totals                  map[tongma.Currency]*AuditTotal
 	findings                []Finding
@@ -256,7 +262,7 @@ func NewAuditor(opts AuditOptions) *Auditor {
 	}
 	a := &Auditor{opts: opts, chain: journal.NewChain(journal.Position{Shard: opts.Shard}), next: 1,
 		unknown: map[uint64][32]byte{}, accounts: map[auditAccount]*auditBalance{}, suspended: map[tongma.ParticipantID]bool{},
-		payments: map[tongma.PaymentID]*auditPayment{}, keys: map[auditKey]struct{}{}, orders: map[string]*auditOrder{}, open: map[string]*auditWindow{}, usedUp: map[*auditBalance]*big.Int{}, codes: map[Digest]int64{},
+		payments: map[tongma.PaymentID]*auditPayment{}, keys: map[auditKey]struct{}{}, orders: map[string]*auditOrder{}, open: map[string]*auditWindow{}, usedUp: map[*auditBalance]*big.Int{}, sponsors: map[tongma.ParticipantID]tongma.ParticipantID{}, codes: map[Digest]int64{},
 		totals: map[tongma.Currency]*AuditTotal{}}
 	for number, hash := range opts.Known {
 		a.unknown[number] = hash
@@ -335,6 +341,8 @@ func (a *Auditor) Entry(e *Entry) {
 		a.settling(e)
 	case KindCap:
 		a.capped(e)
+	case KindSponsor:
+		a.sponsored(e)
 	case KindCapProposed:
 		a.capProposed(e)
 	case KindCapApproved, KindCapRejected:

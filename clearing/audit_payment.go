@@ -13,6 +13,8 @@ type auditBalance struct {
 	prefunding int64
 	position   int64
 	reserved   int64
+	memo       int64 // of a sub-participant: what it adds to its sponsor's position
+	memoHeld   int64
 }
 
 // auditPayment is one payment, as the audit follows it.
@@ -80,8 +82,8 @@ func (a *Auditor) held(e *Entry, p *auditPayment) {
 	if e.Debtor == "" || e.Creditor == "" {
 		a.find(checkZeroSum, "debtor %q, creditor %q: a movement has two sides", e.Debtor, e.Creditor)
 	}
-	if a.suspended[e.Debtor] {
-		a.find(checkSuspended, "%s is suspended", e.Debtor)
+	if a.suspended[e.Debtor] || a.suspended[a.sponsors[e.Debtor]] {
+		a.find(checkSuspended, "%s is suspended, or its sponsor", e.Debtor)
 	}
 	p.debtor, p.creditor, p.code = a.balance(e.Debtor, e.Amount.Currency), a.balance(e.Creditor, e.Amount.Currency), e.Code
 	a.checkCode(e)
@@ -89,7 +91,52 @@ func (a *Auditor) held(e *Entry, p *auditPayment) {
 	if e.Op == tongma.OpRefund {
 		a.checkRefund(e, p)
 	}
-	a.add(&p.debtor.reserved, p.amount)
+	a.hold(p, p.amount)
+}
+
+// settler is who settles for an account: its sponsor's, if it has one.
+func (a *Auditor) settler(b *auditBalance) *auditBalance {
+	if sponsor := a.sponsors[b.who]; sponsor != "" {
+		return a.balance(sponsor, b.currency)
+	}
+	return b
+}
+
+func (a *Auditor) hold(p *auditPayment, minor int64) {
+	s := a.settler(p.debtor)
+	a.add(&s.reserved, minor)
+	if s != p.debtor {
+		a.add(&p.debtor.memoHeld, minor)
+	}
+}
+
+// moves books a movement between two: in the positions of those who settle for them,
+// in their own memo accounts, and in a window, which may be none.
+func (a *Auditor) moves(w *auditWindow, from, to *auditBalance, minor int64) {
+	payer, payee := a.settler(from), a.settler(to)
+	a.add(&payer.position, minor)
+	a.add(&payee.position, -minor)
+	if w != nil {
+		a.memos(w, from, to, minor, 1)
+		w.take(a, payer, payee, minor)
+	}
+}
+
+func (a *Auditor) memos(w *auditWindow, from, to *auditBalance, minor int64, count int) {
+	note := func(b *auditBalance, minor int64) {
+		if a.settler(b) == b {
+			return
+		}
+		a.add(&b.memo, minor)
+		sum := w.memos[b]
+		a.add(&sum, minor)
+		w.memos[b] = sum
+		if w.moved[b] += count; w.moved[b] == 0 {
+			delete(w.moved, b)
+		}
+	}
+	note(from, minor)
+	note(to, -minor)
 }
 
 // checkCode holds that a code which was held today or yesterday, in days of UTC,
@@ -107,17 +154,24 @@ func (a *Auditor) checkCode(e *Entry) {
 }
 
 func (a *Auditor) checkCap(p *auditPayment) {
-	d := p.debtor
-	use := d.position
-	a.add(&use, d.reserved)
-	a.add(&use, p.amount)
+	d, s := p.debtor, a.settler(p.debtor)
+	a.checkLimit(s, s.position, s.reserved, p.amount)
+	if s != d {
+		a.checkLimit(d, d.memo, d.memoHeld, p.amount)
+	}
+}
+
+func (a *Auditor) checkLimit(d *auditBalance, position, reserved, amount int64) {
+	use := position
+	a.add(&use, reserved)
+	a.add(&use, amount)
 	uncovered := use
 	a.add(&uncovered, -d.prefunding)
 	switch {
 	case !d.capped:
 		a.find(checkCap, "%s has no cap in %s", d.who, d.currency)
 	case uncovered > d.cap:
-		a.find(checkCap, "%s: %d + %d + %d is more than %d, with %d prefunded", d.who, d.position, d.reserved, p.amount, d.cap, d.prefunding)
+		a.find(checkCap, "%s: %d + %d + %d is more than %d, with %d prefunded", d.who, position, reserved, amount, d.cap, d.prefunding)
 	}
 }
 
@@ -226,9 +280,9 @@ func (a *Auditor) checkSame(e *Entry, p *auditPayment) {
 }
 
 func (a *Auditor) release(p *auditPayment) {
-	a.add(&p.debtor.reserved, -p.amount)
-	if p.debtor.reserved < 0 {
-		a.find(checkHolds, "%s: reserved %d", p.debtor.who, p.debtor.reserved)
+	a.hold(p, -p.amount)
+	if s := a.settler(p.debtor); s.reserved < 0 || p.debtor.memoHeld < 0 {
+		a.find(checkHolds, "%s: reserved %d, of which for %s %d", s.who, s.reserved, p.debtor.who, p.debtor.memoHeld)
 	}
 }
 
@@ -245,8 +299,6 @@ func (a *Auditor) refundEnds(p *auditPayment, paid int64) {
 // post books a debit and a credit: in the positions, and in the open window of the
 // payment's model, which it returns.
 func (a *Auditor) post(e *Entry, p *auditPayment, debtor, creditor *auditBalance) *auditWindow {
-	a.add(&debtor.position, p.paid)
-	a.add(&creditor.position, -p.paid)
 	t := a.total(debtor.currency)
 	t.Postings++
 	a.add(&t.Posted, p.paid)
@@ -256,7 +308,7 @@ func (a *Auditor) post(e *Entry, p *auditPayment, debtor, creditor *auditBalance
 	}
 	if w != nil {
 		w.items++
-		w.take(a, debtor, creditor, p.paid)
 	}
+	a.moves(w, debtor, creditor, p.paid)
 	return w
 }

@@ -82,8 +82,12 @@ func (a *Auditor) prefunded(e *Entry) {
 		return
 	}
 	a.add(&o.of.prefunding, -o.minor)
-	uncovered := o.of.position
-	a.add(&uncovered, o.of.reserved)
+	position, reserved := o.of.position, o.of.reserved
+	if a.settler(o.of) != o.of {
+		position, reserved = o.of.memo, o.of.memoHeld
+	}
+	uncovered := position
+	a.add(&uncovered, reserved)
 	a.add(&uncovered, -o.of.prefunding)
 	switch {
 	case a.suspended[e.Debtor]:
@@ -91,8 +95,40 @@ func (a *Auditor) prefunded(e *Entry) {
 	case o.of.prefunding < 0:
 		a.find(checkPrefund, "%s: %d more than was there", e.Debtor, -o.of.prefunding)
 	case uncovered > o.of.cap:
-		a.find(checkPrefund, "%s: %d + %d is in use, %d and the cap of %d are left", e.Debtor, o.of.position, o.of.reserved, o.of.prefunding, o.of.cap)
+		a.find(checkPrefund, "%s: %d + %d is in use, %d and the cap of %d are left", e.Debtor, position, reserved, o.of.prefunding, o.of.cap)
 	}
+}
+
+// sponsored takes who settles for whom from here on.
+func (a *Auditor) sponsored(e *Entry) {
+	was := a.sponsors[e.Debtor]
+	switch {
+	case e.Debtor == "" || e.Debtor == e.Creditor || was == e.Creditor:
+		a.find(checkSponsor, "%q settles through %q, through %q before", e.Debtor, e.Creditor, was)
+	case e.Creditor != "" && a.sponsors[e.Creditor] != "":
+		a.find(checkSponsor, "%s has a sponsor itself", e.Creditor)
+	}
+	for sub, sponsor := range a.sponsors {
+		if e.Creditor != "" && sponsor == e.Debtor {
+			a.find(checkSponsor, "%s is the sponsor of %s", e.Debtor, sub)
+		}
+	}
+	for _, b := range a.sorted() {
+		if b.who == e.Debtor && (b.position != 0 || b.reserved != 0 || b.memo != 0 || b.memoHeld != 0 || a.unsettled(b)) {
+			a.find(checkSponsor, "%s of %s has %d and %d open, as a sub-participant %d and %d, or is in a window that is not settled", b.who, b.currency, b.position, b.reserved, b.memo, b.memoHeld)
+		}
+	}
+	if a.sponsors[e.Debtor] = e.Creditor; e.Creditor == "" {
+		delete(a.sponsors, e.Debtor)
+	}
+}
+
+func (a *Auditor) unsettled(b *auditBalance) bool {
+	return slices.ContainsFunc(a.windows, func(w *auditWindow) bool {
+		_, net := w.nets[b]
+		_, memo := w.moved[b]
+		return w.state != auditSettled && (net || memo)
+	})
 }
 
 // checkPrefunding adds up what was deposited and withdrawn anew.
@@ -156,12 +192,8 @@ func (a *Auditor) checkFees(e *Entry, p *auditPayment) {
 			continue
 		}
 		from, to := a.balance(l.From, l.Amount.Currency), a.balance(l.To, l.Amount.Currency)
-		a.add(&from.position, l.Amount.Minor)
-		a.add(&to.position, -l.Amount.Minor)
 		a.add(&a.total(l.Amount.Currency).Fees, l.Amount.Minor)
-		if w := a.open[p.model]; w != nil {
-			w.take(a, from, to, l.Amount.Minor)
-		}
+		a.moves(a.open[p.model], from, to, l.Amount.Minor)
 	}
 }
 

@@ -23,7 +23,7 @@ func (a *Auditor) foundShort(e *Entry, w *auditWindow) {
 func (a *Auditor) covered(e *Entry, w *auditWindow) {
 	l, from, to, due := a.due(e, w, e.Asker)
 	minor := e.Amount.Minor
-	if due < minor || minor <= 0 || from == nil || !l.short || e.Creditor == "" {
+	if due < minor || minor <= 0 || from == nil || !l.short || e.Creditor == "" || a.sponsors[e.Creditor] != "" {
 		a.find(checkCover, "%s: %q pays %d in %s for %q, of which %d is due", w.id, e.Creditor, minor, e.Amount.Currency, e.Debtor, due)
 		return
 	}
@@ -79,6 +79,9 @@ func (a *Auditor) shift(p *auditPayment, w, next *auditWindow, back bool) {
 		if back {
 			from, to = to, from
 		}
+		a.memos(w, from, to, -minor, -1)
+		a.memos(next, from, to, minor, 1)
+		from, to = a.settler(from), a.settler(to)
 		w.take(a, from, to, -minor)
 		w.forget(from, to)
 		next.take(a, from, to, minor)

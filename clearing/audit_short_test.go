@@ -59,12 +59,30 @@ func hardship(t testing.TB) []Entry {
 		step(in.Confirm())
 	}
 	step(Entry{Kind: KindSettled, Window: 2})
+	step(capOf("sub", 100))
+	step(Entry{Kind: KindSponsor, Debtor: "sub", Creditor: "bank-c"})
+	step(hold(6, "sub", "bank-a", 60))
+	step(hold(7, "sub", "bank-a", 30))
+	step(Entry{Kind: KindPost, Payment: testID(6)})
 	sameBooks(t, replayed(t, k.written), k.book)
 	sameAsAudit(t, audited(k.written), k.book)
 	return k.written
 }
 
 var hardDamages = []damage{
+	{"a sub-participant's sponsor changes while something is open", checkSponsor, func(es []Entry, _ func(Kind, int) int, of func(Kind, uint64) int) ([]Entry, int) {
+		i := of(KindPost, 6)
+		return renumber(slices.Insert(es, i+1, Entry{Kind: KindSponsor, Debtor: "sub"})), i + 2
+	}},
+	{"a sponsor has a sponsor", checkSponsor, func(es []Entry, at func(Kind, int) int, _ func(Kind, uint64) int) ([]Entry, int) {
+		i := at(KindSponsor, 1)
+		return renumber(slices.Insert(es, i+1, Entry{Kind: KindSponsor, Debtor: "other", Creditor: "sub"})), i + 2
+	}},
+	{"a sub-participant passes its cap", checkCap, edit(KindHold, 7, func(e *Entry) { e.Amount.Minor = 41 })},
+	{"a sponsor's cap is passed", checkCap, func(es []Entry, _ func(Kind, int) int, of func(Kind, uint64) int) ([]Entry, int) {
+		i := of(KindHold, 7)
+		return renumber(slices.Insert(es, i, capOf("bank-c", -5_000))), i + 2
+	}},
 	{"a model opens twice", checkWindows, edit(KindInstruct, 0, func(e *Entry) { e.Kind, e.Window, e.Model = KindOpen, 4, "cards" })},
 	{"a window of another model closes", checkWindows, edit(KindClose, 0, func(e *Entry) { e.Window = 2 })},
 	{"asked for in the window of another model", checkAuth, edit(KindHold, 4, func(e *Entry) { e.AuthWindow = 1 })},

@@ -32,7 +32,9 @@ type auditWindow struct {
 	said            map[string]Entry        // by kind and id of the instruction
 	done            map[*auditBalance]int64 // paid in by it, less what it was paid
 	hash            [32]byte
-	recast          bool // payments were deferred since the last sheet
+	memos           map[*auditBalance]int64 // of sub-participants
+	moved           map[*auditBalance]int   // how many movements of them
+	recast          bool                    // payments were deferred since the last sheet
 	collected, paid map[tongma.Currency]int64
 }
 
@@ -55,7 +57,7 @@ func (a *Auditor) begin(e *Entry) {
 		a.find(checkModels, "method %d is not known", e.Method)
 	}
 	w := &auditWindow{id: tongma.WindowID(len(a.windows) + 1), model: e.Model, method: e.Method, opened: e.Number, state: auditOpen, matrix: map[auditPair]int64{}, nets: map[*auditBalance]int64{},
-		legs: map[auditPair]*auditLeg{}, said: map[string]Entry{}, done: map[*auditBalance]int64{}, collected: map[tongma.Currency]int64{}, paid: map[tongma.Currency]int64{}}
+		legs: map[auditPair]*auditLeg{}, said: map[string]Entry{}, memos: map[*auditBalance]int64{}, moved: map[*auditBalance]int{}, done: map[*auditBalance]int64{}, collected: map[tongma.Currency]int64{}, paid: map[tongma.Currency]int64{}}
 	a.windows = append(a.windows, w)
 	a.open[e.Model] = w
 }
@@ -375,6 +377,9 @@ func (a *Auditor) settled(w *auditWindow) {
 		a.find(checkLegs, "%s is settled, but %d legs are open", w.id, open)
 	}
 	w.state = auditSettled
+	for b, minor := range w.memos {
+		a.add(&b.memo, -minor)
+	}
 	for _, c := range slices.Sorted(maps.Keys(w.collected)) {
 		if w.collected[c] != w.paid[c] {
 			a.find(checkSettled, "%s: %d of %s collected, %d paid", w.id, w.collected[c], c, w.paid[c])
@@ -401,7 +406,8 @@ func (a *Auditor) closingChecks(r *Report) {
 		}
 	}
 	for _, b := range a.sorted() {
-		p := AuditPosition{Participant: string(b.who), Currency: b.currency.Code(), Position: b.position, Reserved: b.reserved, Suspended: a.suspended[b.who], Prefunded: b.prefunding}
+		p := AuditPosition{Participant: string(b.who), Currency: b.currency.Code(), Position: b.position, Reserved: b.reserved, Prefunded: b.prefunding,
+			Suspended: a.suspended[b.who] || a.suspended[a.sponsors[b.who]], Sponsor: string(a.sponsors[b.who]), Memo: b.memo, MemoHeld: b.memoHeld}
 		if b.capped {
 			figure := b.cap
 			p.Cap = &figure
@@ -429,7 +435,7 @@ func (a *Auditor) sorted() []*auditBalance {
 
 // checkHolds counts the payments, and adds up the open holds anew.
 func (a *Auditor) checkHolds() (n AuditPayments, open int64) {
-	holds := map[*auditBalance]int64{}
+	holds, memos := map[*auditBalance]int64{}, map[*auditBalance]int64{}
 	for _, p := range a.payments {
 		switch p.phase {
 		case KindHold:
@@ -452,13 +458,17 @@ func (a *Auditor) checkHolds() (n AuditPayments, open int64) {
 			n.Expired++
 		}
 		if p.phase == KindHold || p.phase == KindPend || (p.phase == KindReversing && !p.posted) {
-			holds[p.debtor] += p.amount
+			holds[a.settler(p.debtor)] += p.amount
+			memos[p.debtor] += p.amount
 			open++
 		}
 	}
 	for _, b := range a.sorted() {
 		if holds[b] != b.reserved {
 			a.find(checkHolds, "%s of %s: reserved %d, its open holds are %d", b.who, b.currency, b.reserved, holds[b])
+		}
+		if a.settler(b) != b && memos[b] != b.memoHeld {
+			a.find(checkHolds, "%s of %s: reserved through its sponsor %d, its open holds are %d", b.who, b.currency, b.memoHeld, memos[b])
 		}
 	}
 	return n, open
@@ -485,6 +495,22 @@ func (a *Auditor) checkPositions() {
 	for _, b := range a.sorted() {
 		if owed[b].Cmp(big.NewInt(b.position)) != 0 {
 			a.find(checkPosition, "%s of %s: position %d, the windows say %s", b.who, b.currency, b.position, owed[b])
+		}
+	}
+	memos := map[*auditBalance]*big.Int{}
+	for _, w := range a.windows {
+		for b, minor := range w.memos {
+			if memos[b] == nil {
+				memos[b] = new(big.Int)
+			}
+			if w.state != auditSettled {
+				memos[b].Add(memos[b], big.NewInt(minor))
+			}
+		}
+	}
+	for _, b := range a.sorted() {
+		if sum := memos[b]; (sum == nil && b.memo != 0) || (sum != nil && sum.Cmp(big.NewInt(b.memo)) != 0) {
+			a.find(checkSponsor, "%s of %s: %d through its sponsor, the windows say %s", b.who, b.currency, b.memo, sum)
 		}
 	}
 	a.checkZero(sums, "positions, and what the agent holds,")

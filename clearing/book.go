@@ -12,24 +12,27 @@ import (
 // Book is what the entries add up to. It is not safe for concurrent use: one
 // goroutine owns it (Ledger), or one test.
 type Book struct {
-	next      uint64 // number of the next entry
-	clock     int64  // time of the last entry
-	directory uint64
-	names     []string // participants and schemes, by the number that stands in for them
-	numbers   map[string]uint16
-	accounts  map[accountKey]*account
-	blocked   map[uint16]bool // participants whose debits are blocked
-	payments  []payment
-	low       uint32 // all payments before it are final
-	byID      map[tongma.PaymentID]uint32
-	byKey     map[Digest]uint32 // digest of asker and key
-	codes     [2]map[Digest]struct{}
-	codeDay   int64
-	windows   []*window         // windows[i] has id i+1
-	models    []settlementModel // in the order in which they were opened; the first has no name
-	held      sums              // open holds
-	orders    map[string]*order // proposed caps, deposits and withdrawals, by key
-	open      int               // payments that are held, pending or reversing
+	next         uint64 // number of the next entry
+	clock        int64  // time of the last entry
+	directory    uint64
+	names        []string // participants and schemes, by the number that stands in for them
+	numbers      map[string]uint16
+	accounts     map[accountKey]*account
+	blocked      map[uint16]bool // participants whose debits are blocked
+	payments     []payment
+	low          uint32 // all payments before it are final
+	byID         map[tongma.PaymentID]uint32
+	byKey        map[Digest]uint32 // digest of asker and key
+	codes        [2]map[Digest]struct{}
+	codeDay      int64
+	windows      []*window         // windows[i] has id i+1
+	models       []settlementModel // in the order in which they were opened; the first has no name
+	held         sums              // open holds
+	sponsors     map[uint16]uint16 // who settles for a sub-participant now
+	memos        map[accountKey]*memo
+	sponsorships []sponsorship     // in the order of the journal
+	orders       map[string]*order // proposed caps, deposits and withdrawals, by key
+	open         int               // payments that are held, pending or reversing
 }
 
 type accountKey struct {
@@ -105,6 +108,7 @@ const day = 24 * 60 * 60 * 1000
 // NewBook returns an empty Book, which has no window yet: KindOpen comes first.
 func NewBook() *Book {
 	return &Book{next: 1, names: []string{""}, numbers: map[string]uint16{"": noName}, accounts: map[accountKey]*account{}, blocked: map[uint16]bool{}, orders: map[string]*order{},
+		sponsors: map[uint16]uint16{}, memos: map[accountKey]*memo{},
 		byID: map[tongma.PaymentID]uint32{}, byKey: map[Digest]uint32{}, codes: [2]map[Digest]struct{}{{}, {}}}
 }
 
@@ -219,6 +223,8 @@ func (b *Book) Propose(e *Entry, now int64) Verdict {
 		return b.proposeClose(e, method)
 	case KindOpen, KindInstruct, KindSettle, KindSettled, KindShort, KindCover, KindDefer, KindRecast:
 		return b.proposeWindow(e)
+	case KindSponsor:
+		return b.proposeSponsor(e)
 	case KindCap, KindSuspend, KindResume, KindDirectory:
 		return b.proposeRule(e)
 	case KindCapProposed, KindCapApproved, KindCapRejected, KindDeposit, KindWithdraw:
@@ -307,27 +313,35 @@ func (b *Book) holdable(e *Entry, w *window) (tongma.Reason, uint8) {
 			return reason, 0
 		}
 	}
+	return b.withinLimits(e, w)
+}
+
+// withinLimits says why a debtor may not owe more, itself or whoever settles for it;
+// if it may, which part of its limit that reaches, the higher one of both.
+func (b *Book) withinLimits(e *Entry, w *window) (tongma.Reason, uint8) {
 	debtor, known := b.numbers[string(e.Debtor)]
-	a := b.accounts[accountKey{debtor, e.Amount.Currency}]
-	if !known || a == nil || !a.capped || e.Creditor == "" {
+	settler := b.settler(debtor)
+	own := b.accounts[accountKey{debtor, e.Amount.Currency}]
+	a := b.accounts[accountKey{settler, e.Amount.Currency}]
+	if !known || own == nil || !own.capped || a == nil || !a.capped || e.Creditor == "" {
 		return tongma.NoAccount, 0
 	}
-	if b.blocked[debtor] {
+	if b.blocked[debtor] || b.blocked[settler] {
 		return tongma.ParticipantSuspended, 0
 	}
-	before, ok := addChecked(a.position, a.reserved)
-	use := before
-	if ok {
-		use, ok = addChecked(before, e.Amount.Minor)
-	}
-	if !ok || b.nearEdge(e.Creditor, e.Amount.Currency) || b.tooMuch(w, e.Amount.Currency, e.Amount.Minor, mostHeld) || len(b.payments) >= maxPayments {
+	reason, crossed := room(a.position, a.reserved, a.limit(), e.Amount.Minor)
+	if reason == tongma.PositionOverflow || b.nearEdge(e.Creditor, e.Amount.Currency) || b.tooMuch(w, e.Amount.Currency, e.Amount.Minor, mostHeld) || len(b.payments) >= maxPayments {
 		return tongma.PositionOverflow, 0
 	}
-	limit := a.limit()
-	if use > limit {
-		return tongma.OverCap, 0
+	if m, sub := b.memoNow(debtor, e.Amount.Currency); sub && reason == tongma.NoReason {
+		var other uint8
+		reason, other = room(m.position, m.reserved, own.limit(), e.Amount.Minor)
+		crossed = max(crossed, other)
 	}
-	return tongma.NoReason, crossed(before, use, limit)
+	if reason != tongma.NoReason {
+		return reason, 0
+	}
+	return tongma.NoReason, crossed
 }
 
 // nearEdge tells whether somebody is owed so much that more might not be counted.
@@ -502,10 +516,11 @@ func (b *Book) chargeable(e *Entry, p *payment) tongma.Reason {
 	return tongma.NoReason
 }
 
-// standing returns an account as it stands, without making it.
+// standing returns the account that somebody settles through as it stands, without
+// making it.
 func (b *Book) standing(who tongma.ParticipantID, c tongma.Currency) account {
 	if n, ok := b.numbers[string(who)]; ok {
-		if a := b.accounts[accountKey{n, c}]; a != nil {
+		if a := b.accounts[accountKey{b.settler(n), c}]; a != nil {
 			return *a
 		}
 	}
@@ -535,6 +550,8 @@ func (b *Book) Apply(e *Entry) error {
 		a.capped, a.cap, a.directed, a.capAt = true, e.Amount.Minor, e.Amount.Minor, e.Number
 	case KindCapProposed, KindCapApproved, KindCapRejected, KindDeposit, KindWithdraw:
 		err = b.applyOrder(e)
+	case KindSponsor:
+		err = b.applySponsor(e)
 	case KindSuspend, KindResume:
 		b.blocked[b.number(string(e.Debtor))] = e.Kind == KindSuspend
 	case KindDirectory:
@@ -592,7 +609,10 @@ func (b *Book) applyNew(e *Entry) error {
 
 // hold adds to what is held for a payment, or releases it.
 func (b *Book) hold(p *payment, minor int64) {
-	b.account(p.debtor, p.currency).reserved += minor
+	b.account(b.settler(p.debtor), p.currency).reserved += minor
+	if m := b.memoOf(p.debtor, p.currency); m != nil {
+		m.reserved += minor
+	}
 	*b.held.of(p.currency) += minor
 }
 
@@ -669,7 +689,7 @@ func (b *Book) applyChange(e *Entry) error {
 		}
 		b.open--
 	}
-	if b.account(p.debtor, p.currency).reserved < 0 {
+	if b.account(b.settler(p.debtor), p.currency).reserved < 0 {
 		return b.broken(e, "holds below zero")
 	}
 	for i := range e.Legs {
@@ -740,15 +760,21 @@ func (b *Book) settleRefund(p *payment, paid int64) {
 
 // move posts one debit and one credit, in an open window.
 func (b *Book) move(w *window, debtor, creditor uint16, c tongma.Currency, amount int64) {
-	b.account(debtor, c).position += amount
-	b.account(creditor, c).position -= amount
-	w.add(flowKey{debtor, creditor, c}, amount)
+	w.add(b.entered(w, debtor, creditor, c, amount), amount)
 }
 
 // charge posts a fee, in an open window.
 func (b *Book) charge(w *window, l *Leg) {
 	from, to := b.number(string(l.From)), b.number(string(l.To))
-	b.account(from, l.Amount.Currency).position += l.Amount.Minor
-	b.account(to, l.Amount.Currency).position -= l.Amount.Minor
-	w.addFee(flowKey{from, to, l.Amount.Currency}, l.Amount.Minor)
+	w.addFee(b.entered(w, from, to, l.Amount.Currency, l.Amount.Minor), l.Amount.Minor)
+}
+
+// entered moves the positions of those who settle for the two, and the memo accounts
+// of the two themselves, and returns between whom it counts.
+func (b *Book) entered(w *window, from, to uint16, c tongma.Currency, minor int64) flowKey {
+	k := flowKey{b.settler(from), b.settler(to), c}
+	b.account(k.debtor, c).position += minor
+	b.account(k.creditor, c).position -= minor
+	b.note(w, from, to, c, minor, false)
+	return k
 }

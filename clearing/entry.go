@@ -44,6 +44,7 @@ const (
 	KindCover       Kind = 25 // somebody, or the debtor's own prefunding, paid what a debtor was short of
 	KindDefer       Kind = 26 // a posted payment is moved out of a window that cannot settle
 	KindRecast      Kind = 27 // the sheet of a window is drawn up anew, without what was deferred
+	KindSponsor     Kind = 28 // a sub-participant settles through a sponsor from now on, or through none
 )
 
 var kindNames = map[Kind]string{
@@ -53,7 +54,7 @@ var kindNames = map[Kind]string{
 	KindCapProposed: "cap-proposed", KindCapApproved: "cap-approved", KindCapRejected: "cap-rejected",
 	KindDeposit: "deposit", KindWithdraw: "withdraw", KindExpire: "expire",
 	KindClose: "close", KindInstruct: "instruct", KindSettle: "settle", KindSettled: "settled",
-	KindShort: "short", KindCover: "cover", KindDefer: "defer", KindRecast: "recast",
+	KindShort: "short", KindCover: "cover", KindDefer: "defer", KindRecast: "recast", KindSponsor: "sponsor",
 }
 
 // String returns the name that dumps and scripts use.
@@ -80,8 +81,8 @@ type Entry struct {
 	Op         tongma.Operation     // pay, transfer or refund
 	Asker      tongma.ParticipantID // cover: the creditor of the leg, if that is not the settlement account
 	Key        string               // idempotency key, the asker's; id of a proposed cap, a deposit or a withdrawal
-	Debtor     tongma.ParticipantID // pays the creditor; subject of caps, suspend, resume, deposit and withdraw; short and cover: who is short
-	Creditor   tongma.ParticipantID // settle and short: empty if the leg's other side is the settlement account, as Debtor may be; cover: who pays
+	Debtor     tongma.ParticipantID // pays the creditor; subject of caps, suspend, resume, deposit and withdraw; short and cover: who is short; sponsor: who has one
+	Creditor   tongma.ParticipantID // settle and short: empty if the leg's other side is the settlement account, as Debtor may be; cover: who pays; sponsor: who settles for it, empty for nobody
 	Scheme     tongma.SchemeID
 	Amount     tongma.Money // the payment's; what is posted of it, or turned back; the cap's; the settled leg's
 	AuthWindow tongma.WindowID

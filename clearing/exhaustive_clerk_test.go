@@ -16,6 +16,7 @@ type clerk struct {
 	payments                           map[tongma.PaymentID]*clerkPayment
 	windows                            []*clerkWindow
 	open                               map[string]*clerkWindow // by model
+	sponsors                           map[tongma.ParticipantID]tongma.ParticipantID
 }
 
 type clerkPayment struct {
@@ -36,12 +37,13 @@ type clerkWindow struct {
 	matrix map[[2]auditAccount]Obligation
 	done   map[auditAccount]int64 // paid, less what it was paid
 	agent  map[tongma.Currency]int64
-	recast bool // at least once
+	recast bool                   // at least once
+	memo   map[auditAccount]int64 // movements by who was named, whoever settled
 }
 
 func clerkOf(es []Entry) *clerk {
 	t := &clerk{position: map[auditAccount]int64{}, reserved: map[auditAccount]int64{}, cap: map[auditAccount]int64{}, prefunded: map[auditAccount]int64{},
-		blocked: map[tongma.ParticipantID]bool{}, agent: map[tongma.Currency]int64{}, payments: map[tongma.PaymentID]*clerkPayment{}, open: map[string]*clerkWindow{}}
+		blocked: map[tongma.ParticipantID]bool{}, agent: map[tongma.Currency]int64{}, payments: map[tongma.PaymentID]*clerkPayment{}, open: map[string]*clerkWindow{}, sponsors: map[tongma.ParticipantID]tongma.ParticipantID{}}
 	for i := range es {
 		t.add(&es[i])
 	}
@@ -53,7 +55,11 @@ func (t *clerk) may(e *Entry) (faults []string) {
 	switch e.Kind {
 	case KindHold:
 		k := auditAccount{e.Debtor, e.Amount.Currency}
-		if limit, capped := t.cap[k]; !capped || t.blocked[e.Debtor] || t.position[k]+t.reserved[k]+e.Amount.Minor > limit+t.prefunded[k] {
+		via := t.via(k)
+		if limit, capped := t.cap[via]; !capped || t.blocked[e.Debtor] || t.blocked[via.who] || t.position[via]+t.reserved[via]+e.Amount.Minor > limit+t.prefunded[via] {
+			faults = append(faults, ruleLimit)
+		}
+		if limit, capped := t.cap[k]; via != k && (!capped || t.memo(k)+t.memoHeld(k)+e.Amount.Minor > limit+t.prefunded[k]) {
 			faults = append(faults, ruleLimit)
 		}
 		if o := t.payments[e.Original]; e.Op == tongma.OpRefund && (o == nil || o.phase != KindPost || o.refunded+o.refunding+e.Amount.Minor > o.captured) {
@@ -109,12 +115,16 @@ func (t *clerk) add(e *Entry) {
 		t.prefunded[k] += e.Amount.Minor
 	case KindWithdraw:
 		t.prefunded[k] -= e.Amount.Minor
+	case KindSponsor:
+		if t.sponsors[e.Debtor] = e.Creditor; e.Creditor == "" {
+			delete(t.sponsors, e.Debtor)
+		}
 	case KindSuspend, KindResume:
 		t.blocked[e.Debtor] = e.Kind == KindSuspend
 	case KindHold, KindRefuse, KindTombstone:
 		t.payments[e.Payment] = &clerkPayment{first: *e, phase: e.Kind}
 		if e.Kind == KindHold {
-			t.reserved[k] += e.Amount.Minor
+			t.reserved[t.via(k)] += e.Amount.Minor
 			t.refunds(e, e.Amount.Minor, 0)
 		}
 	case KindPend, KindPost, KindVoid, KindExpire, KindReversing, KindReversed:
@@ -190,14 +200,14 @@ func (t *clerk) change(e *Entry) {
 	switch {
 	case e.Kind == KindPost:
 		p.posted, p.captured, p.fees, p.window = true, e.Amount.Minor, e.Legs, w
-		t.reserved[held] -= first.Amount.Minor
+		t.reserved[t.via(held)] -= first.Amount.Minor
 		t.refunds(first, -first.Amount.Minor, e.Amount.Minor)
 		t.move(w, first.Debtor, first.Creditor, e.Amount, posting)
 	case e.Kind == KindReversed && p.posted:
 		p.back = w
 		t.move(w, first.Creditor, first.Debtor, tongma.Money{Minor: p.captured, Currency: first.Amount.Currency}, posting)
 	case e.Kind == KindVoid, e.Kind == KindExpire, e.Kind == KindReversed:
-		t.reserved[held] -= first.Amount.Minor
+		t.reserved[t.via(held)] -= first.Amount.Minor
 		t.refunds(first, -first.Amount.Minor, 0)
 	}
 	for _, l := range e.Legs {
@@ -216,12 +226,18 @@ const (
 )
 
 func (t *clerk) move(w *clerkWindow, from, to tongma.ParticipantID, m tongma.Money, what moved) {
-	t.position[auditAccount{from, m.Currency}] += m.Minor
-	t.position[auditAccount{to, m.Currency}] -= m.Minor
+	t.position[t.via(auditAccount{from, m.Currency})] += m.Minor
+	t.position[t.via(auditAccount{to, m.Currency})] -= m.Minor
 	t.cell(w, from, to, m, what)
 }
 
 func (t *clerk) cell(w *clerkWindow, from, to tongma.ParticipantID, m tongma.Money, what moved) {
+	if w.memo == nil {
+		w.memo = map[auditAccount]int64{}
+	}
+	w.memo[auditAccount{from, m.Currency}] += m.Minor
+	w.memo[auditAccount{to, m.Currency}] -= m.Minor
+	from, to = t.via(auditAccount{from, m.Currency}).who, t.via(auditAccount{to, m.Currency}).who
 	k := [2]auditAccount{{from, m.Currency}, {to, m.Currency}}
 	o := w.matrix[k]
 	o.Debtor, o.Creditor, o.Currency = from, to, m.Currency
@@ -235,6 +251,33 @@ func (t *clerk) cell(w *clerkWindow, from, to tongma.ParticipantID, m tongma.Mon
 	if w.matrix[k] = o; o.Gross == 0 {
 		delete(w.matrix, k)
 	}
+}
+
+// via is the account that somebody settles through.
+func (t *clerk) via(k auditAccount) auditAccount {
+	if sponsor, sub := t.sponsors[k.who]; sub {
+		k.who = sponsor
+	}
+	return k
+}
+
+// memo adds up what somebody moved in the windows that are not settled.
+func (t *clerk) memo(k auditAccount) (sum int64) {
+	for _, w := range t.windows {
+		if w.state != WindowSettled {
+			sum += w.memo[k]
+		}
+	}
+	return sum
+}
+
+func (t *clerk) memoHeld(k auditAccount) (sum int64) {
+	for _, p := range t.payments {
+		if f := &p.first; f.Debtor == k.who && f.Amount.Currency == k.currency && !p.posted && (p.phase == KindHold || p.phase == KindPend || p.phase == KindReversing) {
+			sum += f.Amount.Minor
+		}
+	}
+	return sum
 }
 
 func (t *clerk) settle(e *Entry, to tongma.ParticipantID) {
@@ -266,7 +309,10 @@ func (t *clerk) check(b *Book) (faults []string) {
 		limit, capped := t.cap[k]
 		fault(ruleReserved, p.Reserved < 0 || p.Reserved != t.reserved[k])
 		fault(rulePosition, p.Position != t.position[k])
-		fault(ruleLimit, p.Cap != limit || p.Capped != capped || p.Prefunded != t.prefunded[k] || p.Suspended != t.blocked[p.Participant])
+		fault(ruleLimit, p.Cap != limit || p.Capped != capped || p.Prefunded != t.prefunded[k] || p.Suspended != (t.blocked[p.Participant] || t.blocked[t.via(k).who]))
+		if _, sub := t.sponsors[p.Participant]; sub {
+			fault(rulePosition, p.MemoPosition != t.memo(k) || p.MemoReserved != t.memoHeld(k) || p.Sponsor != t.via(k).who)
+		}
 	}
 	for c, sum := range sums {
 		fault(ruleZero, sum+t.agent[c] != 0)

@@ -375,7 +375,8 @@ func auditFaults(r Report, b *Book) (faults []string) {
 	for _, p := range b.Positions() {
 		a := audited[[2]string{string(p.Participant), p.Currency.Code()}]
 		agrees = agrees && a.Position == p.Position && a.Reserved == p.Reserved && (a.Cap != nil) == p.Capped &&
-			(a.Cap == nil || *a.Cap == p.Cap) && a.Suspended == p.Suspended && a.Prefunded == p.Prefunded
+			(a.Cap == nil || *a.Cap == p.Cap) && a.Suspended == p.Suspended && a.Prefunded == p.Prefunded &&
+			a.Sponsor == string(p.Sponsor) && a.Memo == p.MemoPosition && a.MemoHeld == p.MemoReserved
 	}
 	for i := 0; agrees && i < len(sheets); i++ {
 		agrees = r.Windows[i].State == sheets[i].State.String() && len(r.Windows[i].Nets) == len(sheets[i].Nets)
@@ -415,7 +416,8 @@ func (s *search) canon(b *Book, exact bool) []byte {
 	for _, p := range b.Positions() {
 		a := b.accounts[accountKey{b.numbers[string(p.Participant)], p.Currency}]
 		out = append(append(out, p.Participant...), ' ')
-		number(int64(p.Currency), p.Position, p.Reserved, p.Cap, p.Prefunded, a.directed)
+		number(int64(p.Currency), p.Position, p.Reserved, p.Cap, p.Prefunded, a.directed, p.MemoPosition, p.MemoReserved)
+		out = append(append(out, p.Sponsor...), ' ')
 		yes(p.Capped, p.Suspended)
 	}
 	for n := range s.payments {
@@ -587,6 +589,11 @@ func scopes() []scope {
 	}
 	post := func(n uint64, legs ...Leg) Entry { return Entry{Kind: KindPost, Payment: testID(n), Legs: legs} }
 	of := func(e Entry, model string) Entry { e.Model = model; return e }
+	sponsor := func(sub, sponsor tongma.ParticipantID) Entry {
+		return Entry{Kind: KindSponsor, Debtor: sub, Creditor: sponsor}
+	}
+	back3 := hold(3, "shop-b", "sub", 40)
+	back3.Op, back3.Original = tongma.OpRefund, testID(1)
 	dear := hold(2, "bank-a", "bank-c", 60)
 	rule := func(kind Kind, key, maker, checker string, minor int64) Entry {
 		e := Entry{Kind: kind, Key: key, Maker: maker, Checker: checker, Debtor: "bank-a", Amount: tongma.Money{Minor: minor, Currency: tongma.CNY}}
@@ -614,6 +621,13 @@ func scopes() []scope {
 			post(1, fee(schemes.FeeInterchange, schemes.FeeReturn, "shop-b", "bank-c", 7)), post(2), post(3), Entry{Kind: KindClose}, Entry{Kind: KindInstruct, Window: 1}),
 			letters(shortages(1, "bank-a", "bank-c"), []letter{always("reversing 2", 2, Entry{Kind: KindReversing, Payment: testID(2)}), always("reversed 2", 2, Entry{Kind: KindReversed, Payment: testID(2)}),
 				always("resume", 0, Entry{Kind: KindResume, Debtor: "bank-a"})}, settles(2, everyone, tongma.CNY)), 3, 6},
+		{"sponsor", open(capOf("bank-a", 100), capOf("shop-b", 100), capOf("sub", 70), sponsor("sub", "bank-a")), letters(
+			pays(hold(1, "sub", "shop-b", 60), 1, 45, fee(schemes.FeeScheme, schemes.FeeKeep, "sub", "bank-c", 3)), pays(hold(2, "bank-a", "sub", 30), 2, 30), pays(back3, 3, 20),
+			[]letter{always("sponsor", 0, sponsor("sub", "bank-a")), always("another sponsor", 0, sponsor("sub", "bank-c")), always("no sponsor", 0, sponsor("sub", "")), always("a sub as sponsor", 0, sponsor("bank-c", "sub")),
+				always("a sponsor's sponsor", 0, sponsor("bank-a", "bank-c")), always("suspend sponsor", 0, Entry{Kind: KindSuspend, Debtor: "bank-a"})}, settles(1, everyone, tongma.CNY)), 3, 5},
+		{"sub of a short sponsor", append(open(capOf("bank-a", 200), capOf("shop-b", 100), capOf("sub", 70), sponsor("sub", "bank-a"), hold(1, "sub", "shop-b", 60), hold(2, "sub", "bank-c", 10), hold(3, "bank-a", "sub", 40)),
+			post(1, fee(schemes.FeeInterchange, schemes.FeeReturn, "shop-b", "sub", 7)), post(2), post(3), Entry{Kind: KindClose}, Entry{Kind: KindInstruct, Window: 1}),
+			letters(shortages(1, "bank-a", "sub"), shortages(1, "bank-a", "bank-c"), settles(2, everyone, tongma.CNY), []letter{always("no sponsor", 0, sponsor("sub", ""))}), 3, 5},
 		{"pairs", open(Entry{Kind: KindOpen, Model: "pairs", Method: calendar.Bilateral}, Entry{Kind: KindOpen, Model: "gross", Method: calendar.Gross}, capOf("bank-a", 100), capOf("shop-b", 100), capOf("bank-c", 100)),
 			letters(pays(of(hold(1, "bank-a", "shop-b", 60), "pairs"), 1, 45, fee(schemes.FeeScheme, schemes.FeeKeep, "bank-a", "bank-c", 3)), pays(of(hold(2, "shop-b", "bank-a", 30), "pairs"), 2, 30),
 				pays(of(hold(3, "bank-a", "bank-c", 20), "gross"), 3, 20), []letter{closes("pairs", 5), closes("gross", 5), closes("", 5)}, pairs(3, "bank-a", "shop-b", "bank-c")), 3, 5},

@@ -20,7 +20,8 @@ type ExplainLine struct {
 }
 
 // Explanation is the entries behind a position: its lines and Earlier add up to
-// Position and Reserved exactly. Windows that are settled add nothing, and are left out.
+// Position and Reserved exactly. Windows that are settled add nothing, and are left
+// out. Of a sub-participant it is the memo account: what it adds to its sponsor's.
 type Explanation struct {
 	Participant tongma.ParticipantID
 	Currency    tongma.Currency
@@ -46,6 +47,10 @@ func (b *Book) Explain(who tongma.ParticipantID, c tongma.Currency, limit int) E
 		return x.Explanation
 	}
 	x.b, x.who = b, n
+	if x.memo = b.sponsored(who); x.memo {
+		m, _ := b.memoNow(n, c)
+		x.Position, x.Reserved = m.position, m.reserved
+	}
 	for _, w := range b.windows {
 		if w.state != WindowSettled {
 			x.window(w)
@@ -60,6 +65,7 @@ type explainer struct {
 	Explanation
 	b     *Book
 	who   uint16
+	memo  bool // who is a sub-participant
 	limit int
 }
 
@@ -90,6 +96,7 @@ func (x *explainer) cut(spare int) {
 
 // side is what a movement does to the position that is explained.
 func (x *explainer) side(from, to uint16, minor int64) (effect int64) {
+	from, to = x.settler(from), x.settler(to)
 	if from == x.who {
 		effect += minor
 	}
@@ -99,8 +106,17 @@ func (x *explainer) side(from, to uint16, minor int64) (effect int64) {
 	return effect
 }
 
+// settler is who a movement counts for: of a window that is not settled, nobody's
+// sponsor has changed.
+func (x *explainer) settler(n uint16) uint16 {
+	if x.memo {
+		return n
+	}
+	return x.b.settler(n)
+}
+
 func (x *explainer) other(from, to uint16) tongma.ParticipantID {
-	if from == x.who {
+	if x.settler(from) == x.who {
 		return tongma.ParticipantID(x.b.names[to])
 	}
 	return tongma.ParticipantID(x.b.names[from])
@@ -113,6 +129,9 @@ func (x *explainer) window(w *window) {
 		if p.currency == x.Currency && w.holds(it, p) {
 			x.posting(w, it, p)
 		}
+	}
+	if x.memo { // others settle for it
+		return
 	}
 	for _, c := range w.covers {
 		if c.currency == x.Currency {
@@ -147,7 +166,7 @@ func (x *explainer) posting(w *window, it item, p *payment) {
 func (x *explainer) holds() {
 	for i := int(x.b.low); i < len(x.b.payments); i++ {
 		p := &x.b.payments[i]
-		if p.debtor == x.who && p.currency == x.Currency && !p.final() && !p.posted {
+		if x.settler(p.debtor) == x.who && p.currency == x.Currency && !p.final() && !p.posted {
 			x.add(ExplainLine{Entry: p.entry, Kind: p.phase, Payment: p.id, Amount: tongma.Money{Minor: p.amount, Currency: p.currency},
 				Other: tongma.ParticipantID(x.b.names[p.creditor]), Window: tongma.WindowID(p.authWindow), Reserved: p.amount})
 		}

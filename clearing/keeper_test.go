@@ -106,7 +106,8 @@ func sameAsAudit(t testing.TB, r Report, b *Book) {
 		if a.Cap != nil && *a.Cap != p.Cap {
 			t.Fatalf("the Book has a cap of %d, the audit %d", p.Cap, *a.Cap)
 		}
-		if a.Position != p.Position || a.Reserved != p.Reserved || (a.Cap != nil) != p.Capped || a.Suspended != p.Suspended || a.Prefunded != p.Prefunded {
+		if a.Position != p.Position || a.Reserved != p.Reserved || (a.Cap != nil) != p.Capped || a.Suspended != p.Suspended || a.Prefunded != p.Prefunded ||
+			a.Sponsor != string(p.Sponsor) || a.Memo != p.MemoPosition || a.MemoHeld != p.MemoReserved {
 			t.Fatalf("the Book has %+v, the audit %+v", p, a)
 		}
 	}

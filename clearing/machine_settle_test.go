@@ -99,7 +99,7 @@ func (o *oracle) mayBeTold(x *spoken) expectation {
 	state := o.windows[x.window-1]
 	settle := x.kind == KindSettle
 	switch {
-	case x.kind == KindCover && state == "instructed" && (x.payer == "" || x.payer == x.to):
+	case x.kind == KindCover && state == "instructed" && (x.payer == "" || x.payer == x.to || o.via(x.payer) != x.payer):
 		want.reason = tongma.FieldInvalid
 	case state != "instructed" && (!settle || state != "settled"):
 		want.reason = tongma.StateConflict
@@ -211,7 +211,7 @@ func (m *machine) told(x *spoken) {
 	case x.kind == KindCover && x.payer == x.from:
 		m.used = append(m.used, paid)
 	case x.kind == KindCover:
-		paid.window, paid.to = m.open[m.models[x.window-1]], x.payer
+		paid.window, paid.to = m.open[m.models[x.window-1]], x.payer // no names: neither has a sponsor
 		m.moves = append(m.moves, paid)
 	}
 }
@@ -331,7 +331,7 @@ func (m *machine) agreeOnLegs(s *Sheet) {
 	sums := map[[2]string]int64{}
 	m.book.WindowPayments(s.Window, func(it WindowItem) bool {
 		if it.DeferredTo == 0 {
-			sums[[2]string{string(it.Debtor), string(it.Creditor)}] += it.Amount.Minor
+			sums[[2]string{string(it.Payer), string(it.Payee)}] += it.Amount.Minor
 			for _, l := range it.Legs {
 				sums[[2]string{string(l.From), string(l.To)}] += l.Amount.Minor
 			}

@@ -18,10 +18,11 @@ import (
 type oracle struct {
 	transfers []*transfer
 	moves     []movement
-	settled   []movement       // who paid whom; nobody is the agent
-	words     []spoken         // what the agent said
-	short     map[string]bool  // legs of windows
-	recasting map[int]bool     // windows
+	settled   []movement      // who paid whom; nobody is the agent
+	words     []spoken        // what the agent said
+	short     map[string]bool // legs of windows
+	recasting map[int]bool    // windows
+	sponsors  map[string]string
 	used      []movement       // prefunding that covered a debit
 	models    []string         // of windows
 	open      map[string]int   // window of each model
@@ -78,6 +79,7 @@ type movement struct {
 	currency tongma.Currency
 	amount   int64
 	of       *transfer // what was posted, or turned back; fees go with it
+	named    [2]string // from and to, before it is said who settles for them
 }
 
 type spentCode struct {
@@ -170,11 +172,57 @@ func (o *oracle) feesOf(x *transfer, kind Kind, minor int64, given []Leg) (legs 
 func (o *oracle) reserved(who string, c tongma.Currency) (sum int64) {
 	for _, x := range o.transfers {
 		open := x.phase == KindHold || x.phase == KindPend || (x.phase == KindReversing && !x.posted)
-		if open && x.debtor == who && x.currency == c {
+		if open && o.via(x.debtor) == who && x.currency == c {
 			sum += x.amount
 		}
 	}
 	return sum
+}
+
+// via is who settles for somebody.
+func (o *oracle) via(who string) string {
+	if sponsor, sub := o.sponsors[who]; sub {
+		return sponsor
+	}
+	return who
+}
+
+// memo is what somebody with a sponsor did and holds.
+func (o *oracle) memo(who string, c tongma.Currency) (position, reserved int64) {
+	for _, m := range o.moves {
+		if m.currency == c && o.windows[m.window-1] != "settled" {
+			if m.named[0] == who {
+				position += m.amount
+			}
+			if m.named[1] == who {
+				position -= m.amount
+			}
+		}
+	}
+	for _, x := range o.transfers {
+		open := x.phase == KindHold || x.phase == KindPend || (x.phase == KindReversing && !x.posted)
+		if open && x.debtor == who && x.currency == c {
+			reserved += x.amount
+		}
+	}
+	return position, reserved
+}
+
+// busy tells whether anything of somebody is open.
+func (o *oracle) busy(who string) bool {
+	_, sub := o.sponsors[who]
+	for _, m := range o.moves {
+		if o.windows[m.window-1] != "settled" && (m.from == who || m.to == who || sub && (m.named[0] == who || m.named[1] == who)) {
+			return true
+		}
+	}
+	for _, c := range []tongma.Currency{tongma.CNY, tongma.JPY} {
+		_, reserved := o.memo(who, c)
+		if o.reserved(who, c) != 0 || sub && reserved != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // refunds returns the sum of the refunds of x that were paid or may yet be.
@@ -258,14 +306,23 @@ func (o *oracle) ask(x *transfer) expectation {
 
 // alarm returns the highest mark that a hold brings its debtor to.
 func (o *oracle) alarm(x *transfer) (highest uint8) {
-	use := o.position(x.debtor, x.currency) + o.reserved(x.debtor, x.currency)
-	limit := o.caps[x.debtor+x.currency.Code()] + o.prefunded(x.debtor, x.currency)
+	via := o.via(x.debtor)
+	highest = mark(o.position(via, x.currency)+o.reserved(via, x.currency), o.caps[via+x.currency.Code()]+o.prefunded(via, x.currency), x.amount)
+	if via != x.debtor {
+		position, reserved := o.memo(x.debtor, x.currency)
+		highest = max(highest, mark(position+reserved, o.caps[x.debtor+x.currency.Code()]+o.prefunded(x.debtor, x.currency), x.amount))
+	}
+	return highest
+}
+
+// mark returns the highest part of a limit that an amount reaches.
+func mark(use, limit, amount int64) (highest uint8) {
 	for _, percent := range []int64{50, 75, 90} {
-		if use*100 < limit*percent && (use+x.amount)*100 >= limit*percent {
+		if use*100 < limit*percent && (use+amount)*100 >= limit*percent {
 			highest = uint8(percent)
 		}
 	}
-	if limit == 0 && use < 0 && use+x.amount == 0 {
+	if limit == 0 && use < 0 && use+amount == 0 {
 		return 90 // all of nothing
 	}
 	return highest
@@ -291,12 +348,17 @@ func (o *oracle) refusal(x *transfer) tongma.Reason {
 		}
 	}
 	limit, ok := o.caps[x.debtor+x.currency.Code()]
+	via := o.via(x.debtor)
+	total, too := o.caps[via+x.currency.Code()]
+	position, reserved := o.memo(x.debtor, x.currency)
 	switch {
-	case !ok:
+	case !ok || !too:
 		return tongma.NoAccount
-	case o.suspended[x.debtor]:
+	case o.suspended[x.debtor] || o.suspended[via]:
 		return tongma.ParticipantSuspended
-	case o.position(x.debtor, x.currency)+o.reserved(x.debtor, x.currency)+x.amount > limit+o.prefunded(x.debtor, x.currency):
+	case o.position(via, x.currency)+o.reserved(via, x.currency)+x.amount > total+o.prefunded(via, x.currency):
+		return tongma.OverCap
+	case via != x.debtor && position+reserved+x.amount > limit+o.prefunded(x.debtor, x.currency):
 		return tongma.OverCap
 	}
 	return tongma.NoReason
@@ -492,16 +554,16 @@ func (m *machine) changeTo(x *transfer, kind Kind) {
 		m.rt.Fatalf("%s of %d: the Book says %+v, the oracle %d with %+v", kind, x.amount, out, minor, legs)
 	}
 	for _, l := range legs {
-		m.moves = append(m.moves, movement{m.open[x.model], string(l.From), string(l.To), x.currency, l.Amount.Minor, x})
+		m.enter(x, string(l.From), string(l.To), l.Amount.Minor)
 	}
 	x.phase = kind
 	switch {
 	case kind == KindPost:
 		x.posted, x.captured, x.fees = true, minor, legs
-		m.moves = append(m.moves, movement{m.open[x.model], x.debtor, x.creditor, x.currency, minor, x})
+		m.enter(x, x.debtor, x.creditor, minor)
 		x.seen[m.open[x.model]] = true
 	case kind == KindReversed && x.posted:
-		m.moves = append(m.moves, movement{m.open[x.model], x.creditor, x.debtor, x.currency, minor, x})
+		m.enter(x, x.creditor, x.debtor, minor)
 		x.seen[m.open[x.model]] = true
 	case keep:
 		m.forget(func(s spentCode) bool { return s.code != x.code })
@@ -555,10 +617,52 @@ func (o *oracle) mayOrder(x *orderly) expectation {
 		reason = tongma.ParticipantSuspended
 	case x.minor > there:
 		reason = tongma.AmountInvalid
-	case o.position(x.who, x.currency)+o.reserved(x.who, x.currency) > limit+there-x.minor:
+	case o.inUse(x.who, x.currency) > limit+there-x.minor:
 		reason = tongma.OverCap
 	}
 	return expectation{write: reason == tongma.NoReason, kind: x.kind, reason: reason}
+}
+
+// inUse is what somebody's own limit has to cover.
+func (o *oracle) inUse(who string, c tongma.Currency) int64 {
+	if o.via(who) != who {
+		position, reserved := o.memo(who, c)
+		return position + reserved
+	}
+	return o.position(who, c) + o.reserved(who, c)
+}
+
+// enter books a movement between those who settle for two.
+func (m *machine) enter(x *transfer, from, to string, minor int64) {
+	m.moves = append(m.moves, movement{m.open[x.model], m.via(from), m.via(to), x.currency, minor, x, [2]string{from, to}})
+}
+
+// sponsorOne makes somebody settle through another, or by itself again.
+func (m *machine) sponsorOne() {
+	sub, sponsor := m.pick("sub"), rapid.SampledFrom(append([]string{""}, everybody...)).Draw(m.rt, "sponsor")
+	now, has := m.sponsors[sub]
+	_, above := m.sponsors[sponsor]
+	below := false
+	for _, s := range m.sponsors {
+		below = below || s == sub
+	}
+	want := expectation{kind: KindSponsor}
+	switch {
+	case sub == sponsor:
+		want.reason = tongma.FieldInvalid
+	case now == sponsor && has == (sponsor != ""):
+		want.exists = true
+	case above, below && sponsor != "":
+		want.reason = tongma.StateConflict
+	case m.busy(sub):
+		want.reason = tongma.PositionsOpen
+	default:
+		want.write = true
+		if m.sponsors[sub] = sponsor; sponsor == "" {
+			delete(m.sponsors, sub)
+		}
+	}
+	m.tell(Entry{Kind: KindSponsor, Debtor: tongma.ParticipantID(sub), Creditor: tongma.ParticipantID(sponsor)}, want)
 }
 
 func (m *machine) checkCapOne() {
@@ -652,7 +756,11 @@ func (m *machine) agree() {
 	for _, p := range m.book.Positions() {
 		who := string(p.Participant)
 		limit, capped := m.caps[who+p.Currency.Code()]
-		want := Position{p.Participant, p.Currency, m.position(who, p.Currency), m.reserved(who, p.Currency), limit, capped, m.suspended[who], m.prefunded(who, p.Currency)}
+		want := Position{Participant: p.Participant, Currency: p.Currency, Position: m.position(who, p.Currency), Reserved: m.reserved(who, p.Currency), Cap: limit, Capped: capped,
+			Suspended: m.suspended[who] || m.suspended[m.via(who)], Prefunded: m.prefunded(who, p.Currency), Sponsor: tongma.ParticipantID(m.sponsors[who])}
+		if want.Sponsor != "" {
+			want.MemoPosition, want.MemoReserved = m.memo(who, p.Currency)
+		}
 		if p != want {
 			m.rt.Fatalf("the Book says %+v, the oracle %+v", p, want)
 		}
@@ -681,8 +789,12 @@ func (m *machine) agree() {
 	for _, l := range explained.Lines {
 		position, reserved = position+l.Position, reserved+l.Reserved
 	}
-	if position != m.position(who, c) || reserved != m.reserved(who, c) || (limit > 0 && len(explained.Lines) > limit) {
-		m.rt.Fatalf("%+v adds up to %d and %d, the oracle has %d and %d", explained, position, reserved, m.position(who, c), m.reserved(who, c))
+	owed, held := m.position(who, c), m.reserved(who, c)
+	if m.via(who) != who {
+		owed, held = m.memo(who, c)
+	}
+	if position != owed || reserved != held || (limit > 0 && len(explained.Lines) > limit) {
+		m.rt.Fatalf("%+v adds up to %d and %d, the oracle has %d and %d", explained, position, reserved, owed, held)
 	}
 	for _, x := range m.transfers {
 		if p, ok := m.book.Payment(x.id); !ok || p.Phase != x.phase || p.Posted != x.posted || p.Captured != x.captured || p.Refunded+p.Refunding != m.refunds(x) {
@@ -704,7 +816,7 @@ func TestBookAgainstTheOracle(t *testing.T) {
 	}
 	rapid.Check(t, func(rt *rapid.T) {
 		m := &machine{keeper: newKeeper(), oracle: &oracle{caps: map[string]int64{}, directed: map[string]int64{}, capNumber: map[string]int{}, suspended: map[string]bool{},
-			short: map[string]bool{}, recasting: map[int]bool{}, open: map[string]int{}}, t: t, rt: rt}
+			sponsors: map[string]string{}, short: map[string]bool{}, recasting: map[int]bool{}, open: map[string]int{}}, t: t, rt: rt}
 		for i, model := range []string{"", "pairs", "single"} {
 			m.must(t, Entry{Kind: KindOpen, Model: model, Method: calendar.Model(i + 1)})
 			m.begin(model)
@@ -712,6 +824,9 @@ func TestBookAgainstTheOracle(t *testing.T) {
 		for _, who := range everybody[:3] {
 			m.must(t, capOf(tongma.ParticipantID(who), 100))
 			m.caps[who+"CNY"], m.directed[who+"CNY"] = 100, 100
+		}
+		if rapid.Bool().Draw(rt, "a sponsor before") {
+			m.sponsorOne()
 		}
 		for range rapid.IntRange(0, 8).Draw(rt, "payments before") {
 			m.holdOne()
@@ -729,7 +844,7 @@ func TestBookAgainstTheOracle(t *testing.T) {
 		rt.Repeat(map[string]func(*rapid.T){
 			"hold": do(m.holdOne), "hold more": do(m.holdOne), "refund": do(m.refundOne), "change": do(m.changeOne), "change more": do(m.changeOne),
 			"change again": do(m.changeOne), "cap": do(m.setCap), "order": do(m.orderOne), "expire": do(m.expireOne), "check": do(m.checkCapOne), "suspend": do(m.suspend), "close": do(m.closeWindow),
-			"instruct": do(m.instruct), "agent": do(m.agentSays), "agent more": do(m.agentSays), "agent again": do(m.agentSays), "defer": do(m.deferOne), "recast": do(m.recast), "settled": do(m.settleWindow),
+			"instruct": do(m.instruct), "agent": do(m.agentSays), "agent more": do(m.agentSays), "agent again": do(m.agentSays), "defer": do(m.deferOne), "sponsor": do(m.sponsorOne), "recast": do(m.recast), "settled": do(m.settleWindow),
 			"wait": do(func() { m.now += rapid.SampledFrom([]int64{0, 1, 3_600_000, day - 1, 2 * day}).Draw(m.rt, "millis") }),
 			"":     do(m.agree),
 		})
@@ -739,7 +854,7 @@ func TestBookAgainstTheOracle(t *testing.T) {
 			ends[m.written[i].Kind]++
 		}
 	})
-	for _, kind := range []Kind{KindSettle, KindSettled, KindShort, KindCover, KindDefer, KindRecast, KindRefuse, KindHold, KindPend, KindPost, KindVoid, KindExpire, KindReversing, KindReversed} {
+	for _, kind := range []Kind{KindSettle, KindSettled, KindShort, KindCover, KindDefer, KindRecast, KindSponsor, KindRefuse, KindHold, KindPend, KindPost, KindVoid, KindExpire, KindReversing, KindReversed} {
 		if ends[kind] == 0 {
 			t.Errorf("no payment ever came to %s", kind)
 		}

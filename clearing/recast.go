@@ -75,7 +75,7 @@ func (b *Book) paidFor(w *window, p *payment) bool {
 		return l != nil && w.flows[flowKey{from, to, p.currency}].gross-minor < l.done
 	}
 	less := map[[2]uint16]int64{}
-	b.postings(p, w, func(from, to uint16, minor int64, _ bool) { less[[2]uint16{from, to}] += minor })
+	b.postings(p, w, func(from, to uint16, minor int64, _ bool) { less[[2]uint16{b.settler(from), b.settler(to)}] += minor })
 	for k, minor := range less {
 		if paid(k[0], k[1], minor) {
 			return true
@@ -141,7 +141,10 @@ func (b *Book) applyRecast(e *Entry, w *window) error {
 	i := b.byID[e.Payment]
 	p, open := &b.payments[i], b.openOf(w.model)
 	b.postings(p, w, func(from, to uint16, minor int64, fee bool) {
-		k := flowKey{from, to, p.currency}
+		// Nobody's sponsor changes while a window that it stands in is not settled.
+		k := flowKey{b.settler(from), b.settler(to), p.currency}
+		b.note(w, from, to, p.currency, minor, true)
+		b.note(open, from, to, p.currency, minor, false)
 		w.take(k, minor, fee)
 		if fee {
 			open.addFee(k, minor)
@@ -169,8 +172,10 @@ type WindowItem struct {
 	Op         tongma.Operation
 	Debtor     tongma.ParticipantID // pays, as it was posted: of a payment turned back, its creditor
 	Creditor   tongma.ParticipantID
+	Payer      tongma.ParticipantID // who settled for Debtor: itself, or its sponsor
+	Payee      tongma.ParticipantID // who settled for Creditor
 	Amount     tongma.Money
-	Legs       []Leg           // fees as they moved; not to be changed
+	Legs       []Leg           // fees as they moved, between those who settled; not to be changed
 	DeferredIn bool            // it came out of an earlier window
 	DeferredTo tongma.WindowID // it is in that window now, and counts here no more; else zero
 }
@@ -178,7 +183,7 @@ type WindowItem struct {
 // WindowPayments calls see for everything that was posted into a window, in the
 // order of the journal, those included that were deferred into it or out of it,
 // until see returns false. Without those that have a DeferredTo, it adds up to the
-// window's sheet.
+// window's sheet, by Payer and Payee.
 func (b *Book) WindowPayments(id tongma.WindowID, see func(WindowItem) bool) {
 	w := b.window(id)
 	if w == nil {
@@ -188,8 +193,8 @@ func (b *Book) WindowPayments(id tongma.WindowID, see func(WindowItem) bool) {
 	cover := func() bool {
 		c := covers[0]
 		covers = covers[1:]
-		return see(WindowItem{Entry: c.entry, Kind: KindCover, Debtor: tongma.ParticipantID(b.names[c.short]),
-			Creditor: tongma.ParticipantID(b.names[c.payer]), Amount: tongma.Money{Minor: c.minor, Currency: c.currency}})
+		return see(WindowItem{Entry: c.entry, Kind: KindCover, Debtor: tongma.ParticipantID(b.names[c.short]), Creditor: tongma.ParticipantID(b.names[c.payer]),
+			Payer: tongma.ParticipantID(b.names[c.short]), Payee: tongma.ParticipantID(b.names[c.payer]), Amount: tongma.Money{Minor: c.minor, Currency: c.currency}})
 	}
 	for _, it := range w.items {
 		entry := w.opened + uint64(it.behind)
@@ -218,5 +223,20 @@ func (b *Book) windowItem(w *window, it item, entry uint64) WindowItem {
 	if !w.holds(it, p) {
 		out.DeferredTo = tongma.WindowID(at)
 	}
+	out.Payer, out.Payee = b.settledBy(out.Debtor, entry), b.settledBy(out.Creditor, entry)
+	if len(b.sponsorships) > 0 {
+		out.Legs = slices.Clone(out.Legs)
+		for i := range out.Legs {
+			l := &out.Legs[i]
+			l.From, l.To = b.settledBy(l.From, entry), b.settledBy(l.To, entry)
+		}
+	}
 	return out
+}
+
+func (b *Book) settledBy(who tongma.ParticipantID, entry uint64) tongma.ParticipantID {
+	if len(b.sponsorships) == 0 {
+		return who
+	}
+	return tongma.ParticipantID(b.names[b.settlerAt(b.numbers[string(who)], entry)])
 }

@@ -93,17 +93,20 @@ func (b *Book) proposeOrder(e *Entry) Verdict {
 		return Verdict{Reason: tongma.ParticipantSuspended}
 	case e.Amount.Minor > a.prefunding:
 		return Verdict{Reason: tongma.AmountInvalid}
-	case a.usedBeyond(a.prefunding - e.Amount.Minor):
+	case b.usedBeyond(n, e.Amount.Currency, a.prefunding-e.Amount.Minor):
 		return Verdict{Reason: tongma.OverCap}
 	}
 	return Verdict{Write: true}
 }
 
 // usedBeyond tells whether more is in use than the cap and so much prefunding allow.
-func (a *account) usedBeyond(prefunding int64) bool {
-	left := *a
+func (b *Book) usedBeyond(n uint16, c tongma.Currency, prefunding int64) bool {
+	left := *b.accounts[accountKey{n, c}]
 	left.prefunding = prefunding
-	use, ok := addChecked(a.position, a.reserved)
+	if m, sub := b.memoNow(n, c); sub {
+		left.position, left.reserved = m.position, m.reserved
+	}
+	use, ok := addChecked(left.position, left.reserved)
 	return !ok || use > left.limit()
 }
 

@@ -40,6 +40,7 @@ var update = flag.Bool("update", false, "write what the scripts gave into the sc
 //	move     WINDOW WHO to WHO AMOUNT CUR a leg between two
 //	short    WINDOW WHO AMOUNT CUR id X   the agent refused it; "to WHO" between two
 //	cover    WINDOW WHO by WHO AMOUNT CUR id X
+//	sponsor  WHO by WHO                   settles for it; nobody without "by"
 //	defer    NAME WINDOW                  out of that window
 //	recast   WINDOW                       its sheet is drawn up anew
 //	legs, items WINDOW                    legs of the sheet, and postings that it is made of
@@ -227,6 +228,8 @@ func (s *script) do(fields []string) (said string, detail []string) {
 		said = s.say(Entry{Kind: KindCap, Debtor: w.who(), Amount: w.money()})
 	case "suspend":
 		said = s.say(Entry{Kind: KindSuspend, Debtor: w.who()})
+	case "sponsor":
+		said = s.say(Entry{Kind: KindSponsor, Debtor: w.who(), Creditor: tongma.ParticipantID(w.option("by"))})
 	case "resume":
 		said = s.say(Entry{Kind: KindResume, Debtor: w.who()})
 	case "wait":
@@ -383,7 +386,7 @@ func (s *script) verdict(v Verdict, e Entry) string {
 		return fmt.Sprintf("%s at %d %%", name, v.Crossed)
 	case v.Write && (e.Kind == KindPost || e.Kind == KindReversed) && e.Window != 0:
 		return name + " in " + e.Window.String()
-	case v.Write && (e.Kind == KindCap || e.Kind == KindSuspend || e.Kind == KindResume):
+	case v.Write && (e.Kind == KindCap || e.Kind == KindSuspend || e.Kind == KindResume || e.Kind == KindSponsor):
 		return "done"
 	case v.Write:
 		return name
@@ -507,6 +510,9 @@ func (s *script) position(who tongma.ParticipantID, c tongma.Currency) string {
 		said := tongma.Money{Minor: p.Position, Currency: c}.Decimal() + " held " + tongma.Money{Minor: p.Reserved, Currency: c}.Decimal()
 		if p.Prefunded != 0 {
 			said += " prefunded " + tongma.Money{Minor: p.Prefunded, Currency: c}.Decimal()
+		}
+		if p.Sponsor != "" {
+			said += fmt.Sprintf(", through %s %s held %s", p.Sponsor, tongma.Money{Minor: p.MemoPosition, Currency: c}.Decimal(), tongma.Money{Minor: p.MemoReserved, Currency: c}.Decimal())
 		}
 		if p.Suspended {
 			said += " suspended"

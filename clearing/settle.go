@@ -313,10 +313,10 @@ func (b *Book) shortLeg(e *Entry, w *window) (*leg, Verdict) {
 // participants pay for each other is a debt in the model's open window; its own
 // prefunding is simply used up. The reasons, in their order:
 //
-//	those of proposeShort, with FieldInvalid if nobody pays and NotShort before the direction; FundsMissing (its prefunding
+//	those of proposeShort, with FieldInvalid if nobody pays, or a sub-participant, and NotShort before the direction; FundsMissing (its prefunding
 //	is less), PositionOverflow
 func (b *Book) proposeCover(e *Entry, w *window) Verdict {
-	if w.state == WindowInstructed && (e.Creditor == "" || e.Creditor == e.Asker) {
+	if w.state == WindowInstructed && (e.Creditor == "" || e.Creditor == e.Asker || b.sponsored(e.Creditor)) {
 		return Verdict{Reason: tongma.FieldInvalid}
 	}
 	l, v := b.shortLeg(e, w)

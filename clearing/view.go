@@ -111,13 +111,28 @@ type Position struct {
 	Capped      bool // false: it may only receive
 	Suspended   bool
 	Prefunded   int64 // deposited and not withdrawn: the limit is Cap and this
+
+	// Of a sub-participant, Position and Reserved stay zero: its sponsor's account has
+	// them. What it adds to that is the memo, which Cap and Prefunded limit as well.
+	Sponsor      tongma.ParticipantID
+	MemoPosition int64
+	MemoReserved int64
 }
 
 // Positions returns every account, ordered by participant and currency.
 func (b *Book) Positions() []Position {
 	out := make([]Position, 0, len(b.accounts))
 	for k, a := range b.accounts {
-		out = append(out, Position{tongma.ParticipantID(b.names[k.participant]), k.currency, a.position, a.reserved, a.cap, a.capped, b.blocked[k.participant], a.prefunding})
+		p := Position{Participant: tongma.ParticipantID(b.names[k.participant]), Currency: k.currency, Position: a.position, Reserved: a.reserved,
+			Cap: a.cap, Capped: a.capped, Suspended: b.blocked[k.participant], Prefunded: a.prefunding}
+		if sponsor, sub := b.sponsors[k.participant]; sub {
+			p.Sponsor = tongma.ParticipantID(b.names[sponsor])
+			p.Suspended = p.Suspended || b.blocked[sponsor]
+			if m := b.memos[k]; m != nil {
+				p.MemoPosition, p.MemoReserved = m.position, m.reserved
+			}
+		}
+		out = append(out, p)
 	}
 	slices.SortFunc(out, func(x, y Position) int {
 		return cmp.Or(cmp.Compare(x.Participant, y.Participant), cmp.Compare(x.Currency.Code(), y.Currency.Code()))

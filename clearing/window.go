@@ -86,11 +86,12 @@ type window struct {
 	gross              sums   // of all flows
 	items              []item // postings, in the order of the journal
 	covers             []cover
-	legs               []leg              // from instruct on
-	told               []told             // what the agent said of the legs, in the order of the journal
-	toldAt             map[toldKey]uint32 // index in told
-	sheet              [32]byte           // hash of the sheet in force
-	recasting          bool               // payments were deferred, and the sheet not drawn up anew yet
+	legs               []leg                     // from instruct on
+	told               []told                    // what the agent said of the legs, in the order of the journal
+	toldAt             map[toldKey]uint32        // index in told
+	sheet              [32]byte                  // hash of the sheet in force
+	memos              map[accountKey]windowMemo // what of the memo accounts goes when it is settled
+	recasting          bool                      // payments were deferred, and the sheet not drawn up anew yet
 }
 
 func newWindow(id tongma.WindowID, model uint16, method calendar.Model, entry uint64, at int64) *window {
@@ -333,6 +334,7 @@ func (b *Book) applyWindow(e *Entry) error {
 			return b.broken(e, "legs are open")
 		}
 		w.state = WindowSettled
+		b.settleMemos(w)
 	default:
 		return b.applySettling(e, w)
 	}
