@@ -87,7 +87,7 @@ func (h *history) build() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.oracle, h.disk, h.operator = newOracle(h), &disk{h: h}, &operator{}
-	d, err := first()
+	all, err := firsts()
 	if err == nil {
 		h.codes, err = shopCodes()
 	}
@@ -95,7 +95,7 @@ func (h *history) build() {
 		h.fail("directory", "%v", err)
 		return
 	}
-	h.registry = schemes.NewMemoryRegistry(d)
+	h.registry = schemes.NewMemoryRegistry(all[h.plan.rules])
 	for _, who := range participants {
 		h.shops = append(h.shops, &shop{tongma.ParticipantID(who), &link{name: who, fault: PartitionAcquirer}})
 	}
@@ -103,8 +103,8 @@ func (h *history) build() {
 		who := []tongma.ParticipantID{"wal-w", "wal-x", "acq-a"}[i]
 		h.wallets = append(h.wallets, &wallet{h: h, scheme: scheme, who: who, link: &link{name: string(scheme), fault: PartitionScheme}, lines: map[tongma.PaymentID]*line{}})
 	}
-	h.agent = &agent{h: h, link: &link{name: "agent", fault: PartitionAgent}, moved: map[string]clearing.Instruction{}}
-	h.boot()
+	h.agent = &agent{h: h, link: &link{name: "agent", fault: PartitionAgent}, orders: map[string]*order{}}
+	h.boot(0)
 	h.scheduleTills()
 	h.scheduleFaults()
 	h.after(h.plan.span+between(h.rand, time.Second, 30*time.Second), h.heal)
@@ -172,6 +172,7 @@ func (h *history) scheduleFaults() {
 	})
 	times(p.closes, h.closeWindow)
 	times(4, h.peek)
+	times(h.rand.IntN(3), h.prefund)
 	times(p.directories, func() {
 		m := wide
 		for i := range m.caps {
@@ -205,7 +206,11 @@ func (h *history) two() {
 		return
 	}
 	h.count(TwoSwitches)
-	h.boot()
+	follows := time.Duration(0)
+	if h.rand.IntN(2) == 0 {
+		follows = between(h.rand, time.Millisecond, 30*time.Second)
+	}
+	h.boot(follows)
 	h.after(between(h.rand, time.Second, time.Minute), func() {
 		if h.living() != old && !old.dead {
 			h.gone(old)
@@ -270,7 +275,7 @@ func (h *history) heal() {
 		}
 	}
 	if last == nil {
-		h.boot()
+		h.boot(0)
 	}
 	h.rule(wide)
 	h.after(between(h.rand, time.Second, 5*time.Second), func() { h.quiet(h.now() + quietWait) })
@@ -306,13 +311,13 @@ func (h *history) waitsFor() string {
 			return fmt.Sprintf("till %d does not know its end", t.number)
 		}
 	}
-	if n := len(h.oracle.windows); n > 0 && len(h.oracle.windows[n-1].nets) > 0 {
+	if ids := h.oracle.unsettled(); len(ids) > 0 {
+		h.settle()
+		return fmt.Sprintf("windows %v are not settled", ids)
+	}
+	if w := h.oracle.current(""); w != nil && len(w.seen) > 0 {
 		h.closeWindow()
 		return "the last window is open"
-	}
-	if id := h.oracle.unsettled(); id != 0 {
-		h.settle()
-		return fmt.Sprintf("window %d is not settled", id)
 	}
 	return ""
 }
@@ -420,26 +425,26 @@ func (h *history) checkWallets() {
 	}
 }
 
-// checkAgent compares what the agent moved with the windows' net figures.
+// checkAgent compares what the agent moved with what the journal says of each window:
+// by party and currency the same, and nothing left on the settlement account.
 func (h *history) checkAgent() {
 	moved := make([]map[account]int64, len(h.oracle.windows))
 	for i := range moved {
 		moved[i] = map[account]int64{}
 	}
-	for i := range h.agent.order {
-		in := &h.agent.order[i]
-		moved[in.Window-1][account{in.Participant, in.Amount.Currency}] += signed(in)
+	for _, o := range h.agent.list {
+		w := moved[o.transfer.Window-1]
+		w[account{o.transfer.Debtor, o.transfer.Amount.Currency}] += o.moved
+		w[account{o.transfer.Creditor, o.transfer.Amount.Currency}] -= o.moved
 	}
 	for i, w := range h.oracle.windows {
 		for _, k := range h.oracle.known {
-			net := w.nets[k]
-			if got := moved[i][k]; got != net {
-				h.fail("agent", "the agent moved %d for %s in window %d, the journal nets %d", got, k.who, i+1, net)
+			if got, want := moved[i][k], w.cash[k]; got != want {
+				h.fail("agent", "the agent moved %d for %q in window %d, the journal has %d", got, k.who, i+1, want)
 			}
-			delete(moved[i], k)
-		}
-		if len(moved[i]) > 0 {
-			h.fail("agent", "the agent moved money for %d who were not in window %d", len(moved[i]), i+1)
+			if left := w.cash[k]; k.who == "" && left != 0 {
+				h.fail("agent", "window %d leaves %d on the settlement account", i+1, -left)
+			}
 		}
 	}
 }

@@ -1,7 +1,7 @@
 package sim
 
 import (
-	"context"
+	"fmt"
 	"strconv"
 	"strings"
 	"sync"
@@ -12,6 +12,7 @@ import (
 	"github.com/tongma/tongma/codespec"
 	"github.com/tongma/tongma/codespec/emv"
 	"github.com/tongma/tongma/schemes"
+	"github.com/tongma/tongma/switch/settle"
 )
 
 // operator closes windows, has them settled, and changes the directory.
@@ -20,102 +21,6 @@ type operator struct {
 	settling bool
 	closing  bool
 	acts     uint64
-}
-
-// agent is the settlement agent with its own books: it carries out each
-// instruction once, however often it is told.
-type agent struct {
-	h     *history
-	link  *link
-	deaf  int
-	moved map[string]clearing.Instruction
-	order []clearing.Instruction
-}
-
-// counter is one switch's way to the agent. It implements
-// switching.SettlementAgent.
-type counter struct {
-	h *history
-	p *plant
-	n uint64 // the operator's act that it is for
-	i uint64
-}
-
-// Move implements switching.SettlementAgent.
-func (c *counter) Move(ctx context.Context, in clearing.Instruction) error {
-	h := c.h
-	h.mu.Lock()
-	c.i++
-	s := h.stream('m', c.n, c.i)
-	reply := make(chan error, 4)
-	hiccup := between(s, 0, grain)
-	h.send(h.agent.link, asking, s, func() { h.agent.receive(in, reply) })
-	h.mu.Unlock()
-	select {
-	case err := <-reply:
-		return err
-	case <-c.p.killed:
-		return errPower
-	case <-ctx.Done():
-		time.Sleep(hiccup)
-		return &tongma.Error{Op: "sim", Reason: tongma.AgentSilent, Err: ctx.Err()}
-	}
-}
-
-func (a *agent) receive(in clearing.Instruction, reply chan<- error) {
-	h := a.h
-	say := func(err error) {
-		h.send(a.link, answering, h.rand, func() {
-			select {
-			case reply <- err:
-			default:
-			}
-		})
-	}
-	_, again := a.moved[in.ID]
-	switch {
-	case again:
-		h.count(AgentTwice)
-		h.tell("agent: told again of %s", in.ID)
-	case chance(h.rand, h.rate(h.plan.reject)):
-		h.count(AgentRejects)
-		h.tell("agent: rejects %s", in.ID)
-		say(&tongma.Error{Op: "sim", Reason: tongma.AgentRejected})
-		return
-	default:
-		a.moved[in.ID] = in
-		a.order = append(a.order, in)
-		h.tell("agent: moves %s, window %d, %s", in.ID, in.Window, in.Amount)
-		a.balanced()
-	}
-	if chance(h.rand, h.rate(h.plan.silent)) {
-		h.count(AgentSilent)
-		return
-	}
-	say(nil)
-}
-
-// balanced checks that the agent never pays out of a window what it has not
-// collected for it.
-func (a *agent) balanced() {
-	last := a.order[len(a.order)-1]
-	pot := int64(0)
-	for _, in := range a.order {
-		if in.Window == last.Window && in.Amount.Currency == last.Amount.Currency {
-			pot += signed(&in)
-		}
-	}
-	if pot < 0 {
-		a.h.fail("debits first", "the agent has paid %d more than it collected for window %d", -pot, last.Window)
-	}
-}
-
-// signed is what an instruction brings to the settlement account.
-func signed(in *clearing.Instruction) int64 {
-	if in.Debit {
-		return in.Amount.Minor
-	}
-	return -in.Amount.Minor
 }
 
 // closeWindow has the open window closed.
@@ -150,36 +55,70 @@ func (h *history) heard(p *plant, act string, err error) {
 	h.tell("operator: %s at switch %d: %v", act, p.number, tongma.ReasonOf(err))
 }
 
-// settle has the first window that is closed and not settled be settled, and comes
-// back until it is.
+// settle has a window that is closed and not settled be settled, and comes back
+// until all are.
 func (h *history) settle() {
-	id := h.oracle.unsettled()
-	p := h.serving()
-	if id == 0 || h.operator.settling {
+	ids, p := h.oracle.unsettled(), h.serving()
+	if len(ids) == 0 || h.operator.settling {
 		return
 	}
 	if p == nil {
 		h.after(between(h.rand, time.Second, 20*time.Second), h.settle)
 		return
 	}
+	id := ids[h.rand.IntN(len(ids))]
 	h.operator.settling = true
 	h.operator.acts++
 	n := h.operator.acts
-	h.tell("operator settles window %d at switch %d", id, p.number)
+	how := settle.How{Retry: h.healed || h.rand.IntN(2) == 0, Steps: h.rand.IntN(4) - 1}
+	h.tell("operator settles window %d at switch %d, %+v", id, p.number, how)
 	h.background(func() {
-		ctx, cancel := short(30 * time.Second)
+		ctx, cancel := short(time.Minute)
 		defer cancel()
-		_, err := p.engine.SettleWindow(ctx, id, &counter{h: h, p: p, n: n})
+		c := &counter{h: h, p: p, n: n}
+		_, err := settle.New(settle.Options{Ledger: p.engine.Ledger(), Directory: h.registry.Current,
+			Agent: func(string, tongma.Currency) settle.Agent { return c }}).Settle(ctx, id, how)
 		h.soon(func() {
 			h.operator.settling = false
 			h.heard(p, "settle", err)
+			if err != nil && !p.dead {
+				h.checkOperator(err)
+			}
 			h.after(between(h.rand, time.Millisecond, 20*time.Second), h.settle)
 		}, 'w', n)
 	})
 }
 
+// checkOperator holds an error that the operator got against what may be said.
+func (h *history) checkOperator(err error) {
+	switch tongma.ReasonOf(err) {
+	case tongma.JournalStopped, tongma.JournalInDoubt, tongma.SteppedDown, tongma.ShuttingDown, tongma.Overloaded, tongma.WindowNotOpen:
+	default:
+		h.fail("operator", "%v", err)
+	}
+}
+
+// prefund deposits for a participant.
+func (h *history) prefund() {
+	p := h.serving()
+	if p == nil {
+		return
+	}
+	h.operator.acts++
+	n := h.operator.acts
+	e := clearing.Entry{Kind: clearing.KindDeposit, Key: fmt.Sprintf("d%d", n), Debtor: tongma.ParticipantID(participants[h.rand.IntN(4)]),
+		Amount: tongma.Money{Minor: 1 + h.rand.Int64N(20000), Currency: tongma.CNY}}
+	h.background(func() {
+		ctx, cancel := short(20 * time.Second)
+		defer cancel()
+		_, err := p.engine.Ledger().Submit(ctx, e)
+		h.soon(func() { h.heard(p, "prefund", err) }, 'w', n)
+	})
+}
+
 // rule is a version of the directory, adopted by whoever serves.
 func (h *history) rule(m market) {
+	m.rules = h.plan.rules
 	d, err := h.registry.Add([]byte(m.source()))
 	if err != nil {
 		h.fail("directory", "%v", err)
@@ -204,6 +143,7 @@ func (h *history) rule(m market) {
 
 // market is what the directory's versions differ in.
 type market struct {
+	rules     int      // of ruleTexts
 	caps      [4]int64 // of each participant, in whole units
 	suspended [4]bool
 }
@@ -237,11 +177,33 @@ func (m market) source() string {
 		b.WriteString("}\n")
 	}
 	b.WriteString(marketTail)
+	b.WriteString(ruleTexts[m.rules])
 	return b.String()
 }
 
-// first is the first version of every history.
-var first = sync.OnceValues(func() (*schemes.Directory, error) { return schemes.Parse(1, []byte(wide.source())) })
+// ruleTexts are what markets do when a participant cannot pay.
+var ruleTexts = [...]string{"", `default_rules:
+  - {currency: CNY, recast: true}
+  - {currency: USD, recast: true}
+`, `default_rules:
+  - {currency: CNY, guarantee: {fund: acq-b, amount: "20.00"}, loss_sharing: [{participant: wal-w, weight: 2, cap: "15.00"}, {participant: acq-a, weight: 1, cap: "5.00"}], recast: true}
+  - {currency: USD, loss_sharing: [{participant: wal-x, weight: 2, cap: "15.00"}, {participant: acq-b, weight: 1, cap: "50.00"}]}
+`, `default_rules:
+  - {currency: CNY, guarantee: {fund: acq-a, amount: "2000.00"}}
+  - {currency: USD, guarantee: {fund: acq-b, amount: "10.00"}, recast: true}
+`}
+
+// firsts are the first versions of histories, by their rules.
+var firsts = sync.OnceValues(func() (all [len(ruleTexts)]*schemes.Directory, err error) {
+	for i := range all {
+		m := wide
+		m.rules = i
+		if all[i], err = schemes.Parse(1, []byte(m.source())); err != nil {
+			return all, err
+		}
+	}
+	return all, nil
+})
 
 // shopCodes are the codes of one merchant of acq-a, by currency.
 var shopCodes = sync.OnceValues(func() (map[tongma.Currency]string, error) {

@@ -42,14 +42,8 @@ type record struct {
 	posted             bool
 	moved              int64
 	refunded, underway int64
-	window             tongma.WindowID
-}
-
-// span is a clearing window.
-type span struct {
-	state clearing.Kind // open, close, instruct, settled
-	nets  map[account]int64
-	due   map[account]int64
+	postings           []posting
+	last               uint64 // number of its latest entry
 }
 
 func newOracle(h *history) *oracle {
@@ -108,11 +102,15 @@ func (o *oracle) entry(e *clearing.Entry) {
 	case clearing.KindResume:
 		o.h.count(Resumed)
 		o.blocked[e.Debtor] = false
+	case clearing.KindDeposit:
+		o.h.count(Prefunded)
+		o.at(e.Debtor, e.Amount.Currency).prefund += e.Amount.Minor
 	case clearing.KindHold, clearing.KindRefuse, clearing.KindTombstone:
 		o.asked(e)
 	case clearing.KindPend, clearing.KindPost, clearing.KindVoid, clearing.KindReversing, clearing.KindReversed:
 		o.changed(e)
-	case clearing.KindOpen, clearing.KindClose, clearing.KindInstruct, clearing.KindSettle, clearing.KindSettled:
+	case clearing.KindOpen, clearing.KindClose, clearing.KindInstruct, clearing.KindSettle, clearing.KindSettled,
+		clearing.KindShort, clearing.KindCover, clearing.KindDefer, clearing.KindRecast:
 		o.settling(e)
 	default:
 		o.fail("kind", "entry %d is of kind %v, which the simulation does not know yet", e.Number, e.Kind)
@@ -121,9 +119,12 @@ func (o *oracle) entry(e *clearing.Entry) {
 
 func slot(who tongma.ParticipantID, key string) string { return string(who) + " " + key }
 
-func (o *oracle) has(who tongma.ParticipantID, key string) bool {
-	_, ok := o.keys[slot(who, key)]
-	return ok
+// latest returns the number of a payment's latest entry; 0 if it is not there.
+func (o *oracle) latest(who tongma.ParticipantID, key string) uint64 {
+	if id, ok := o.keys[slot(who, key)]; ok {
+		return o.payments[id].last
+	}
+	return 0
 }
 
 // asked is a payment's first entry.
@@ -132,7 +133,7 @@ func (o *oracle) asked(e *clearing.Entry) {
 	if _, twice := o.keys[k]; twice || o.payments[e.Payment] != nil {
 		o.fail("doubled", "entry %d uses key %q or payment %d again", e.Number, e.Key, name(e.Payment))
 	}
-	p := &record{first: *e, phase: e.Kind}
+	p := &record{first: *e, phase: e.Kind, last: e.Number}
 	o.keys[k], o.payments[e.Payment] = e.Payment, p
 	o.order = append(o.order, p)
 	if e.Kind != clearing.KindHold {
@@ -144,7 +145,7 @@ func (o *oracle) asked(e *clearing.Entry) {
 	case o.blocked[e.Debtor]:
 		o.fail("suspended", "entry %d holds of %s, who is suspended", e.Number, e.Debtor)
 	case !a.capped || a.net+a.reserved+e.Amount.Minor > a.limit+a.prefund:
-		o.fail("cap", "entry %d: %s owes %d, holds %d, and gets %d more; its cap is %d", e.Number, e.Debtor, a.net, a.reserved, e.Amount.Minor, a.limit)
+		o.fail("cap", "entry %d: %s owes %d, holds %d, and gets %d more; its cap is %d and %d", e.Number, e.Debtor, a.net, a.reserved, e.Amount.Minor, a.limit, a.prefund)
 	case e.Code != clearing.Digest{} && o.codes[e.Code]:
 		o.fail("code", "entry %d: the payer's code was spent before", e.Number)
 	}
@@ -186,18 +187,18 @@ func (o *oracle) changed(e *clearing.Entry) {
 		return
 	}
 	before := p.phase
-	p.phase = e.Kind
+	p.phase, p.last = e.Kind, e.Number
 	f := &p.first
 	held, amount := o.at(f.Debtor, f.Amount.Currency), f.Amount.Minor
 	of := o.payments[f.Original]
 	switch e.Kind {
 	case clearing.KindPost:
 		held.reserved -= amount
-		p.posted, p.moved, p.window = true, e.Amount.Minor, e.Window
+		p.posted, p.moved = true, e.Amount.Minor
 		if e.Amount.Currency != f.Amount.Currency || e.Amount.Minor <= 0 || e.Amount.Minor > amount {
 			o.fail("amount", "entry %d posts %v of a hold of %v", e.Number, e.Amount, f.Amount)
 		}
-		o.move(e, f.Debtor, f.Creditor, e.Amount.Minor)
+		o.move(e, p, f.Debtor, f.Creditor, e.Amount.Minor)
 		o.open--
 		if of != nil {
 			of.underway -= amount
@@ -222,101 +223,30 @@ func (o *oracle) changed(e *clearing.Entry) {
 	case clearing.KindReversed:
 		o.open--
 		if p.posted {
-			o.move(e, f.Creditor, f.Debtor, p.moved)
+			o.move(e, p, f.Creditor, f.Debtor, p.moved)
 		} else {
 			held.reserved -= amount
 		}
 	}
 }
 
-// move is one debit and one credit, in a window that has to be open.
-func (o *oracle) move(e *clearing.Entry, from, to tongma.ParticipantID, minor int64) {
-	w := o.window(e)
-	if w == nil || w.state != clearing.KindOpen {
-		o.fail("window", "entry %d is posted into window %d, which is not open", e.Number, e.Window)
+// move is one debit and one credit with their fees, in a window that has to be the
+// open one of the payment's model.
+func (o *oracle) move(e *clearing.Entry, p *record, from, to tongma.ParticipantID, minor int64) {
+	w := o.window(e.Window)
+	if w == nil || w.state != clearing.KindOpen || w.model != p.first.Model {
+		o.fail("window", "entry %d is posted into window %d, which is not the open one of %q", e.Number, e.Window, p.first.Model)
 		return
 	}
-	o.shift(w, from, to, e.Amount.Currency, minor)
+	post := func(k pair, minor int64) {
+		o.shift(w, k, minor)
+		p.postings = append(p.postings, posting{k, minor, w.id})
+	}
+	post(pair{from, to, e.Amount.Currency}, minor)
 	for i := range e.Legs {
 		l := &e.Legs[i]
-		o.shift(w, l.From, l.To, l.Amount.Currency, l.Amount.Minor)
+		post(pair{l.From, l.To, l.Amount.Currency}, l.Amount.Minor)
 	}
-}
-
-func (o *oracle) shift(w *span, from, to tongma.ParticipantID, c tongma.Currency, minor int64) {
-	o.at(from, c).net += minor
-	o.at(to, c).net -= minor
-	w.nets[account{from, c}] += minor
-	w.nets[account{to, c}] -= minor
-}
-
-func (o *oracle) window(e *clearing.Entry) *span {
-	if e.Window == 0 || uint64(e.Window) > uint64(len(o.windows)) {
-		return nil
-	}
-	return o.windows[e.Window-1]
-}
-
-func newSpan() *span {
-	return &span{state: clearing.KindOpen, nets: map[account]int64{}, due: map[account]int64{}}
-}
-
-// settling is an entry of a window's own life.
-func (o *oracle) settling(e *clearing.Entry) {
-	w := o.window(e)
-	if e.Kind == clearing.KindOpen {
-		o.windows = append(o.windows, newSpan())
-		return
-	}
-	due := map[clearing.Kind]clearing.Kind{clearing.KindClose: clearing.KindOpen, clearing.KindInstruct: clearing.KindClose,
-		clearing.KindSettle: clearing.KindInstruct, clearing.KindSettled: clearing.KindInstruct}
-	if w == nil || w.state != due[e.Kind] {
-		o.fail("window", "entry %d: %v of window %d does not follow", e.Number, e.Kind, e.Window)
-		return
-	}
-	switch e.Kind {
-	case clearing.KindClose:
-		o.h.count(WindowClosed)
-		w.state = clearing.KindClose
-		for _, k := range o.known {
-			if net := w.nets[k]; net != 0 {
-				w.due[k] = net
-			}
-		}
-		o.windows = append(o.windows, newSpan())
-	case clearing.KindInstruct:
-		w.state = clearing.KindInstruct
-	case clearing.KindSettle:
-		o.settled(e, w)
-	case clearing.KindSettled:
-		w.state = clearing.KindSettled
-		if len(w.due) > 0 {
-			o.fail("settled", "entry %d: window %d has %d legs left", e.Number, e.Window, len(w.due))
-		}
-	}
-}
-
-// settled is the agent's confirmation of a leg, or of a part of one.
-func (o *oracle) settled(e *clearing.Entry, w *span) {
-	k, minor := account{e.Debtor, e.Amount.Currency}, e.Amount.Minor
-	if e.Debtor == "" {
-		k.who, minor = e.Creditor, -minor
-		for _, other := range o.known {
-			if w.due[other] > 0 && other.currency == k.currency {
-				o.fail("debits first", "entry %d pays %s before %s has paid", e.Number, k.who, other.who)
-			}
-		}
-	}
-	left := w.due[k]
-	if left == 0 || (left > 0) != (minor > 0) || max(minor, -minor) > max(left, -left) {
-		o.fail("leg", "entry %d settles %d for %s, of whom %d is due", e.Number, minor, k.who, left)
-		return
-	}
-	if w.due[k] -= minor; w.due[k] == 0 {
-		delete(w.due, k)
-	}
-	o.at(k.who, k.currency).net -= minor
-	o.at("", k.currency).net += minor
 }
 
 // balanced checks what has to hold behind every batch.
@@ -345,16 +275,6 @@ func (o *oracle) balanced() {
 			o.fail("holds", "%s has %d reserved, its open holds are %d", k.who, a.reserved, held[k])
 		}
 	}
-}
-
-// unsettled returns the first window that is closed and not settled, or 0.
-func (o *oracle) unsettled() tongma.WindowID {
-	for i, w := range o.windows {
-		if w.state == clearing.KindClose || w.state == clearing.KindInstruct {
-			return tongma.WindowID(i + 1)
-		}
-	}
-	return 0
 }
 
 // contradicts says in what an answer differs from the entry that it names; "" if

@@ -33,6 +33,7 @@ const (
 	RecoveryCrash
 	SwitchStop
 	TwoSwitches
+	StandbyTakesOver
 	Fenced
 	ClockForward
 	ClockBack
@@ -48,6 +49,13 @@ const (
 	AgentRejects
 	AgentSilent
 	AgentTwice
+	AgentParts
+	AgentPending
+	Short
+	Covered
+	Deferred
+	Recast
+	Prefunded
 	CapLowered
 	Suspended
 	Resumed
@@ -65,8 +73,8 @@ const (
 var faultNames = [faultCount]string{"request dropped", "request duplicated", "answer dropped", "answer late", "reordered", "partition acquirer-switch",
 	"partition switch-scheme", "partition switch-agent", "scheme says yes late", "scheme answers garbage", "scheme contradicts itself", "scheme down",
 	"adapter busy", "adapter gone", "payer confirms", "payer refuses", "payer never confirms", "wallet crash", "switch crash", "crash in recovery",
-	"switch stopped", "two switches", "old writer fenced", "clock forward", "clock back", "append in doubt, not stored", "append in doubt, stored",
-	"append in doubt, stored later", "torn write", "tail lost", "bit flip", "slow disk", "disk full", "disk away", "agent rejects", "agent silent", "agent told twice",
+	"switch stopped", "two switches", "standby takes over", "old writer fenced", "clock forward", "clock back", "append in doubt, not stored", "append in doubt, stored",
+	"append in doubt, stored later", "torn write", "tail lost", "bit flip", "slow disk", "disk full", "disk away", "agent rejects", "agent silent", "agent told twice", "agent moves a part", "agent decides later", "debtor short", "cover", "payment deferred", "recast", "prefunding",
 	"cap lowered", "suspended", "resumed", "window closed", "refund", "reversal", "repeat", "repeat with other amount", "reversal before original", "code presented twice", "asker hung up"}
 
 // String returns the name that reports use.
@@ -93,20 +101,22 @@ type plan struct {
 	partitions            int
 	hangUp                float64
 
-	decline, confirm           float64 // of first questions
-	slowScheme, garbage, busy  float64
-	schemesDown, walletCrashes int
-	crashes, stops, twos       int
-	recrash                    float64 // of starts
-	jumps                      int
-	lost, unsaid, stale        float64 // of appends
-	slowDisk, fullDisk, noDisk int
-	flip                       bool
-	reject, silent             float64 // of instructions
-	directories, closes        int
-	refund, reverse, again     float64 // of paid payments
-	reverseFirst, otherwise    float64
-	codeTwice                  float64
+	decline, confirm              float64 // of first questions
+	slowScheme, garbage, busy     float64
+	schemesDown, walletCrashes    int
+	crashes, stops, twos          int
+	recrash                       float64 // of starts
+	jumps                         int
+	lost, unsaid, stale           float64 // of appends
+	slowDisk, fullDisk, noDisk    int
+	flip                          bool
+	reject, silent, part, pending float64 // of instructions
+	directories, closes           int
+	refund, reverse, again        float64 // of paid payments
+	reverseFirst, otherwise       float64
+	codeTwice                     float64
+	rules                         int  // of the market, if one cannot pay
+	confirms                      bool // a switch asks before each answer whether it is still the writer
 }
 
 // draw makes a plan: each kind of fault is in it or not, and if it is, seldom or
@@ -130,7 +140,7 @@ func draw(r *rand.Rand) plan {
 	p := plan{payments: 8 + r.IntN(25), bursts: some(0.2, 0.7), drop: some(0.02, 0.2), duplicate: some(0.03, 0.2), late: some(0.02, 0.1), partitions: few(4),
 		hangUp: some(0.03, 0.2), decline: 0.1, confirm: some(0.1, 0.3), slowScheme: some(0.03, 0.2), garbage: some(0.03, 0.2), busy: some(0.02, 0.1),
 		schemesDown: few(2), walletCrashes: few(2), crashes: few(3), stops: few(2), recrash: some(0.2, 0.6), jumps: few(3),
-		lost: some(0.02, 0.1), unsaid: some(0.02, 0.1), stale: some(0.02, 0.1), slowDisk: few(3), reject: some(0.1, 0.4), silent: some(0.1, 0.3),
+		lost: some(0.02, 0.1), unsaid: some(0.02, 0.1), stale: some(0.02, 0.1), slowDisk: few(3), reject: some(0.1, 0.4), silent: some(0.1, 0.3), part: some(0.05, 0.2), pending: some(0.1, 0.3), rules: r.IntN(len(ruleTexts)), confirms: r.IntN(2) == 0,
 		directories: few(4), closes: few(4), refund: some(0.2, 0.5), reverse: some(0.1, 0.3), again: some(0.2, 0.5), reverseFirst: some(0.03, 0.15), otherwise: some(0.05, 0.2), codeTwice: some(0.05, 0.2)}
 	p.span = between(r, 20*time.Second, 4*time.Minute)
 	if r.IntN(8) == 0 {

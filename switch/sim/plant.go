@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"time"
 
 	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/clearing"
 	"github.com/tongma/tongma/clearing/journal"
 	switching "github.com/tongma/tongma/switch"
 )
@@ -26,11 +28,13 @@ type plant struct {
 	ctx     context.Context   // ends when dead
 	cancel  context.CancelFunc
 	shift   time.Duration // its clock, less the world's
+	follows time.Duration // as a standby, before it takes over; 0: it takes over at once
 }
 
-// boot starts a switch on the disk as it is.
-func (h *history) boot() *plant {
-	p := &plant{number: uint64(len(h.plants) + 1), killed: make(chan struct{})}
+// boot starts a switch on the disk as it is; one that follows does so as a standby
+// before it takes over.
+func (h *history) boot(follows time.Duration) *plant {
+	p := &plant{follows: follows, number: uint64(len(h.plants) + 1), killed: make(chan struct{})}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.cable = &cable{d: h.disk, p: p}
 	h.plants = append(h.plants, p)
@@ -61,12 +65,41 @@ func (h *history) options(p *plant) switching.Options {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		return time.Now().Add(p.shift)
+	}, Office: func(ctx context.Context, opts clearing.LedgerOptions) (*clearing.Ledger, error) {
+		opts.Confirm = h.plan.confirms
+		return h.office(ctx, p, opts)
 	}, NewID: h.newID, Pace: func() { time.Sleep(1) }, Journal: []journal.Option{journal.WithWriters(func() uint64 {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		h.writers++
 		return h.writers
 	})}}
+}
+
+// office makes a switch the journal's writer.
+func (h *history) office(ctx context.Context, p *plant, opts clearing.LedgerOptions) (*clearing.Ledger, error) {
+	if p.follows == 0 {
+		return clearing.OpenLedger(ctx, p.cable, opts)
+	}
+	s, err := clearing.OpenStandby(ctx, p.cable, opts)
+	if err != nil {
+		return nil, err
+	}
+	timer := time.NewTimer(p.follows)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-p.killed:
+	case <-s.Stopped():
+	}
+	l, err := s.TakeOver(ctx)
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	h.mu.Lock()
+	h.count(StandbyTakesOver)
+	h.mu.Unlock()
+	return l, nil
 }
 
 // newID makes a payment's id of a counter and the seed.
@@ -131,7 +164,7 @@ func (h *history) gone(p *plant) {
 	if !h.over {
 		h.after(between(h.rand, 20*time.Millisecond, 20*time.Second), func() {
 			if h.living() == nil {
-				h.boot()
+				h.boot(0)
 			}
 		})
 	}
@@ -205,6 +238,8 @@ func (h *history) serving() *plant {
 	return up[h.rand.IntN(len(up))]
 }
 
-// writer tells whether no other switch has been started behind p: only then has
-// it to know all.
-func (h *history) writer(p *plant) bool { return h.plants[len(h.plants)-1] == p }
+// current tells whether p has to know all that the journal has: no other switch
+// was started behind it, or it asks before each answer.
+func (h *history) current(p *plant) bool {
+	return h.plan.confirms || h.plants[len(h.plants)-1] == p
+}

@@ -157,7 +157,8 @@ type call struct {
 	t      *till
 	p      *plant
 	r      tongma.Request
-	known  bool // the journal had the payment already; of a refund, what it gives back of
+	least  uint64 // the latest entry of the payment in the journal then; 0: none
+	known  bool   // the journal had the payment already; of a refund, what it gives back of
 }
 
 // arrive hands a request to a switch that is up; if none is, it is lost.
@@ -169,7 +170,8 @@ func (t *till) arrive(r tongma.Request) {
 		return
 	}
 	h.calls++
-	c := &call{h.calls, t, p, r, r.Op == tongma.OpRefund || h.oracle.has(r.From, t.request.Key)}
+	least := h.oracle.latest(r.From, t.request.Key)
+	c := &call{number: h.calls, t: t, p: p, r: r, least: least, known: least > 0 || r.Op == tongma.OpRefund}
 	if r.Key != "" {
 		t.sent++
 	}
@@ -218,6 +220,9 @@ func (c *call) checkAnswer(a *tongma.Answer, durable uint64) {
 	if why := h.oracle.contradicts(a, t.shop.who, t.request.Key); why != "" {
 		h.fail("answer", "till %d was told %s, %s of entry %d: %s", t.number, a.Status, a.Reason, a.Entry, why)
 	}
+	if a.Entry < c.least && h.current(c.p) {
+		h.fail("stale", "till %d was told of entry %d, the journal had %d when it asked", t.number, a.Entry, c.least)
+	}
 	if c.otherwise() && h.oracle.entries[a.Entry-1].Kind != clearing.KindTombstone { // that burns whatever comes
 		h.fail("repeat", "the key of till %d took another amount", t.number)
 	}
@@ -243,7 +248,7 @@ func (c *call) checkError(err error) {
 			h.fail("repeat", "till %d repeated its request and was told %v", t.number, reason)
 		}
 	case tongma.PaymentUnknown:
-		if c.known && h.writer(c.p) {
+		if c.known && h.current(c.p) {
 			h.fail("lost", "till %d asked for a payment that the journal has, and was told %v", t.number, reason)
 		}
 	case tongma.AlreadyRefunded:

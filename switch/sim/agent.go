@@ -1,0 +1,157 @@
+package sim
+
+import (
+	"context"
+	"time"
+
+	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/switch/settle"
+)
+
+// agentWait is how long a switch waits for one answer of the agent.
+const agentWait = 4 * time.Second
+
+// agent is the settlement agent with its own books: it carries out each
+// instruction once, however often it is told.
+type agent struct {
+	h      *history
+	link   *link
+	orders map[string]*order
+	list   []*order
+}
+
+// order is one transfer in the agent's books.
+type order struct {
+	transfer settle.Transfer
+	outcome  settle.Outcome // pending, settled, partly or rejected
+	moved    int64
+}
+
+// counter is one switch's way to the agent. It implements settle.Agent.
+type counter struct {
+	h *history
+	p *plant
+	n uint64 // the operator's act that it is for
+	i uint64
+}
+
+// Move implements settle.Agent.
+func (c *counter) Move(ctx context.Context, t settle.Transfer) settle.Word {
+	return c.call(ctx, func(reply chan<- settle.Word) { c.h.agent.receive(t, reply) })
+}
+
+// Ask implements settle.Agent.
+func (c *counter) Ask(ctx context.Context, t settle.Transfer) settle.Word {
+	return c.call(ctx, func(reply chan<- settle.Word) {
+		o := c.h.agent.orders[t.ID]
+		c.h.tell("agent: asked after %.8s", t.ID)
+		c.h.agent.say(o, reply)
+	})
+}
+
+func (c *counter) call(ctx context.Context, deliver func(chan<- settle.Word)) settle.Word {
+	h := c.h
+	h.mu.Lock()
+	c.i++
+	s := h.stream('m', c.n, c.i)
+	reply := make(chan settle.Word, 4)
+	patience, hiccup := time.NewTimer(agentWait+between(s, 0, time.Second)), between(s, 0, grain)
+	defer patience.Stop()
+	h.send(h.agent.link, asking, s, func() { deliver(reply) })
+	h.mu.Unlock()
+	select {
+	case w := <-reply:
+		return w
+	case <-c.p.killed:
+	case <-patience.C:
+	case <-ctx.Done():
+		time.Sleep(hiccup)
+	}
+	return settle.Word{Err: &tongma.Error{Op: "sim", Reason: tongma.AgentSilent}}
+}
+
+// receive is when a transfer comes to the agent. One that is new is decided on: all
+// of it, a part, nothing, or later.
+func (a *agent) receive(t settle.Transfer, reply chan<- settle.Word) {
+	h := a.h
+	o := a.orders[t.ID]
+	if o != nil {
+		h.count(AgentTwice)
+		h.tell("agent: told again of %.8s", t.ID)
+		a.same(o, &t)
+		a.say(o, reply)
+		return
+	}
+	o = &order{transfer: t, outcome: settle.Pending}
+	a.orders[t.ID] = o
+	a.list = append(a.list, o)
+	if chance(h.rand, h.rate(h.plan.pending)) {
+		h.count(AgentPending)
+		h.after(between(h.rand, time.Second, time.Minute), func() { a.decide(o) })
+	} else {
+		a.decide(o)
+	}
+	a.say(o, reply)
+}
+
+// same holds that an id never stands for something else.
+func (a *agent) same(o *order, t *settle.Transfer) {
+	if o.transfer.Debtor != t.Debtor || o.transfer.Creditor != t.Creditor || o.transfer.Window != t.Window || o.transfer.Amount.Currency != t.Amount.Currency {
+		a.h.fail("instruction", "id %s stands for %+v and for %+v", t.ID, o.transfer.Instruction, t.Instruction)
+	}
+}
+
+func (a *agent) decide(o *order) {
+	h, t := a.h, &o.transfer
+	switch {
+	case chance(h.rand, h.rate(h.plan.reject)):
+		h.count(AgentRejects)
+		o.outcome = settle.Rejected
+	case t.Amount.Minor > 1 && chance(h.rand, h.rate(h.plan.part)):
+		h.count(AgentParts)
+		o.outcome, o.moved = settle.Partly, 1+h.rand.Int64N(t.Amount.Minor-1)
+	default:
+		o.outcome, o.moved = settle.Settled, t.Amount.Minor
+	}
+	h.tell("agent: %.8s of window %d, %q to %q, %s: %s %d", t.ID, t.Window, t.Debtor, t.Creditor, t.Amount, o.outcome, o.moved)
+	a.balanced(t)
+}
+
+// say answers with how an order stands, if the agent says anything.
+func (a *agent) say(o *order, reply chan<- settle.Word) {
+	h := a.h
+	w := settle.Word{Outcome: settle.Unheard}
+	if o != nil {
+		w = settle.Word{Outcome: o.outcome, Amount: tongma.Money{Minor: o.moved, Currency: o.transfer.Amount.Currency}}
+	}
+	if chance(h.rand, h.rate(h.plan.silent)) {
+		h.count(AgentSilent)
+		return
+	}
+	h.send(a.link, answering, h.rand, func() {
+		select {
+		case reply <- w:
+		default:
+		}
+	})
+}
+
+// balanced checks that the agent never pays out of a window what it has not
+// collected for it.
+func (a *agent) balanced(last *settle.Transfer) {
+	pot := int64(0)
+	for _, o := range a.list {
+		if o.transfer.Window != last.Window || o.transfer.Amount.Currency != last.Amount.Currency {
+			continue
+		}
+		if o.transfer.Creditor == "" {
+			pot += o.moved
+		}
+		if o.transfer.Debtor == "" {
+			pot -= o.moved
+		}
+	}
+	if pot < 0 {
+		a.h.fail("debits first", "the agent has paid %d more than it collected for window %d", -pot, last.Window)
+	}
+}

@@ -1,0 +1,286 @@
+package sim
+
+import (
+	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/clearing"
+	"github.com/tongma/tongma/schemes/calendar"
+)
+
+// pair is one direction between two in one currency. An empty name is the
+// settlement account.
+type pair struct {
+	from, to tongma.ParticipantID
+	currency tongma.Currency
+}
+
+func (p pair) turned() pair { return pair{p.to, p.from, p.currency} }
+
+// span is a clearing window: what was posted into it, and what of that is paid.
+type span struct {
+	id        tongma.WindowID
+	model     string
+	method    calendar.Model
+	state     clearing.Kind // open, close, instruct, settled
+	recasting bool
+	flows     map[pair]int64
+	seen      []pair // keys of flows, in the order in which they came up
+	legs      map[pair]*leg
+	order     []pair            // keys of legs
+	cash      map[account]int64 // what each has paid in by the agent's word
+}
+
+// leg is what one has to pay another for the window: less than zero is the other
+// way round.
+type leg struct {
+	net, done int64
+	short     bool
+}
+
+func (l *leg) due() int64 { return l.net - l.done }
+
+// posting is a movement of a payment, as it stands in a window.
+type posting struct {
+	pair
+	minor  int64
+	window tongma.WindowID
+}
+
+func (o *oracle) openSpan(model string, method calendar.Model) *span {
+	w := &span{id: tongma.WindowID(len(o.windows) + 1), model: model, method: method, state: clearing.KindOpen,
+		flows: map[pair]int64{}, legs: map[pair]*leg{}, cash: map[account]int64{}}
+	o.windows = append(o.windows, w)
+	return w
+}
+
+func (o *oracle) window(id tongma.WindowID) *span {
+	if id == 0 || uint64(id) > uint64(len(o.windows)) {
+		return nil
+	}
+	return o.windows[id-1]
+}
+
+// current returns the open window of a model.
+func (o *oracle) current(model string) *span {
+	for i := len(o.windows) - 1; i >= 0; i-- {
+		if w := o.windows[i]; w.model == model && w.state == clearing.KindOpen {
+			return w
+		}
+	}
+	return nil
+}
+
+// flow adds to what one owes another out of a window.
+func (w *span) flow(k pair, minor int64) {
+	if _, ok := w.flows[k]; !ok {
+		w.seen = append(w.seen, k)
+	}
+	w.flows[k] += minor
+}
+
+// side names the leg that a flow counts in, and with which sign.
+func (w *span) side(k pair) (pair, int64) {
+	if w.method == calendar.Bilateral && k.from > k.to {
+		return k.turned(), -1
+	}
+	return k, 1
+}
+
+// net draws up the legs from the flows. What was paid of a leg stays paid.
+func (w *span) net() {
+	for _, k := range w.order {
+		w.legs[k].net = 0
+	}
+	add := func(k pair, minor int64) {
+		if w.legs[k] == nil {
+			w.legs[k] = &leg{}
+			w.order = append(w.order, k)
+		}
+		w.legs[k].net += minor
+	}
+	for _, k := range w.seen {
+		switch {
+		case w.method != calendar.Bilateral && w.method != calendar.Gross:
+			add(pair{k.from, "", k.currency}, w.flows[k])
+			add(pair{k.to, "", k.currency}, -w.flows[k])
+		case k.from != k.to:
+			of, sign := w.side(k)
+			add(of, sign*w.flows[k])
+		}
+	}
+}
+
+// leg finds the leg by which at least minor is due from one to another, and with
+// which sign it is paid; nil if there is none.
+func (w *span) leg(k pair, minor int64) (*leg, int64) {
+	if l := w.legs[k]; l != nil && l.due() >= minor && minor > 0 {
+		return l, minor
+	}
+	if l := w.legs[k.turned()]; l != nil && -l.due() >= minor && minor > 0 {
+		return l, -minor
+	}
+	return nil, 0
+}
+
+// behind lists which state each kind of entry finds its window in.
+var behind = map[clearing.Kind]clearing.Kind{clearing.KindClose: clearing.KindOpen, clearing.KindInstruct: clearing.KindClose,
+	clearing.KindSettle: clearing.KindInstruct, clearing.KindSettled: clearing.KindInstruct, clearing.KindShort: clearing.KindInstruct,
+	clearing.KindCover: clearing.KindInstruct, clearing.KindDefer: clearing.KindInstruct, clearing.KindRecast: clearing.KindInstruct}
+
+// settling is an entry of a window's own life.
+func (o *oracle) settling(e *clearing.Entry) {
+	if e.Kind == clearing.KindOpen {
+		if o.current(e.Model) != nil {
+			o.fail("window", "entry %d opens a second window of model %q", e.Number, e.Model)
+		}
+		o.openSpan(e.Model, e.Method)
+		return
+	}
+	w := o.window(e.Window)
+	if w == nil || w.state != behind[e.Kind] {
+		o.fail("window", "entry %d: %v of window %d does not follow", e.Number, e.Kind, e.Window)
+		return
+	}
+	switch e.Kind {
+	case clearing.KindClose:
+		o.h.count(WindowClosed)
+		w.state = clearing.KindClose
+		o.openSpan(w.model, e.Method)
+	case clearing.KindInstruct:
+		w.state = clearing.KindInstruct
+		w.net()
+	case clearing.KindSettle:
+		o.confirmed(e, w)
+	case clearing.KindShort:
+		o.short(e, w)
+	case clearing.KindCover:
+		o.covered(e, w)
+	case clearing.KindDefer:
+		o.deferred(e, w)
+	case clearing.KindRecast:
+		o.h.count(Recast)
+		if !w.recasting {
+			o.fail("recast", "entry %d draws up a sheet of which nothing was deferred", e.Number)
+		}
+		w.recasting = false
+		w.net()
+	case clearing.KindSettled:
+		w.state = clearing.KindSettled
+		for _, k := range w.order {
+			if due := w.legs[k].due(); due != 0 {
+				o.fail("settled", "entry %d: %d of window %d is still due from %s", e.Number, due, e.Window, k.from)
+			}
+		}
+	}
+}
+
+// pay books that a leg, or a part of it, was paid.
+func (o *oracle) pay(e *clearing.Entry, w *span, k pair) *leg {
+	minor := e.Amount.Minor
+	l, signed := w.leg(k, minor)
+	if l == nil || w.recasting {
+		o.fail("leg", "entry %d: %v of %d from %q to %q in window %d is not due", e.Number, e.Kind, minor, k.from, k.to, w.id)
+		return nil
+	}
+	l.done += signed
+	o.at(k.from, k.currency).net -= minor
+	o.at(k.to, k.currency).net += minor
+	return l
+}
+
+func (w *span) paid(from, to tongma.ParticipantID, m tongma.Money) {
+	w.cash[account{from, m.Currency}] += m.Minor
+	w.cash[account{to, m.Currency}] -= m.Minor
+}
+
+// confirmed is the agent's word that it moved a leg or a part of it.
+func (o *oracle) confirmed(e *clearing.Entry, w *span) {
+	k := pair{e.Debtor, e.Creditor, e.Amount.Currency}
+	if k.from == "" {
+		for _, other := range w.order {
+			if l := w.legs[other]; other.to == "" && other.currency == k.currency && l.due() > 0 {
+				o.fail("debits first", "entry %d pays %s before %s has paid", e.Number, k.to, other.from)
+			}
+		}
+	}
+	if l := o.pay(e, w, k); l != nil {
+		w.paid(k.from, k.to, e.Amount)
+		if l.due() == 0 {
+			l.short = false
+		}
+	}
+}
+
+// short is the agent's word that a debtor has not got the money.
+func (o *oracle) short(e *clearing.Entry, w *span) {
+	o.h.count(Short)
+	k := pair{e.Debtor, e.Creditor, e.Amount.Currency}
+	l, _ := w.leg(k, e.Amount.Minor)
+	if l == nil || e.Debtor == "" {
+		o.fail("short", "entry %d: %d is not due from %q", e.Number, e.Amount.Minor, e.Debtor)
+		return
+	}
+	l.short = true
+	o.blocked[e.Debtor] = true
+}
+
+// covered is what somebody paid for one who is short. Its own prefunding is used
+// up; to anybody else it owes the same in the model's open window.
+func (o *oracle) covered(e *clearing.Entry, w *span) {
+	o.h.count(Covered)
+	k := pair{e.Debtor, e.Asker, e.Amount.Currency}
+	l := o.pay(e, w, k)
+	if l == nil {
+		return
+	}
+	if !l.short {
+		o.fail("cover", "entry %d: %s is not short", e.Number, e.Debtor)
+	}
+	w.paid(e.Creditor, e.Asker, e.Amount)
+	if e.Creditor == e.Debtor {
+		a := o.at(e.Debtor, e.Amount.Currency)
+		if a.prefund -= e.Amount.Minor; a.prefund < 0 {
+			o.fail("cover", "entry %d: %s has prefunded %d less", e.Number, e.Debtor, -a.prefund)
+		}
+		return
+	}
+	o.shift(o.current(w.model), pair{e.Debtor, e.Creditor, e.Amount.Currency}, e.Amount.Minor)
+}
+
+// shift books a debt of a window: one debit and one credit.
+func (o *oracle) shift(w *span, k pair, minor int64) {
+	o.at(k.from, k.currency).net += minor
+	o.at(k.to, k.currency).net -= minor
+	w.flow(k, minor)
+}
+
+// deferred moves a payment's postings of a window into the open one.
+func (o *oracle) deferred(e *clearing.Entry, w *span) {
+	o.h.count(Deferred)
+	p, open, moved := o.payments[e.Payment], o.current(w.model), 0
+	if p == nil || open == nil {
+		o.fail("defer", "entry %d defers a payment that is not there", e.Number)
+		return
+	}
+	for i := range p.postings {
+		if at := &p.postings[i]; at.window == w.id {
+			w.flow(at.pair, -at.minor)
+			open.flow(at.pair, at.minor)
+			at.window = open.id
+			moved++
+		}
+	}
+	if moved == 0 {
+		o.fail("defer", "entry %d defers payment %d, which is not in window %d", e.Number, name(e.Payment), w.id)
+	}
+	w.recasting = true
+}
+
+// unsettled returns the windows that are closed and not settled.
+func (o *oracle) unsettled() (all []tongma.WindowID) {
+	for _, w := range o.windows {
+		if w.state == clearing.KindClose || w.state == clearing.KindInstruct {
+			all = append(all, w.id)
+		}
+	}
+	return all
+}
