@@ -364,7 +364,9 @@ func (r *run) instruct(in clearing.Instruction) error {
 	case w.Outcome == Settled || w.Outcome == Partly:
 		// The agent has moved the money. Stopped here, the same id is sent again and
 		// answered as it was.
-		if err := r.confirm(t, w, e); err != nil || w.Outcome == Settled {
+		// A part of a credit needs no more than that: the settlement account has the
+		// rest, whose instruction has an id of its own now.
+		if err := r.confirm(t, w, e); err != nil || w.Outcome == Settled || in.Debtor == "" {
 			return err
 		}
 		e.Money.Minor -= w.Amount.Minor

@@ -328,6 +328,17 @@ func TestAnAnswerThatDoesNotComeIsNotANo(t *testing.T) {
 	r.bank.silences["BANK-B"] = 0
 }
 
+func TestAPartOfACreditIsWrittenDownAndTheRestPaid(t *testing.T) {
+	r := newRig(t, &market{banks: banks("ab"), balance: rich("a")})
+	r.pay("a>b", 500)
+	w := r.closeWindow()
+	r.bank.faults[drillAccount] = []Word{{Outcome: Partly, Amount: cny(200)}}
+	if rep := r.settle(w, How{}); !rep.Done() || r.bank.balance["BANK-B"] != 500 {
+		t.Errorf("%+v %v", rep, r.bank.balance)
+	}
+	r.wantTold("instructed", "collected bank-a -> settlement 5.00 CNY", "paid settlement -> bank-b 2.00 CNY", "paid settlement -> bank-b 3.00 CNY", "settled")
+}
+
 func TestAPartIsWrittenDownAndTheRestIsShort(t *testing.T) {
 	r := newRig(t, &market{banks: banks("ab"), balance: rich("a"), prefunding: map[tongma.ParticipantID]int64{"bank-a": 300}})
 	r.pay("a>b", 500)
