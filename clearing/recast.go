@@ -160,6 +160,9 @@ func (b *Book) applyRecast(e *Entry, w *window) error {
 		p.backWindow = uint32(open.id)
 		open.put(i|itemDeferred|itemBack, e.Number)
 	}
+	// The window is a part of what askers are told, so that this entry, and no longer
+	// the posting, is what the answer comes of.
+	p.entry, p.changedAt = e.Number, e.Time
 	w.recasting = true
 	return nil
 }

@@ -22,3 +22,23 @@ func TestAnOlderDirectoryIsRefused(t *testing.T) {
 		t.Errorf("a cap under directory %d, want 2", r.Entry.Directory)
 	}
 }
+
+// TestADeferredPaymentNamesTheEntryThatDeferredIt: what askers are told comes of
+// one entry, the window in it too.
+func TestADeferredPaymentNamesTheEntryThatDeferredIt(t *testing.T) {
+	l := openLedger(t, journal.NewMemory(), LedgerOptions{})
+	submit(t, l, capOf("bank-a", 100))
+	e := hold(1, "bank-a", "shop-b", 50)
+	submit(t, l, e)
+	posted := submit(t, l, Entry{Kind: KindPost, Payment: e.Payment})
+	submit(t, l, Entry{Kind: KindClose})
+	submit(t, l, Entry{Kind: KindInstruct, Window: 1})
+	submit(t, l, Entry{Kind: KindShort, Window: 1, Debtor: "bank-a", Amount: tongma.Money{Minor: 50, Currency: tongma.CNY}, SchemeRef: "i-1"})
+	deferred := submit(t, l, Entry{Kind: KindDefer, Window: 1, Payment: e.Payment})
+	if p := posted.Payment; p.Entry != posted.Entry.Number || p.Window != 1 {
+		t.Errorf("posted: entry %d, window %d", p.Entry, p.Window)
+	}
+	if p := deferred.Payment; !deferred.Write || p.Entry != deferred.Entry.Number || p.Window != 2 {
+		t.Errorf("deferred: entry %d, window %d", p.Entry, p.Window)
+	}
+}
