@@ -36,6 +36,13 @@ type standing struct {
 	limit, prefund, net, reserved int64
 }
 
+// step is one entry of a payment, and the window that it names.
+type step struct {
+	entry  uint64
+	kind   clearing.Kind
+	window tongma.WindowID
+}
+
 type record struct {
 	first              clearing.Entry
 	phase              clearing.Kind
@@ -43,7 +50,7 @@ type record struct {
 	moved              int64
 	refunded, underway int64
 	postings           []posting
-	last               uint64 // number of its latest entry
+	steps              []step
 }
 
 func newOracle(h *history) *oracle {
@@ -122,7 +129,8 @@ func slot(who tongma.ParticipantID, key string) string { return string(who) + " 
 // latest returns the number of a payment's latest entry; 0 if it is not there.
 func (o *oracle) latest(who tongma.ParticipantID, key string) uint64 {
 	if id, ok := o.keys[slot(who, key)]; ok {
-		return o.payments[id].last
+		p := o.payments[id]
+		return p.steps[len(p.steps)-1].entry
 	}
 	return 0
 }
@@ -133,7 +141,7 @@ func (o *oracle) asked(e *clearing.Entry) {
 	if _, twice := o.keys[k]; twice || o.payments[e.Payment] != nil {
 		o.fail("doubled", "entry %d uses key %q or payment %d again", e.Number, e.Key, name(e.Payment))
 	}
-	p := &record{first: *e, phase: e.Kind, last: e.Number}
+	p := &record{first: *e, phase: e.Kind, steps: []step{{e.Number, e.Kind, 0}}}
 	o.keys[k], o.payments[e.Payment] = e.Payment, p
 	o.order = append(o.order, p)
 	if e.Kind != clearing.KindHold {
@@ -187,7 +195,7 @@ func (o *oracle) changed(e *clearing.Entry) {
 		return
 	}
 	before := p.phase
-	p.phase, p.last = e.Kind, e.Number
+	p.phase, p.steps = e.Kind, append(p.steps, step{e.Number, e.Kind, e.Window})
 	f := &p.first
 	held, amount := o.at(f.Debtor, f.Amount.Currency), f.Amount.Minor
 	of := o.payments[f.Original]
@@ -277,6 +285,20 @@ func (o *oracle) balanced() {
 	}
 }
 
+// standing returns how the payment stood behind an entry of its own, and in which
+// window.
+func (p *record) standing(entry uint64) (phase clearing.Kind, window tongma.WindowID) {
+	for _, s := range p.steps {
+		if s.entry > entry {
+			break
+		}
+		if window = max(window, s.window); s.kind != clearing.KindDefer {
+			phase = s.kind
+		}
+	}
+	return phase, window
+}
+
 // contradicts says in what an answer differs from the entry that it names; "" if
 // it does not.
 func (o *oracle) contradicts(a *tongma.Answer, asker tongma.ParticipantID, key string) string {
@@ -289,7 +311,8 @@ func (o *oracle) contradicts(a *tongma.Answer, asker tongma.ParticipantID, key s
 		return "the payment has another key"
 	}
 	status, outcome := tongma.Refused, tongma.Declined
-	switch e.Kind {
+	kind, window := p.standing(a.Entry)
+	switch kind {
 	case clearing.KindHold, clearing.KindPend, clearing.KindReversing:
 		status, outcome = tongma.Pending, tongma.Unknown
 	case clearing.KindPost:
@@ -299,12 +322,12 @@ func (o *oracle) contradicts(a *tongma.Answer, asker tongma.ParticipantID, key s
 	}
 	switch {
 	case a.Status != status || a.Outcome != outcome:
-		return fmt.Sprintf("the entry is %v", e.Kind)
+		return fmt.Sprintf("the entry is %v", kind)
 	case a.At != e.Time || a.Amount != p.first.Amount:
 		return "time or amount differ"
-	case e.Kind == clearing.KindPost && a.Window != e.Window:
-		return "the window differs"
-	case (e.Kind == clearing.KindVoid || e.Kind == clearing.KindRefuse) && a.Reason != e.Reason:
+	case kind == clearing.KindPost && a.Window != window:
+		return fmt.Sprintf("it is in window %d", window)
+	case (kind == clearing.KindVoid || kind == clearing.KindRefuse) && a.Reason != e.Reason:
 		return fmt.Sprintf("the entry says %v", e.Reason)
 	}
 	return ""

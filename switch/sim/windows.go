@@ -272,6 +272,7 @@ func (o *oracle) deferred(e *clearing.Entry, w *span) {
 	if moved == 0 {
 		o.fail("defer", "entry %d defers payment %d, which is not in window %d", e.Number, name(e.Payment), w.id)
 	}
+	p.steps = append(p.steps, step{e.Number, e.Kind, open.id})
 	w.recasting = true
 }
 
