@@ -23,6 +23,11 @@ type Standing struct {
 	Cap        int64
 	Capped     bool
 	Prefunding int64 // deposited and not withdrawn: the limit is Cap and this
+
+	// Of one that settles through a sponsor: Position and Reserved are the sponsor's, and
+	// these are its part of them.
+	Sponsor                    tongma.ParticipantID
+	MemoPosition, MemoReserved int64
 }
 
 // Positions are the accounts that have a cap, a hold or a posting.
@@ -57,6 +62,8 @@ type Sheet struct {
 	Figures    map[Account]Figure
 	Hash       string         // SHA-256 of the sheet's text, hex
 	Due        map[Pair]int64 // once instructed: what is not paid yet; a side without a name is the settlement account
+
+	memos map[Account]memo // what sub-participants have in it
 }
 
 // Sheets are the windows, the first one first. The last one of each model is open.
@@ -111,6 +118,7 @@ var kinds = map[string]func(*recomputing, *line) error{
 	"withdraw":     (*recomputing).prefund,
 	"suspend":      (*recomputing).suspend,
 	"resume":       (*recomputing).suspend,
+	"sponsor":      (*recomputing).sponsor,
 	"refuse":       (*recomputing).ask,
 	"tombstone":    (*recomputing).ask,
 	"hold":         (*recomputing).hold,
@@ -173,6 +181,7 @@ func Recompute(lines io.Reader) (Sheets, Positions, error) {
 	}
 	positions := Positions{}
 	for account, s := range r.positions {
+		s.Sponsor = r.sponsors[account.Participant]
 		positions[account] = *s
 	}
 	return r.sheets, positions, nil
@@ -186,6 +195,7 @@ type recomputing struct {
 	open      map[string]*Sheet // by model
 	positions map[Account]*Standing
 	suspended map[tongma.ParticipantID]bool
+	sponsors  map[tongma.ParticipantID]tongma.ParticipantID // of sub-participants
 	payments  map[string]*tracked
 	keys      map[string]bool   // of payments, with their askers
 	orders    map[string]*order // by key
@@ -194,7 +204,8 @@ type recomputing struct {
 }
 
 func newRecomputing() *recomputing {
-	return &recomputing{positions: map[Account]*Standing{}, suspended: map[tongma.ParticipantID]bool{}, payments: map[string]*tracked{}, keys: map[string]bool{},
+	return &recomputing{positions: map[Account]*Standing{}, suspended: map[tongma.ParticipantID]bool{}, sponsors: map[tongma.ParticipantID]tongma.ParticipantID{},
+		payments: map[string]*tracked{}, keys: map[string]bool{},
 		orders: map[string]*order{}, capAt: map[Account]uint64{}, settling: map[tongma.WindowID]*settling{}, open: map[string]*Sheet{}}
 }
 

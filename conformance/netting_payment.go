@@ -56,15 +56,18 @@ func (r *recomputing) hold(l *line) error {
 	if err := r.ask(l); err != nil {
 		return err
 	}
-	a, debtor, err := r.account(l)
-	switch {
-	case err != nil:
+	a, own, err := r.account(l)
+	if err != nil {
 		return err
+	}
+	settler := r.settler(l.Debtor)
+	debtor := r.standing(Account{settler, a.Currency})
+	switch {
 	case l.Minor <= 0 || !l.Creditor.Valid():
 		return fmt.Errorf("a hold needs an amount and a creditor")
-	case r.suspended[l.Debtor]:
+	case r.suspended[l.Debtor] || r.suspended[settler]:
 		return fmt.Errorf("%s is suspended", l.Debtor)
-	case !debtor.Capped:
+	case !own.Capped || !debtor.Capped:
 		return fmt.Errorf("%s has no cap in %s", l.Debtor, l.Currency)
 	}
 	p := r.payments[l.Payment]
@@ -74,20 +77,37 @@ func (r *recomputing) hold(l *line) error {
 			return err
 		}
 	}
-	if err := add(&debtor.Reserved, l.Minor); err != nil {
+	if err := r.reserve(p, l.Minor); err != nil {
 		return err
 	}
-	return debtor.within(l.Debtor)
+	if err := r.within(settler, debtor); err != nil {
+		return err
+	}
+	return r.within(l.Debtor, own)
 }
 
-// within says whether an account keeps to its limit.
-func (s *Standing) within(who tongma.ParticipantID) error {
-	use := s.Position
-	if err := add(&use, s.Reserved); err != nil {
+// reserve adds to what is held for a payment: of whoever settles for its debtor, and
+// of the debtor's own part.
+func (r *recomputing) reserve(p *tracked, minor int64) error {
+	if own := r.standing(Account{p.Debtor, p.currency}); r.sponsors[p.Debtor] != "" {
+		own.MemoReserved += minor
+	}
+	return add(&r.standing(Account{r.settler(p.Debtor), p.currency}).Reserved, minor)
+}
+
+// within says whether an account keeps to its limit: one that settles through another
+// with its part.
+func (r *recomputing) within(who tongma.ParticipantID, s *Standing) error {
+	use, held := s.Position, s.Reserved
+	if r.sponsors[who] != "" {
+		use, held = s.MemoPosition, s.MemoReserved
+	}
+	at := use
+	if err := add(&use, held); err != nil {
 		return err
 	}
 	if use > s.Cap && use-s.Cap > s.Prefunding { // a cap is not below zero, so that nothing overflows
-		return fmt.Errorf("%s is at %d, held %d: that is past its cap of %d, prefunded %d", who, s.Position, s.Reserved, s.Cap, s.Prefunding)
+		return fmt.Errorf("%s is at %d, held %d: that is past its cap of %d, prefunded %d", who, at, held, s.Cap, s.Prefunding)
 	}
 	return nil
 }
@@ -127,7 +147,9 @@ func (r *recomputing) change(l *line) error {
 			return fmt.Errorf("%d are posted of %d", l.Minor, p.Minor)
 		}
 		p.posted, p.paid, p.fees = true, l.Minor, l.Fees
-		r.release(p)
+		if err := r.release(p); err != nil {
+			return err
+		}
 		p.window = r.open[p.Model]
 		return r.post(l, p, p.Debtor, p.Creditor, p.feesBack())
 	case p.posted && l.Minor != p.paid, !p.posted && l.Minor != p.Minor:
@@ -142,17 +164,17 @@ func (r *recomputing) change(l *line) error {
 	case len(l.Fees) > 0 || l.Window != 0:
 		return fmt.Errorf("it moves nothing, but names fees or a window")
 	case l.Kind != "pend" && l.Kind != "reversing":
-		r.release(p)
+		return r.release(p)
 	}
 	return nil
 }
 
 // release ends a hold.
-func (r *recomputing) release(p *tracked) {
-	r.standing(Account{p.Debtor, p.currency}).Reserved -= p.Minor
+func (r *recomputing) release(p *tracked) error {
 	if p.of != nil {
 		p.of.giving -= p.Minor
 	}
+	return r.reserve(p, -p.Minor)
 }
 
 // post moves an amount and the fees of its line, in the open window. due are the
@@ -171,10 +193,10 @@ func (r *recomputing) post(l *line, p *tracked, debtor, creditor tongma.Particip
 		}
 	}
 	for pair, m := range movements(debtor, creditor, p.currency, l.Minor, l.Fees) {
-		if err := r.move(pair, m.Gross); err != nil {
+		if err := r.move(r.settlers(pair), m.Gross); err != nil {
 			return err
 		}
-		if err := w.put(pair, m); err != nil {
+		if err := r.count(w, pair, m); err != nil {
 			return err
 		}
 	}

@@ -91,5 +91,5 @@ func (r *recomputing) prefund(l *line) error {
 		return fmt.Errorf("%d are prefunded", s.Prefunding)
 	}
 	s.Prefunding -= l.Minor
-	return s.within(l.Debtor)
+	return r.within(l.Debtor, s)
 }

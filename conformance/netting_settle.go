@@ -196,6 +196,8 @@ func (r *recomputing) cover(l *line) error {
 		return err
 	case l.Debtor == "" || l.Ref == "" || l.Creditor == "" || l.Creditor == payee:
 		return fmt.Errorf("it names no debtor, no payer or no instruction")
+	case r.sponsors[l.Creditor] != "":
+		return fmt.Errorf("%s settles through another", l.Creditor)
 	case !t.leg.short:
 		return fmt.Errorf("%s was not found short", l.Debtor)
 	}
@@ -237,11 +239,11 @@ func (r *recomputing) deferred(l *line) error {
 	s.recasting = true
 	if p.window == w {
 		p.window = open
-		err = w.handOver(open, p, p.Debtor, p.Creditor, p.fees)
+		err = r.handOver(w, open, p, p.Debtor, p.Creditor, p.fees)
 	}
 	if err == nil && p.back == w {
 		p.back = open
-		err = w.handOver(open, p, p.Creditor, p.Debtor, wayBack(p.fees))
+		err = r.handOver(w, open, p, p.Creditor, p.Debtor, wayBack(p.fees))
 	}
 	return err
 }
@@ -256,12 +258,12 @@ func (s *settling) anyShort(c tongma.Currency) bool {
 }
 
 // handOver takes a posting out of a window and puts it into another.
-func (w *Sheet) handOver(to *Sheet, p *tracked, debtor, creditor tongma.ParticipantID, fees []fee) error {
+func (r *recomputing) handOver(w, to *Sheet, p *tracked, debtor, creditor tongma.ParticipantID, fees []fee) error {
 	for pair, m := range movements(debtor, creditor, p.currency, p.paid, fees) {
-		if err := w.put(pair, Cell{-m.Gross, -m.Count}); err != nil {
+		if err := r.count(w, pair, Cell{-m.Gross, -m.Count}); err != nil {
 			return err
 		}
-		if err := to.put(pair, m); err != nil {
+		if err := r.count(to, pair, m); err != nil {
 			return err
 		}
 	}
@@ -319,5 +321,8 @@ func (r *recomputing) settled(l *line) error {
 		return fmt.Errorf("%d legs are not confirmed", left)
 	}
 	w.State = "settled"
+	for a, part := range w.memos {
+		r.standing(a).MemoPosition -= part.minor
+	}
 	return nil
 }
