@@ -49,7 +49,7 @@ func TestPeerKeepsTheRules(t *testing.T) {
 		}
 	}
 	other := p.record(peerReserve, 1)
-	other[20]++
+	other[28]++
 	if err := p.put(other); err != errPeerOther {
 		t.Fatalf("another amount: %v", err)
 	}

@@ -13,6 +13,8 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+
+	"github.com/tongma/tongma"
 )
 
 // peer is the program that the product is measured against: what a good engineer
@@ -31,8 +33,8 @@ type peer struct {
 const (
 	peerReserve = 0
 	peerPost    = 1
-	peerFixed   = 2 + 1 + 8 + 1 + 1 + 8 // length, kind, id, debtor, creditor, amount
-	peerHeader  = 8                     // of a batch: its length behind the header, and its CRC-32C
+	peerFixed   = 2 + 1 + 16 + 1 + 1 + 8 // length, kind, id, debtor, creditor, amount
+	peerHeader  = 8                      // of a batch: its length behind the header, and its CRC-32C
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -47,11 +49,11 @@ type peerTransfer struct {
 
 type peerBook struct {
 	accounts  [banks]peerAccount
-	transfers map[uint64]peerTransfer
+	transfers map[tongma.PaymentID]peerTransfer
 }
 
 func newPeerBook() peerBook {
-	b := peerBook{transfers: map[uint64]peerTransfer{}}
+	b := peerBook{transfers: map[tongma.PaymentID]peerTransfer{}}
 	for i := range b.accounts {
 		b.accounts[i].limit = math.MaxInt64 / 4
 	}
@@ -66,7 +68,7 @@ var (
 
 // apply does what a record says, live and on replay; fresh is false for a repeat.
 func (b *peerBook) apply(record []byte) (fresh bool, err error) {
-	id := binary.BigEndian.Uint64(record[3:])
+	id := tongma.PaymentID(record[3:19])
 	old, known := b.transfers[id]
 	if record[2] == peerPost {
 		if !known || old.posted {
@@ -79,7 +81,7 @@ func (b *peerBook) apply(record []byte) (fresh bool, err error) {
 		b.accounts[old.creditor].position -= old.amount
 		return true, nil
 	}
-	t := peerTransfer{debtor: record[11] % banks, creditor: record[12] % banks, amount: int64(binary.BigEndian.Uint64(record[13:]))}
+	t := peerTransfer{debtor: record[19] % banks, creditor: record[20] % banks, amount: int64(binary.BigEndian.Uint64(record[21:]))}
 	if known {
 		if old.posted = false; old != t {
 			return false, errPeerOther
@@ -123,7 +125,8 @@ func sealPeer(batch []byte) {
 func (p *peer) record(kind byte, n uint64) []byte {
 	r := make([]byte, 0, peerFixed+p.memo[kind])
 	r = binary.BigEndian.AppendUint16(r, uint16(cap(r)-2))
-	r = binary.BigEndian.AppendUint64(append(r, kind), n)
+	id := paymentID(n)
+	r = append(append(r, kind), id[:]...)
 	r = binary.BigEndian.AppendUint64(append(r, byte((n+3)%banks), byte(n%banks)), n%5000+1)
 	return r[:cap(r)]
 }
