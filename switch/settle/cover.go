@@ -142,7 +142,7 @@ func (r *run) cover() (again bool, err error) {
 			return r.ask(s)
 		case StepRecast:
 			r.steps++
-			return true, r.recast([]tongma.Currency{s.Amount.Currency})
+			return true, r.recast(s.Amount.Currency)
 		}
 	}
 	return false, nil

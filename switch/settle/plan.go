@@ -2,6 +2,7 @@ package settle
 
 import (
 	"cmp"
+	"math"
 	"math/bits"
 	"slices"
 
@@ -148,11 +149,24 @@ func Plan(s clearing.Sheet, f Funds, rules func(tongma.Currency) *schemes.Defaul
 	if items == nil || !slices.ContainsFunc(out, func(x Step) bool { return x.Kind == StepRecast }) {
 		return out
 	}
+	// What one does not need may help another, whose payments then need more or less:
+	// a few rounds, in which each one's limit only falls.
 	need := make([]int64, len(failed))
-	for i, l := range failed {
-		need[i] = parts[i] - tooMuch(s, failed, parts, l, items)
+	for i := range need {
+		need[i] = math.MaxInt64
 	}
-	out, _ = plan(failed, f, rules, need)
+	for range 4 {
+		changed := false
+		for i, l := range failed {
+			if over := tooMuch(s, failed, parts, l, items); over > 0 && parts[i] > 0 {
+				need[i], changed = max(0, parts[i]-over), true
+			}
+		}
+		if !changed {
+			break
+		}
+		out, parts = plan(failed, f, rules, need)
+	}
 	return out
 }
 
@@ -170,7 +184,7 @@ func plan(failed []short, f Funds, rules func(tongma.Currency) *schemes.DefaultR
 		}
 		most := l.due
 		if need != nil {
-			most = min(most, max(0, need[i]))
+			most = min(most, need[i])
 		}
 		steps, part := used.cover(l, r, most)
 		out, parts = append(out, steps...), append(parts, part)

@@ -9,34 +9,59 @@ import (
 	"github.com/tongma/tongma/schemes/calendar"
 )
 
-// missing returns the currencies in which a payment was deferred, or somebody is short.
-func (r *run) missing() (all []tongma.Currency) {
-	for _, l := range r.sheet.Legs {
-		if l.Due != 0 && !slices.Contains(all, l.Currency) {
-			all = append(all, l.Currency)
-		}
+// recast defers what cannot settle in a currency, and draws up the sheet anew. The
+// payments are deferred in the order in which they came, so that each payer's order
+// goes on in the next window. Stopped in between, finish goes on with the same ones.
+func (r *run) recast(c tongma.Currency) error {
+	items, err := r.payments()
+	if err != nil {
+		return err
 	}
-	return all
+	left, err := LeftOut(r.sheet, c, items)
+	if err != nil {
+		return err
+	}
+	if err := r.deferAll(left, c); err != nil {
+		return err
+	}
+	return r.redraw()
 }
 
-// recast defers what cannot settle in the given currencies, and draws up the sheet
-// anew. Stopped in between, it is called again and defers the same payments: those
-// that have left are not in the window any more, and the rest is decided from the
-// same money (TestStoppedAtEveryStepTheEndIsTheSame).
-func (r *run) recast(currencies []tongma.Currency) error {
+// finish goes on with a recast that was begun. What was deferred already is looked at
+// as if it were still there: so the same payments are left out, whichever went first.
+func (r *run) finish() error {
+	var items []clearing.WindowItem
+	gone := map[tongma.PaymentID]bool{}
+	var currencies []tongma.Currency
+	if err := r.opts.Ledger.Read(r.ctx, func(b *clearing.Book) {
+		b.WindowPayments(r.id, func(it clearing.WindowItem) bool {
+			if it.DeferredTo != 0 {
+				gone[it.Payment] = true
+				if !slices.Contains(currencies, it.Amount.Currency) {
+					currencies = append(currencies, it.Amount.Currency)
+				}
+			}
+			items = append(items, it)
+			return true
+		})
+	}); err != nil {
+		return err
+	}
 	for _, c := range currencies {
-		items, err := r.payments()
-		if err != nil {
-			return err
-		}
 		left, err := LeftOut(r.sheet, c, items)
 		if err != nil {
 			return err
 		}
+		left = slices.DeleteFunc(left, func(id tongma.PaymentID) bool { return gone[id] })
 		if err := r.deferAll(left, c); err != nil {
 			return err
 		}
 	}
+	return r.redraw()
+}
+
+// redraw puts the sheet in force that the deferred payments leave.
+func (r *run) redraw() error {
 	if !r.sheet.Recasting {
 		return nil
 	}
@@ -68,23 +93,21 @@ func (r *run) deferAll(left []tongma.PaymentID, c tongma.Currency) error {
 }
 
 // LeftOut returns the payments of a window that are deferred so that it settles with
-// the money that came in, latest first. Of a multilateral window it is the rule of
-// Bech and Soramäki over all of its payments in the currency: each payer's own order
-// is kept and only its last ones go. Where legs run between two participants, only
-// money between these two helps, so each short leg is looked at by itself. What
-// counts is what the legs have brought in (Settled): see Collected for plans made
-// beforehand.
+// the money that came in, in the order in which they came. Of a multilateral window it
+// is the rule of Bech and Soramäki over all of its payments in the currency: each
+// payer's own order is kept and only its last ones go. Where legs run between two
+// participants, only money between these two helps, so each short leg is looked at by
+// itself. What counts is what the legs have brought in (Settled): see Collected for
+// plans made beforehand. Items that were deferred already are looked at as if they
+// were still there.
 func LeftOut(s clearing.Sheet, c tongma.Currency, items []clearing.WindowItem) ([]tongma.PaymentID, error) {
 	if !pairs(s) {
 		left, _, err := leftOut(c, balancesOf(s, c), items)
 		return left, err
 	}
 	var out []tongma.PaymentID
-	for _, l := range s.Legs {
-		if l.Currency != c || l.Due <= 0 || (!l.Short && !s.Recasting) {
-			continue
-		}
-		left, _, err := leftOut(c, []optimise.Balance{{Participant: l.Debtor, Minor: max(0, l.Settled)}}, between(s, l.Debtor, l.Creditor, items))
+	for _, p := range shortPairs(s, c, items) {
+		left, _, err := leftOut(c, []optimise.Balance{{Participant: p[0], Minor: settledOf(s, c, p[0], p[1])}}, between(s, p[0], p[1], items))
 		if err != nil {
 			return nil, err
 		}
@@ -95,6 +118,57 @@ func LeftOut(s clearing.Sheet, c tongma.Currency, items []clearing.WindowItem) (
 		}
 	}
 	return out, nil
+}
+
+type pair [2]tongma.ParticipantID // who pays, and who is paid
+
+// shortPairs lists between whom a payment has to wait: the legs that are short and, of
+// a recast that was begun, those that payments were taken out of.
+func shortPairs(s clearing.Sheet, c tongma.Currency, items []clearing.WindowItem) (out []pair) {
+	add := func(p pair) {
+		if !slices.Contains(out, p) {
+			out = append(out, p)
+		}
+	}
+	for _, l := range s.Legs {
+		if l.Currency == c && l.Short && l.Due > 0 {
+			add(pair{l.Debtor, l.Creditor})
+		}
+	}
+	for _, it := range items {
+		if it.DeferredTo == 0 || it.Amount.Currency != c || it.Debtor == it.Creditor {
+			continue
+		}
+		net := int64(0)
+		for _, b := range between(s, it.Debtor, it.Creditor, items) {
+			if b.Debtor == it.Debtor && b.Amount.Currency == c {
+				net += b.Amount.Minor
+			} else if b.Amount.Currency == c {
+				net -= b.Amount.Minor
+			}
+		}
+		if net >= 0 {
+			add(pair{it.Debtor, it.Creditor})
+		} else {
+			add(pair{it.Creditor, it.Debtor})
+		}
+	}
+	return out
+}
+
+// settledOf is what was brought in between two participants, from one to the other.
+func settledOf(s clearing.Sheet, c tongma.Currency, from, to tongma.ParticipantID) int64 {
+	sum := int64(0)
+	for _, l := range s.Legs {
+		switch {
+		case l.Currency != c:
+		case l.Debtor == from && l.Creditor == to:
+			sum += l.Settled
+		case l.Debtor == to && l.Creditor == from && s.Method != calendar.Gross:
+			sum -= l.Settled
+		}
+	}
+	return max(0, sum)
 }
 
 // pairs tells whether legs run between two participants.
@@ -167,7 +241,7 @@ func leftOut(c tongma.Currency, balances []optimise.Balance, items []clearing.Wi
 	at := map[tongma.PaymentID]int{}
 	var ids []tongma.PaymentID
 	for _, it := range items {
-		if it.Amount.Currency != c || it.DeferredTo != 0 || it.Debtor == it.Creditor || it.Amount.Minor <= 0 {
+		if it.Amount.Currency != c || it.Debtor == it.Creditor || it.Amount.Minor <= 0 {
 			continue
 		}
 		flows := []optimise.Flow{{Debtor: it.Debtor, Creditor: it.Creditor, Minor: it.Amount.Minor}}
@@ -191,7 +265,7 @@ func leftOut(c tongma.Currency, balances []optimise.Balance, items []clearing.Wi
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, i := range slices.Backward(r.Left) {
+	for _, i := range r.Left {
 		left = append(left, ids[i])
 	}
 	after = map[tongma.ParticipantID]int64{}

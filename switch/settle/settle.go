@@ -212,7 +212,7 @@ func (r *run) settle() error {
 		r.tell(Event{Kind: "instructed"})
 	}
 	if r.sheet.Recasting { // stopped between the first payment deferred and the new sheet
-		if err := r.recast(r.missing()); err != nil {
+		if err := r.finish(); err != nil {
 			return err
 		}
 	}

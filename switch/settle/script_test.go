@@ -1,0 +1,208 @@
+package settle
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/clearing"
+	"github.com/tongma/tongma/schemes"
+)
+
+var update = flag.Bool("update", false, "write what the scripts gave into the scripts")
+
+// TestScripts runs testdata/*.script: what happens to whose money when somebody
+// cannot pay. Indented lines are what came out of the line above; the script is
+// rendered anew and must come out as it stands, byte for byte.
+//
+//	market   NAME BALANCE [prefunding AMOUNT]    a bank, and what its accounts at the agent hold
+//	fund     AMOUNT                              the guarantee fund, and the most that it pays
+//	share    NAME WEIGHT up-to AMOUNT            the loss-sharing key
+//	recast | pairs METHOD                        payments may roll over; legs run between two
+//	open                                         the market is what was said above
+//	pay      NAME A -> B AMOUNT                  a payment, posted at once
+//	close                                        the open window
+//	has      NAME AMOUNT                         what its account at the agent holds from now on
+//	agent    NAME reject | pending | part AMOUNT what the agent does with the next transfer from it
+//	plan, settle WINDOW [retry] [steps N]
+//	legs, payments WINDOW; money; positions
+func TestScripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.script")
+	if err != nil || len(files) < 3 {
+		t.Fatalf("%d scripts, %v", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".script"), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := &script{t: t, market: &market{prefunding: map[tongma.ParticipantID]int64{}, balance: map[tongma.ParticipantID]int64{}}, names: map[tongma.PaymentID]string{}}
+			got := s.render(string(text))
+			if *update {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got != string(text) {
+				t.Errorf("%s gives\n%s", file, got)
+			}
+		})
+	}
+}
+
+type script struct {
+	*rig
+	t      *testing.T
+	market *market
+	names  map[tongma.PaymentID]string
+}
+
+func (s *script) render(text string) string {
+	var out strings.Builder
+	for _, line := range strings.SplitAfter(text, "\n") {
+		body, _, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "#")
+		if strings.HasPrefix(line, " ") {
+			continue // came out of the line above
+		}
+		out.WriteString(line)
+		if strings.TrimSpace(body) == "" {
+			continue
+		}
+		for _, l := range s.do(strings.Fields(body)) {
+			out.WriteString("    " + l + "\n")
+		}
+	}
+	return out.String()
+}
+
+func (s *script) minor(text string) int64 {
+	m, err := tongma.ParseMoney(text, tongma.CNY)
+	if err != nil {
+		s.t.Fatal(text, err)
+	}
+	return m.Minor
+}
+
+func (s *script) number(text string) int {
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return n
+}
+
+func (s *script) do(w []string) []string {
+	bank := func(i int) tongma.ParticipantID { return tongma.ParticipantID("bank-" + w[i]) }
+	switch w[0] {
+	case "market":
+		s.market.banks = append(s.market.banks, bank(1))
+		s.market.balance[bank(1)] = s.minor(w[2])
+		if len(w) > 4 {
+			s.market.prefunding[bank(1)] = s.minor(w[4])
+		}
+	case "fund":
+		s.market.fund = s.minor(w[1])
+	case "share":
+		s.market.shares = append(s.market.shares, schemes.LossShare{Participant: bank(1), Weight: int64(s.number(w[2])), CapMinor: s.minor(w[4])})
+	case "recast":
+		s.market.recast = true
+	case "pairs":
+		s.market.method = w[1]
+	case "open":
+		s.rig = newRig(s.t, s.market)
+	case "pay":
+		s.names[s.pay(w[2]+">"+w[4], s.minor(w[5]))] = w[1]
+	case "close":
+		return []string{s.closeWindow().String()}
+	case "has":
+		s.bank.balance[accountNumber(bank(1))] = s.minor(w[2])
+	case "agent":
+		word := map[string]Word{"reject": {Outcome: Rejected}, "pending": {Outcome: Pending}, "part": {Outcome: Partly}}[w[2]]
+		if w[2] == "part" {
+			word.Amount = cny(s.minor(w[3]))
+		}
+		k := accountNumber(bank(1))
+		s.bank.faults[k] = append(s.bank.faults[k], word)
+	case "plan", "settle":
+		return s.run(w)
+	default:
+		return s.show(w)
+	}
+	return nil
+}
+
+func (s *script) run(w []string) (out []string) {
+	how := How{DryRun: w[0] == "plan"}
+	for i, word := range w {
+		how.Retry = how.Retry || word == "retry"
+		if word == "steps" {
+			how.Steps = s.number(w[i+1])
+		}
+	}
+	rep := s.settle(tongma.WindowID(s.number(w[1])), how)
+	for _, e := range rep.Events {
+		out = append(out, e.String())
+	}
+	for _, e := range rep.Open {
+		out = append(out, "waits: "+e.String())
+	}
+	for _, p := range rep.Plan {
+		line := "next: " + p.Kind.String() + " " + string(p.Short)
+		if p.Payer != "" && p.Payer != p.Short {
+			line += " by " + string(p.Payer)
+		}
+		out = append(out, line+" "+p.Amount.String())
+	}
+	return append(out, rep.Sheet.Progress.String())
+}
+
+func (s *script) show(w []string) (out []string) {
+	switch w[0] {
+	case "legs":
+		for _, l := range s.sheet(tongma.WindowID(s.number(w[1]))).Legs {
+			out = append(out, fmt.Sprintf("%s -> %s %s, settled %s, due %s", side(l.Debtor), side(l.Creditor), dec(l.Net), dec(l.Settled), dec(l.Due)))
+		}
+	case "payments":
+		s.books.book.WindowPayments(tongma.WindowID(s.number(w[1])), func(it clearing.WindowItem) bool {
+			line := fmt.Sprintf("%s %s -> %s %s", cmpOr(s.names[it.Payment], it.Kind.String()), it.Debtor, it.Creditor, it.Amount.Decimal())
+			if it.DeferredTo != 0 {
+				line += ", deferred to " + it.DeferredTo.String()
+			}
+			out = append(out, line)
+			return true
+		})
+	case "money":
+		for _, b := range append(append([]tongma.ParticipantID{}, s.market.banks...), drillFund) {
+			line := fmt.Sprintf("%s %s", b, dec(s.bank.balance[accountNumber(b)]))
+			if s.market.prefunding[b] > 0 {
+				line += ", prefunding " + dec(s.bank.balance[prefundingNumber(b)])
+			}
+			out = append(out, line)
+		}
+		out = append(out, "settlement "+dec(s.bank.balance[drillAccount]))
+	case "positions":
+		for _, p := range s.books.book.Positions() {
+			line := fmt.Sprintf("%s %s", p.Participant, dec(p.Position))
+			if p.Suspended {
+				line += ", suspended"
+			}
+			out = append(out, line)
+		}
+	default:
+		s.t.Fatalf("no command %q", w)
+	}
+	return out
+}
+
+func cmpOr(a, b string) string {
+	if a == "" {
+		return b
+	}
+	return a
+}
