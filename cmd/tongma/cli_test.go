@@ -202,7 +202,9 @@ func (f *fakeNode) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, `{"positions":[{"participant":"tongbao","currency":"CNY","position":"12.50","reserved":"0.00","cap":"1000.00","available":"987.50"}]}`)
 	case "GET /v1/windows":
 		io.WriteString(w, `{"windows":[`+fakeWindow+`]}`)
-	case "GET /v1/windows/win_000001", "POST /v1/windows/win_000001/settle":
+	case "POST /v1/windows/win_000001/settle":
+		io.WriteString(w, strings.TrimSuffix(fakeWindow, "}")+`,"done":true,"events":[],"waits":[],"plan":[]}`)
+	case "GET /v1/windows/win_000001":
 		io.WriteString(w, fakeWindow)
 	case "POST /v1/windows/close":
 		if r.URL.Query().Get("window") == "win_000002" {

@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	"github.com/tongma/tongma"
 	switching "github.com/tongma/tongma/switch"
 	"github.com/tongma/tongma/switch/api"
+	desk "github.com/tongma/tongma/switch/office"
 )
 
 func newWindowCmd(a *app) *cobra.Command {
@@ -24,47 +27,59 @@ func newWindowCmd(a *app) *cobra.Command {
   tongma window show win_000001
   tongma window close win_000001
   tongma window project win_000001
-  tongma window settle win_000001`,
-	}, newWindowListCmd(a), newWindowShowCmd(a), newWindowProjectCmd(a), newWindowCloseCmd(a), newWindowSettleCmd(a))
+  tongma window settle win_000001 --dry-run`,
+	}, newWindowListCmd(a), newWindowShowCmd(a), newWindowPaymentsCmd(a), newWindowModelsCmd(a), newWindowProjectCmd(a), newWindowCloseCmd(a), newWindowSettleCmd(a))
 }
 
 func newWindowListCmd(a *app) *cobra.Command {
 	var t target
 	var limit int
+	var model string
 	cmd := &cobra.Command{
 		Use:   "ls",
 		Short: "List the latest windows, newest first",
 		Example: `  tongma window ls
+  tongma window ls --model thb-net
   tongma window ls --json | jq '.windows[0].to_move'`,
 		Long: "gross is what all payments of a window add up to, to move what the net debtors pay.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			query := url.Values{"limit": {strconv.Itoa(limit)}}
+			if cmd.Flags().Changed("model") {
+				query.Set("model", model)
+			}
 			return a.with(cmd, &t, func(ctx context.Context, c *client) error {
-				got, err := c.ask(ctx, http.MethodGet, fmt.Sprintf("/v1/windows?limit=%d", limit), "", nil)
-				if err != nil {
-					return err
-				}
-				var list api.WindowList
-				if err := c.read(got, &list); err != nil {
-					return err
-				}
-				a.print(raw(got.body), func(w io.Writer) { drawWindows(w, list.Windows) })
-				return nil
+				var list api.WindowsPage
+				return a.show(ctx, c, "/v1/windows?"+query.Encode(), &list, func(w io.Writer) { drawWindows(w, list.Windows) })
 			})
 		},
 	}
 	t.flags(cmd)
 	t.asFlag(cmd, false)
 	cmd.Flags().IntVar(&limit, "limit", 20, "how many at most, 1 to 200")
+	cmd.Flags().StringVar(&model, "model", "", "of this settlement model only")
 	return cmd
 }
 
-func drawWindows(w io.Writer, list []switching.WindowView) {
+// show asks for JSON and prints it: as it is, or drawn.
+func (a *app) show(ctx context.Context, c *client, path string, v any, draw func(w io.Writer)) error {
+	got, err := c.ask(ctx, http.MethodGet, path, "", nil)
+	if err != nil {
+		return err
+	}
+	if err := c.read(got, v); err != nil {
+		return err
+	}
+	a.print(raw(got.body), draw)
+	return nil
+}
+
+func drawWindows(w io.Writer, list []api.Window) {
 	var rows [][]string
 	for _, v := range list {
-		rows = append(rows, []string{v.Window, v.State, fmt.Sprint(v.Payments), sums(v.Gross), sums(v.ToMove), v.OpenedAt, v.ClosedAt})
+		rows = append(rows, []string{v.Window, v.State, v.Model, fmt.Sprint(v.Payments), sums(v.Gross), sums(v.ToMove), v.OpenedAt, v.ClosedAt})
 	}
-	showTable(w, []column{left("window"), left("state"), right("payments"), right("gross"), right("to move"), left("opened at"), left("closed at")}, rows)
+	showTable(w, []column{left("window"), left("state"), left("model"), right("payments"), right("gross"), right("to move"), left("opened at"), left("closed at")}, rows)
 }
 
 // sums joins amounts by currency: "12.50 CNY, 3 JPY".
@@ -76,13 +91,20 @@ func sums(byCurrency map[string]string) string {
 	return strings.Join(parts, ", ")
 }
 
+// sheetForms are the forms of a net sheet beside the table and JSON.
+var sheetForms = []string{"csv", "pacs009", "pacs029"}
+
 func newWindowShowCmd(a *app) *cobra.Command {
 	var t target
+	var form string
 	cmd := &cobra.Command{
 		Use:   "show WINDOW",
 		Short: "Show a window's net sheet: who owes whom, and what nets out",
 		Example: `  tongma window show win_000001
-  tongma window show 1 --json`,
+  tongma window show 1 --json
+  tongma window show 1 --format csv > sheet.csv
+  tongma window show 1 --format pacs029 | xmllint --format -`,
+		Long: "pacs009 is one order for each movement that is still due, pacs029 the whole sheet in one message, each in an envelope of\nhead.001, as the settlement agent gets them.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := windowArgument(args[0])
@@ -90,7 +112,90 @@ func newWindowShowCmd(a *app) *cobra.Command {
 				return err
 			}
 			return a.with(cmd, &t, func(ctx context.Context, c *client) error {
-				return a.askWindow(ctx, c, http.MethodGet, "/v1/windows/"+id.String())
+				path := "/v1/windows/" + id.String()
+				if form == "" {
+					var v api.Window
+					return a.show(ctx, c, path, &v, func(w io.Writer) { a.drawWindow(w, &v) })
+				}
+				got, err := c.ask(ctx, http.MethodGet, path+"?format="+url.QueryEscape(form), "", nil)
+				if err != nil {
+					return err
+				}
+				_, err = a.out.Write(got.body)
+				return err
+			})
+		},
+	}
+	t.flags(cmd)
+	t.asFlag(cmd, false)
+	cmd.Flags().StringVar(&form, "format", "", "as a file on stdout: "+strings.Join(sheetForms, ", "))
+	_ = cmd.RegisterFlagCompletionFunc("format", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return sheetForms, cobra.ShellCompDirectiveNoFileComp
+	})
+	return cmd
+}
+
+func newWindowPaymentsCmd(a *app) *cobra.Command {
+	var t target
+	var limit int
+	var after uint64
+	cmd := &cobra.Command{
+		Use:     "payments WINDOW",
+		Short:   "List exactly what a window holds, in the order of the journal",
+		Example: `  tongma window payments win_000001 --limit 1000 --json`,
+		Long:    "A payment that was moved into a later window, since its payer could not pay, is listed in both, and counts in the later one.",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			id, err := windowArgument(args[0])
+			if err != nil {
+				return err
+			}
+			return a.with(cmd, &t, func(ctx context.Context, c *client) error {
+				var page api.WindowItems
+				return a.show(ctx, c, fmt.Sprintf("/v1/windows/%s/payments?limit=%d&after=%d", id, limit, after), &page, func(w io.Writer) { a.drawItems(w, &page) })
+			})
+		},
+	}
+	t.flags(cmd)
+	t.asFlag(cmd, false)
+	cmd.Flags().IntVar(&limit, "limit", 100, "how many at most")
+	cmd.Flags().Uint64Var(&after, "after", 0, "go on behind this journal entry")
+	return cmd
+}
+
+func (a *app) drawItems(w io.Writer, page *api.WindowItems) {
+	var rows [][]string
+	for _, it := range page.Items {
+		note := ""
+		switch {
+		case it.DeferredTo != "":
+			note = "moved to " + it.DeferredTo
+		case it.DeferredIn:
+			note = "moved in"
+		}
+		fees := make([]string, len(it.Fees))
+		for i, f := range it.Fees {
+			fees[i] = fmt.Sprintf("%s %s→%s", f.Amount, f.From, f.To)
+		}
+		rows = append(rows, []string{fmt.Sprint(it.Entry), it.Kind, it.Payment, it.Operation, it.Debtor, it.Creditor, it.Amount, it.Currency, strings.Join(fees, ", "), note})
+	}
+	showTable(w, []column{right("entry"), left("kind"), left("payment"), left("operation"), left("debtor"), left("creditor"), right("amount"), left(""), left("fees"), left("")}, rows)
+	if page.Next > 0 {
+		a.say("more: tongma window payments %s --after %d", page.Window, page.Next)
+	}
+}
+
+func newWindowModelsCmd(a *app) *cobra.Command {
+	var t target
+	cmd := &cobra.Command{
+		Use:     "models",
+		Short:   "List the settlement models: which payments they take, how they settle, and when next",
+		Example: `  tongma window models --json | jq '.models[].next'`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.with(cmd, &t, func(ctx context.Context, c *client) error {
+				var list api.ModelList
+				return a.show(ctx, c, "/v1/models", &list, func(w io.Writer) { drawModels(w, list.Models) })
 			})
 		},
 	}
@@ -99,55 +204,140 @@ func newWindowShowCmd(a *app) *cobra.Command {
 	return cmd
 }
 
+func drawModels(w io.Writer, list []api.ModelView) {
+	var rows [][]string
+	for _, m := range list {
+		name, next, settles := m.Model, "by hand", ""
+		if name == "" {
+			name = "(default)"
+		}
+		switch {
+		case m.Fault != "":
+			next = m.Fault
+		case m.Next != nil:
+			next, settles = m.Next.Local, m.Next.ValueDate
+		}
+		rows = append(rows, []string{name, m.Method, m.Agent, strings.Join(m.Currencies, " "), m.Open, next, settles})
+	}
+	showTable(w, []column{left("model"), left("method"), left("agent"), left("currencies"), left("open window"), left("next cut-off"), left("settles")}, rows)
+}
+
 func newWindowCloseCmd(a *app) *cobra.Command {
-	var t target
+	var ch change
+	var model, date string
 	cmd := &cobra.Command{
 		Use:   "close [WINDOW]",
 		Short: "Close the open window; the next one opens in the same instant",
 		Example: `  tongma window close
-  tongma window close win_000001       a repeat of this closes no other window`,
+  tongma window close win_000001       a repeat of this closes no other window
+  tongma window close --model thb-net --dry-run`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			path := "/v1/windows/close"
+			query := url.Values{}
 			if len(args) == 1 {
 				id, err := windowArgument(args[0])
 				if err != nil {
 					return err
 				}
-				path += "?window=" + id.String()
+				query.Set("window", id.String())
 			}
-			return a.with(cmd, &t, func(ctx context.Context, c *client) error {
+			if model != "" {
+				query.Set("model", model)
+			}
+			if date != "" {
+				query.Set("value_date", date)
+			}
+			path := "/v1/windows/close"
+			if len(query) > 0 {
+				path += "?" + query.Encode()
+			}
+			return ch.run(cmd, a, path, nil, func(c *client, got reply) error {
 				a.say("closing on %s", c.base.Host)
-				return a.askWindow(ctx, c, http.MethodPost, path)
+				var v api.Closing
+				if err := c.read(got, &v); err != nil {
+					return err
+				}
+				a.print(raw(got.body), func(w io.Writer) {
+					if v.DryRun {
+						fmt.Fprintln(w, "dry run: nothing was closed; it would be")
+					}
+					a.drawWindow(w, &v.Window)
+				})
+				return nil
 			})
 		},
 	}
-	t.flags(cmd)
+	ch.flags(cmd, false)
+	cmd.Flags().StringVar(&model, "model", "", "settlement model whose window is meant; default: the one that every book has")
+	cmd.Flags().StringVar(&date, "value-date", "", "day on which it settles, as 2026-11-23; default: by the schedule")
 	return cmd
 }
 
 func newWindowSettleCmd(a *app) *cobra.Command {
-	var t target
+	var ch change
+	var steps string
+	var retry bool
 	cmd := &cobra.Command{
-		Use:     "settle WINDOW",
-		Short:   "Have a closed window's nets moved: all debits first, then the credits",
-		Example: `  tongma window settle win_000001`,
-		Long:    "It may be repeated after any fault: each instruction to the settlement agent is carried out once.",
-		Args:    cobra.ExactArgs(1),
+		Use:   "settle WINDOW",
+		Short: "Have a closed window settled: all debits first, then the credits",
+		Example: `  tongma window settle win_000001
+  tongma window settle win_000001 --dry-run
+  tongma window settle win_000001 --steps 1     one step of the rules for who is short
+  tongma window settle win_000001 --retry       ask those again who were refused`,
+		Long: `Who cannot pay is suspended; then its prefunding pays, then the guarantee line, then the others by the loss-sharing key,
+and what is left rolls over to the next window, payment by payment. Each step is an entry of the journal.
+
+It may be repeated after any fault: each instruction to the settlement agent is carried out once. Exit code 9 says that
+something is not known or not done yet; what it waits for is listed.`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := windowArgument(args[0])
 			if err != nil {
 				return err
 			}
-			return a.with(cmd, &t, func(ctx context.Context, c *client) error {
-				a.say("settling on %s", c.base.Host)
-				return a.askWindow(ctx, c, http.MethodPost, "/v1/windows/"+id.String()+"/settle")
-			})
+			query := url.Values{"retry": {strconv.FormatBool(retry)}}
+			if steps != "" {
+				query.Set("steps", steps)
+			}
+			return ch.run(cmd, a, "/v1/windows/"+id.String()+"/settle?"+query.Encode(), nil, a.showSettlement)
 		},
 	}
-	t.flags(cmd)
+	ch.flags(cmd, false)
+	cmd.Flags().StringVar(&steps, "steps", "", `at most so many steps for who is short; "none": none; default: all`)
+	cmd.Flags().BoolVar(&retry, "retry", false, "ask those again who were refused: they may have got money since")
 	patience(cmd, 6*time.Minute) // the switch gives the agent five
 	return cmd
+}
+
+func (a *app) showSettlement(c *client, got reply) error {
+	var v api.Settlement
+	if err := c.read(got, &v); err != nil {
+		return err
+	}
+	a.print(raw(got.body), func(w io.Writer) { a.drawSettlement(w, &v) })
+	if !v.Done && !v.DryRun {
+		return &exitError{code: exitInconclusive}
+	}
+	return nil
+}
+
+func (a *app) drawSettlement(w io.Writer, v *api.Settlement) {
+	if v.DryRun {
+		fmt.Fprintln(w, "dry run: nothing was sent or written; it would be")
+	}
+	for _, e := range v.Events {
+		fmt.Fprintln(w, "  "+clean(e.Says))
+	}
+	for _, e := range v.Waits {
+		fmt.Fprintln(w, a.paint(w).yellow("  waits: ")+clean(e.Says))
+	}
+	for _, s := range v.Plan {
+		fmt.Fprintf(w, "  next by the rules: %s, for %s: %s %s %s\n", s.Step, s.Short, s.Payer, s.Amount, s.Currency)
+	}
+	if len(v.Events)+len(v.Waits)+len(v.Plan) > 0 {
+		fmt.Fprintln(w)
+	}
+	a.drawWindow(w, &v.Window)
 }
 
 func windowArgument(text string) (tongma.WindowID, error) {
@@ -158,37 +348,43 @@ func windowArgument(text string) (tongma.WindowID, error) {
 	return id, nil
 }
 
-func (a *app) askWindow(ctx context.Context, c *client, method, path string) error {
-	got, err := c.ask(ctx, method, path, "", nil)
-	if err != nil {
-		return err
-	}
-	var v switching.WindowView
-	if err := c.read(got, &v); err != nil {
-		return err
-	}
-	a.print(raw(got.body), func(w io.Writer) { a.drawWindow(w, &v) })
-	return nil
-}
-
-func (a *app) drawWindow(w io.Writer, v *switching.WindowView) {
+func (a *app) drawWindow(w io.Writer, v *api.Window) {
 	p := a.paint(w)
 	fmt.Fprintf(w, "%s  %s  %d payments", p.bold(v.Window), v.State, v.Payments)
 	if v.EndEntry > 0 {
 		fmt.Fprintf(w, ", journal entries %d to %d", v.FirstEntry, v.EndEntry-1)
 	}
 	fmt.Fprintln(w)
+	if v.Model != "" {
+		fmt.Fprintf(w, "  model %s, %s", v.Model, v.Method)
+		if v.ValueDate != "" {
+			fmt.Fprintf(w, ", value date %s by %s", v.ValueDate, v.Calendar)
+		}
+		fmt.Fprintln(w)
+	}
 	for _, c := range sortedKeys(v.Gross) {
-		fmt.Fprintf(w, "  %s gross %s, to move %s\n", c, v.Gross[c], v.ToMove[c])
+		fmt.Fprintf(w, "  %s gross %s, to move %s", c, v.Gross[c], v.ToMove[c])
+		if share := v.Compression[c]; share != "" {
+			fmt.Fprintf(w, " (%s %% of it)", share)
+		}
+		fmt.Fprintln(w)
+	}
+	drawSheet(w, v)
+	fmt.Fprintln(w, p.dim("\nsheet "+v.SheetHash))
+}
+
+func drawSheet(w io.Writer, v *api.Window) {
+	section := func(title string, columns []column, rows [][]string) {
+		if len(rows) > 0 {
+			fmt.Fprintln(w, "\n"+title)
+			showTable(w, columns, rows)
+		}
 	}
 	var rows [][]string
 	for _, o := range v.Matrix {
 		rows = append(rows, []string{o.Debtor, o.Creditor, fmt.Sprint(o.Payments), o.Gross, o.Currency})
 	}
-	if len(rows) > 0 {
-		fmt.Fprintln(w, "\nwho owes whom, before netting")
-		showTable(w, []column{left("debtor"), left("creditor"), right("payments"), right("gross"), left("")}, rows)
-	}
+	section("who owes whom, before netting", []column{left("debtor"), left("creditor"), right("payments"), right("gross"), left("")}, rows)
 	rows = nil
 	for _, n := range v.Nets {
 		word := "pays"
@@ -197,19 +393,28 @@ func (a *app) drawWindow(w io.Writer, v *switching.WindowView) {
 		}
 		rows = append(rows, []string{n.Participant, n.Debits, n.Credits, word, strings.TrimPrefix(n.Net, "-"), n.Currency})
 	}
-	if len(rows) > 0 {
-		fmt.Fprintln(w, "\nafter netting")
-		showTable(w, []column{left("participant"), right("debits"), right("credits"), left(""), right("net"), left("")}, rows)
-	}
-	if len(v.Instructions) > 0 {
-		rows = nil
-		for _, i := range v.Instructions {
-			rows = append(rows, []string{i.ID, i.Direction, i.Participant, i.Amount, i.Currency})
+	section("after netting", []column{left("participant"), right("debits"), right("credits"), left(""), right("net"), left("")}, rows)
+	rows = nil
+	for _, l := range v.Legs {
+		note := ""
+		if l.Short {
+			note = fmt.Sprintf("refused %d times", l.Tries)
 		}
-		fmt.Fprintln(w, "\ninstructions to the settlement agent, in order")
-		showTable(w, []column{left("id"), left(""), left("participant"), right("amount"), left("")}, rows)
+		rows = append(rows, []string{orSettlement(l.Debtor), orSettlement(l.Creditor), l.Amount, l.Settled, l.Due, l.Currency, note})
 	}
-	fmt.Fprintln(w, p.dim("\nsheet "+v.SheetHash))
+	section("what moves, and how far it has", []column{left("from"), left("to"), right("amount"), right("settled"), right("due"), left(""), left("")}, rows)
+	rows = nil
+	for _, i := range v.Instructions {
+		rows = append(rows, []string{i.ID, i.Direction, i.Participant, i.Amount, i.Currency})
+	}
+	section("instructions to the settlement agent, in order", []column{left("id"), left(""), left("participant"), right("amount"), left("")}, rows)
+}
+
+func orSettlement(who string) string {
+	if who == "" {
+		return "(settlement account)"
+	}
+	return who
 }
 
 func newPositionCmd(a *app) *cobra.Command {
@@ -239,10 +444,39 @@ func newPositionCmd(a *app) *cobra.Command {
 	t.flags(ls)
 	t.asFlag(ls, false)
 	return group(&cobra.Command{
-		Use:     "position",
-		Short:   "See what each participant owes or is owed, and its cap",
-		Example: "  tongma position ls",
-	}, ls)
+		Use:   "position",
+		Short: "See what each participant owes or is owed, its cap, and why",
+		Example: `  tongma position ls
+  tongma position explain tongbao CNY`,
+	}, ls, newPositionExplainCmd(a))
+}
+
+func newPositionExplainCmd(a *app) *cobra.Command {
+	var t target
+	var limit int
+	cmd := &cobra.Command{
+		Use:   "explain PARTICIPANT CURRENCY",
+		Short: "Show the entries behind a position and its holds: they add up to it",
+		Example: `  tongma position explain tongbao CNY
+  tongma position explain tongbao CNY --limit 1000 --json`,
+		Long: "What is settled is over and not among them. Entries before the latest ones are one row.",
+		Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := currencyOf(args[1])
+			if err != nil {
+				return err
+			}
+			return a.with(cmd, &t, func(ctx context.Context, cl *client) error {
+				var v desk.PositionView
+				path := fmt.Sprintf("/v1/positions/%s/%s/explain?limit=%d", url.PathEscape(args[0]), c.Code(), limit)
+				return a.show(ctx, cl, path, &v, func(w io.Writer) { drawExplained(w, &v) })
+			})
+		},
+	}
+	t.flags(cmd)
+	t.asFlag(cmd, false)
+	cmd.Flags().IntVar(&limit, "limit", 100, "the latest so many entries")
+	return cmd
 }
 
 func drawPositions(w io.Writer, list []switching.PositionView) {
@@ -310,4 +544,14 @@ func drawProjection(w io.Writer, v switching.ProjectionView) {
 		rows = append(rows, []string{p.Participant, p.Currency, p.Position, p.Settled, p.After, p.Reserved, p.Cap, mark})
 	}
 	showTable(w, []column{left("participant"), left("currency"), right("position"), right("settled"), right("after"), right("held"), right("cap"), left("")}, rows)
+}
+
+func drawExplained(w io.Writer, v *desk.PositionView) {
+	fmt.Fprintf(w, "%s: position %s, held %s, cap %s, prefunded %s, available %s\n\n", v.Participant, v.Position, v.Reserved, v.Cap, v.Prefunded, v.Available)
+	table := v.Table()
+	columns := make([]column, len(table[0]))
+	for i, name := range table[0] {
+		columns[i] = column{name, slices.Contains([]string{"entry", "position", "held", "amount", "sum"}, name)}
+	}
+	showTable(w, columns, table[1:])
 }
