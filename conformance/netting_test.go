@@ -68,11 +68,16 @@ func get(t *testing.T, x *Target, path string, into any) {
 
 func shownPositions(t *testing.T, x *Target) (rows []string) {
 	var list struct {
-		Positions []struct{ Participant, Currency, Position, Reserved, Cap string }
+		Positions []struct {
+			Participant, Currency, Position, Reserved, Cap, Prefunded, Sponsor string
+			MemoPosition                                                      string `json:"memo_position"`
+			MemoReserved                                                      string `json:"memo_reserved"`
+		}
 	}
 	get(t, x, "/v1/positions", &list)
 	for _, p := range list.Positions {
-		rows = append(rows, fmt.Sprintf("%s %s position %s held %s cap %s", p.Participant, p.Currency, p.Position, p.Reserved, p.Cap))
+		rows = append(rows, fmt.Sprintf("%s %s position %s held %s cap %s prefunded %s through %s %s held %s", p.Participant, p.Currency, p.Position, p.Reserved, p.Cap,
+			p.Prefunded, p.Sponsor, p.MemoPosition, p.MemoReserved))
 	}
 	return rows
 }
@@ -87,7 +92,15 @@ func ownPositions(positions Positions) (rows []string) {
 		if s.Capped {
 			limit = decimal(s.Cap, a.Currency)
 		}
-		rows = append(rows, fmt.Sprintf("%s %s position %s held %s cap %s", a.Participant, a.Currency, decimal(s.Position, a.Currency), decimal(s.Reserved, a.Currency), limit))
+		prefunded, memo, held := "", "", ""
+		if s.Prefunding != 0 {
+			prefunded = decimal(s.Prefunding, a.Currency)
+		}
+		if s.Sponsor != "" {
+			memo, held = decimal(s.MemoPosition, a.Currency), decimal(s.MemoReserved, a.Currency)
+		}
+		rows = append(rows, fmt.Sprintf("%s %s position %s held %s cap %s prefunded %s through %s %s held %s", a.Participant, a.Currency, decimal(s.Position, a.Currency),
+			decimal(s.Reserved, a.Currency), limit, prefunded, s.Sponsor, memo, held))
 	}
 	return rows
 }

@@ -380,7 +380,7 @@ func (a *API) bookOperations(d describe) []operation {
 	events.Responses = map[string]*huma.Response{"200": {Description: "A stream that does not end.", Content: map[string]*huma.MediaType{"text/event-stream": {Schema: d.schema(clearing.Line{})}}}}
 	d.problems(&events, reasonsAsked, reasonsBooks)
 	return []operation{
-		view(base("list-positions", "books", "GET", "/v1/positions", "See positions, holds and caps", "A participant sees its own."), "By participant and currency.", PositionList{}, anyone, (*call).positions),
+		view(base("list-positions", "books", "GET", "/v1/positions", "See positions, holds and caps", "A participant sees its own, and those of whom it is the sponsor."), "By participant and currency.", PositionsPage{}, anyone, (*call).positions),
 		view(windows, "Latest first.", WindowsPage{}, anyone, (*call).windows, tongma.FieldInvalid),
 		messageToo(csvToo(view(one, "The sheet.", Window{}, anyone, (*call).oneWindow, tongma.WindowUnknown, tongma.FieldInvalid, tongma.WindowNotClosed, tongma.StateConflict, tongma.SetupInvalid))),
 		view(items, "In the order of the journal.", WindowItems{}, anyone, (*call).windowPayments, tongma.WindowUnknown, tongma.FieldInvalid),

@@ -189,3 +189,24 @@ func TestASheetIsAMessageToTheAgent(t *testing.T) {
 	b.refused(b.ask("operator", "GET", "/v1/windows/1?format=pacs009&currency=USD", ""), 503, tongma.SetupInvalid)
 	b.refused(b.ask("operator", "GET", "/v1/windows/1?format=pacs009&direction=up", ""), 400, tongma.FieldInvalid)
 }
+
+// TestASponsorSeesWhomItAnswersFor: what a sub-participant may still pay is bounded by
+// its own cap and by its sponsor's, and both see it.
+func TestASponsorSeesWhomItAnswersFor(t *testing.T) {
+	b := newBench(t)
+	b.write(clearing.Entry{Kind: clearing.KindSponsor, Debtor: "other", Creditor: "wallet"})
+	b.post("", "other", "acq", 3_000)
+	b.post("", "wallet", "acq", 6_500)
+	own := decode[PositionsPage](t, b.ask("wallet", "GET", "/v1/positions", ""))
+	if len(own.Positions) != 2 || own.Positions[0].Participant != "other" || own.Positions[0].MemoPosition != "30.00" || own.Positions[0].Position != "0.00" ||
+		own.Positions[0].Available != "5.00" || own.Positions[0].Sponsor != "wallet" || own.Positions[1].Position != "95.00" || own.Positions[1].Available != "5.00" {
+		t.Fatalf("%+v", own)
+	}
+	if sub := decode[PositionsPage](t, b.ask("other", "GET", "/v1/positions", "")); len(sub.Positions) != 1 {
+		t.Fatalf("%+v", sub)
+	}
+	items := decode[WindowItems](t, b.ask("wallet", "GET", "/v1/windows/1/payments", "")).Items
+	if len(items) != 2 || items[0].Debtor != "other" || items[0].Payer != "wallet" || items[0].Amount != "30.00" || items[1].Payer != "" {
+		t.Fatalf("%+v", items)
+	}
+}

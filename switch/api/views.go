@@ -48,9 +48,30 @@ type PaymentList struct {
 	Payments []PaymentView `json:"payments" doc:"latest first"`
 }
 
-// PositionList is the answer to GET /v1/positions.
+// PositionList is what a reader of GET /v1/positions sees who needs no more than
+// positions and caps: see PositionsPage.
 type PositionList struct {
 	Positions []switching.PositionView `json:"positions"`
+}
+
+// Position is one participant's standing in one currency.
+type Position struct {
+	Participant  string `json:"participant"`
+	Currency     string `json:"currency"`
+	Position     string `json:"position" doc:"posted debits less posted credits, not yet settled: more than zero owes"`
+	Reserved     string `json:"reserved" doc:"open holds"`
+	Cap          string `json:"cap,omitempty" doc:"net debit cap; absent for an account that may only receive"`
+	Prefunded    string `json:"prefunded,omitempty" doc:"deposited and not withdrawn: it adds to the cap"`
+	Available    string `json:"available,omitempty" doc:"what may still be debited, through its sponsor if it has one"`
+	Suspended    bool   `json:"suspended,omitempty" doc:"new debits are refused"`
+	Sponsor      string `json:"sponsor,omitempty" doc:"who settles for it: position and holds are there"`
+	MemoPosition string `json:"memo_position,omitempty" doc:"its own part of its sponsor's position"`
+	MemoReserved string `json:"memo_reserved,omitempty" doc:"its own part of its sponsor's holds"`
+}
+
+// PositionsPage is the answer to GET /v1/positions.
+type PositionsPage struct {
+	Positions []Position `json:"positions"`
 }
 
 // WindowList is what a reader of GET /v1/windows sees who needs no more than the net
@@ -206,11 +227,34 @@ func (c *call) positions() error {
 	if err := c.read(func(b *clearing.Book) { all = b.Positions() }); err != nil {
 		return err
 	}
-	own := all[:0]
-	for _, p := range all {
-		if c.operator || p.Participant == c.who {
-			own = append(own, p)
+	page := PositionsPage{Positions: []Position{}}
+	for i := range all {
+		// A sponsor answers for those who settle through it, and sees how they stand.
+		if p := &all[i]; c.operator || p.Participant == c.who || p.Sponsor == c.who {
+			page.Positions = append(page.Positions, viewPosition(p, all))
 		}
 	}
-	return c.send(PositionList{Positions: switching.ViewPositions(own)})
+	return c.send(page)
+}
+
+func viewPosition(p *clearing.Position, all []clearing.Position) Position {
+	c := p.Currency
+	v := Position{Participant: string(p.Participant), Currency: c.Code(), Position: dec(p.Position, c), Reserved: dec(p.Reserved, c), Suspended: p.Suspended, Sponsor: string(p.Sponsor)}
+	left := p.Cap + p.Prefunded - p.Position - p.Reserved
+	if p.Sponsor != "" {
+		v.MemoPosition, v.MemoReserved = dec(p.MemoPosition, c), dec(p.MemoReserved, c)
+		left -= p.MemoPosition + p.MemoReserved
+		for _, s := range all {
+			if s.Participant == p.Sponsor && s.Currency == c {
+				left = min(left, s.Cap+s.Prefunded-s.Position-s.Reserved)
+			}
+		}
+	}
+	if p.Capped {
+		v.Cap, v.Available = dec(p.Cap, c), dec(max(0, left), c)
+	}
+	if p.Prefunded != 0 {
+		v.Prefunded = dec(p.Prefunded, c)
+	}
+	return v
 }

@@ -72,6 +72,8 @@ type WindowItem struct {
 	Operation  string    `json:"operation,omitempty" enum:"pay,transfer,refund"`
 	Debtor     string    `json:"debtor,omitempty" doc:"pays, as it was posted"`
 	Creditor   string    `json:"creditor,omitempty"`
+	Payer      string    `json:"payer,omitempty" doc:"who settled for the debtor, if it has a sponsor"`
+	Payee      string    `json:"payee,omitempty" doc:"who settled for the creditor, if it has a sponsor"`
 	Currency   string    `json:"currency"`
 	Amount     string    `json:"amount,omitempty"`
 	Fees       []FeeView `json:"fees,omitempty"`
@@ -279,12 +281,22 @@ func (c *call) windowPayments() error {
 
 // among tells whether an item is the caller's: as a party, or by a fee.
 func (c *call) among(it *clearing.WindowItem) bool {
-	return it.Debtor == c.who || it.Creditor == c.who || slices.ContainsFunc(it.Legs, c.bears)
+	return party(it, c.who) || slices.ContainsFunc(it.Legs, c.bears)
+}
+
+func party(it *clearing.WindowItem, who tongma.ParticipantID) bool {
+	return it.Debtor == who || it.Creditor == who || it.Payer == who || it.Payee == who
 }
 
 func (c *call) item(it *clearing.WindowItem) WindowItem {
 	v := WindowItem{Entry: it.Entry, Kind: it.Kind.String(), Payment: it.Payment.String(), Operation: it.Op.String(), Debtor: string(it.Debtor), Creditor: string(it.Creditor),
 		Currency: it.Amount.Currency.Code(), Amount: it.Amount.Decimal(), DeferredIn: it.DeferredIn}
+	if it.Payer != it.Debtor {
+		v.Payer = string(it.Payer)
+	}
+	if it.Payee != it.Creditor {
+		v.Payee = string(it.Payee)
+	}
 	if it.DeferredTo != 0 {
 		v.DeferredTo = it.DeferredTo.String()
 	}
@@ -293,8 +305,8 @@ func (c *call) item(it *clearing.WindowItem) WindowItem {
 			v.Fees = append(v.Fees, FeeView{l.Kind.String(), string(l.From), string(l.To), l.Amount.Decimal()})
 		}
 	}
-	if !c.operator && it.Debtor != c.who && it.Creditor != c.who {
-		v.Debtor, v.Creditor, v.Amount = "", "", ""
+	if !c.operator && !party(it, c.who) {
+		v.Debtor, v.Creditor, v.Payer, v.Payee, v.Amount = "", "", "", "", ""
 	}
 	return v
 }

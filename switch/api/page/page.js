@@ -32,7 +32,8 @@
   const bar = (p) => {
     const td = el("td");
     if (!p.cap) return td;
-    const used = ratio(p.position, p.cap), held = ratio(p.reserved, p.cap), sum = Math.min(1, used + held);
+    const limit = Number(p.cap) + Number(p.prefunded || 0);
+    const used = ratio(p.memo_position || p.position, limit), held = ratio(p.memo_reserved || p.reserved, limit), sum = Math.min(1, used + held);
     const track = el("div", undefined, "track" + (sum >= 0.9 ? " full" : sum >= 0.75 ? " hot" : ""));
     const a = el("i"), b = el("i", undefined, "held");
     a.style.width = 100 * used + "%";
@@ -46,10 +47,10 @@
   };
 
   const showPositions = (list) => {
-    const busy = list.filter((p) => Number(p.position) !== 0 || Number(p.reserved) !== 0);
+    const busy = list.filter((p) => [p.position, p.reserved, p.memo_position || 0, p.memo_reserved || 0].some((n) => Number(n) !== 0));
     const rows = (busy.length ? busy : list.slice(0, 12)).map((p) => row(
-      el("td", p.participant + (p.suspended ? " (suspended)" : "")), el("td", p.currency), el("td", p.position, "num"),
-      el("td", p.reserved, "num"), el("td", p.cap || "", "num"), bar(p)));
+      el("td", p.participant + (p.sponsor ? " through " + p.sponsor : "") + (p.suspended ? " (suspended)" : "")), el("td", p.currency), el("td", p.memo_position || p.position, "num"),
+      el("td", p.memo_reserved || p.reserved, "num"), el("td", p.cap || "", "num"), el("td", p.prefunded || "", "num"), bar(p)));
     $("positions").replaceChildren(...rows);
   };
 
