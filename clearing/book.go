@@ -19,6 +19,7 @@ type Book struct {
 	numbers      map[string]uint16
 	accounts     map[accountKey]*account
 	blocked      map[uint16]bool // participants whose debits are blocked
+	kept         map[uint16]bool // those of them that a person blocked, or who are short: the directory does not unblock them
 	payments     []payment
 	low          uint32 // all payments before it are final
 	byID         map[tongma.PaymentID]uint32
@@ -107,7 +108,7 @@ const day = 24 * 60 * 60 * 1000
 
 // NewBook returns an empty Book, which has no window yet: KindOpen comes first.
 func NewBook() *Book {
-	return &Book{next: 1, names: []string{""}, numbers: map[string]uint16{"": noName}, accounts: map[accountKey]*account{}, blocked: map[uint16]bool{}, orders: map[string]*order{},
+	return &Book{next: 1, names: []string{""}, numbers: map[string]uint16{"": noName}, accounts: map[accountKey]*account{}, blocked: map[uint16]bool{}, kept: map[uint16]bool{}, orders: map[string]*order{},
 		sponsors: map[uint16]uint16{}, memos: map[accountKey]*memo{},
 		byID: map[tongma.PaymentID]uint32{}, byKey: map[Digest]uint32{}, codes: [2]map[Digest]struct{}{{}, {}}}
 }
@@ -553,7 +554,8 @@ func (b *Book) Apply(e *Entry) error {
 	case KindSponsor:
 		err = b.applySponsor(e)
 	case KindSuspend, KindResume:
-		b.blocked[b.number(string(e.Debtor))] = e.Kind == KindSuspend
+		n := b.number(string(e.Debtor))
+		b.blocked[n], b.kept[n] = e.Kind == KindSuspend, e.Kind == KindSuspend && e.Maker != ""
 	case KindDirectory:
 		b.directory = e.Directory
 	default:

@@ -699,7 +699,7 @@ func (m *machine) checkCapOne() {
 func (m *machine) suspend() {
 	who, kind := m.pick("who"), rapid.SampledFrom([]Kind{KindSuspend, KindResume, KindResume}).Draw(m.rt, "kind")
 	same := m.suspended[who] == (kind == KindSuspend)
-	m.tell(Entry{Kind: kind, Debtor: tongma.ParticipantID(who)}, expectation{write: !same, exists: same, kind: kind})
+	m.tell(Entry{Kind: kind, Debtor: tongma.ParticipantID(who), Maker: "ann"}, expectation{write: !same, exists: same, kind: kind})
 	m.suspended[who] = kind == KindSuspend
 }
 

@@ -42,3 +42,45 @@ func TestADeferredPaymentNamesTheEntryThatDeferredIt(t *testing.T) {
 		t.Errorf("deferred: entry %d, window %d", p.Entry, p.Window)
 	}
 }
+
+// TestTheDirectoryResumesOnlyWhomItSuspended: at each start the directory says again
+// who is not suspended. That is no word on one that is short, or that a person has
+// suspended.
+func TestTheDirectoryResumesOnlyWhomItSuspended(t *testing.T) {
+	b := NewBook()
+	say := func(e Entry) bool {
+		t.Helper()
+		v := b.Propose(&e, b.Clock()+1)
+		if v.Reason != tongma.NoReason {
+			t.Fatalf("%s: %s", e.Kind, v.Reason)
+		}
+		if v.Write {
+			if err := b.Apply(&e); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return v.Write
+	}
+	cny := func(minor int64) tongma.Money { return tongma.Money{Minor: minor, Currency: tongma.CNY} }
+	say(Entry{Kind: KindOpen})
+	say(Entry{Kind: KindCap, Debtor: "bank-a", Amount: cny(1000)})
+	say(Entry{Kind: KindHold, Op: tongma.OpPay, Payment: tongma.PaymentID{1}, Asker: "bank-b", Key: "K", Debtor: "bank-a", Creditor: "bank-b", Scheme: "s", Amount: cny(100)})
+	say(Entry{Kind: KindPost, Payment: tongma.PaymentID{1}})
+	say(Entry{Kind: KindClose})
+	say(Entry{Kind: KindInstruct, Window: 1})
+	say(Entry{Kind: KindShort, Window: 1, Debtor: "bank-a", Amount: cny(100), Reason: tongma.AgentRejected, SchemeRef: "I"})
+	if say(Entry{Kind: KindResume, Debtor: "bank-a"}) {
+		t.Error("one that is short was resumed by the directory")
+	}
+	if !say(Entry{Kind: KindResume, Debtor: "bank-a", Maker: "ann"}) {
+		t.Error("a person could not resume it")
+	}
+	say(Entry{Kind: KindSuspend, Debtor: "bank-a", Maker: "ann"})
+	if say(Entry{Kind: KindResume, Debtor: "bank-a"}) || !say(Entry{Kind: KindResume, Debtor: "bank-a", Maker: "bob"}) {
+		t.Error("the directory resumed whom a person suspended, or a person could not")
+	}
+	say(Entry{Kind: KindSuspend, Debtor: "bank-a"})
+	if !say(Entry{Kind: KindResume, Debtor: "bank-a"}) {
+		t.Error("the directory did not resume whom it suspended")
+	}
+}

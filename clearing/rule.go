@@ -23,6 +23,8 @@ type order struct {
 //
 // A cap that was approved since the directory last spoke is not taken back by the
 // directory saying the same again, as it does at each start: only by another figure.
+// Nor does the directory resume whom it has not suspended: one that is short, or that
+// a person has suspended, is resumed by a person, whom the entry names as its maker.
 func (b *Book) proposeRule(e *Entry) Verdict {
 	n, known := b.numbers[string(e.Debtor)]
 	switch e.Kind {
@@ -38,7 +40,7 @@ func (b *Book) proposeRule(e *Entry) Verdict {
 		if e.Debtor == "" {
 			return Verdict{Reason: tongma.FieldInvalid}
 		}
-		if (known && b.blocked[n]) == (e.Kind == KindSuspend) {
+		if (known && b.blocked[n]) == (e.Kind == KindSuspend) || (e.Kind == KindResume && e.Maker == "" && b.kept[n]) {
 			return Verdict{Exists: true}
 		}
 	case KindDirectory:

@@ -231,7 +231,7 @@ func (s *script) do(fields []string) (said string, detail []string) {
 	case "sponsor":
 		said = s.say(Entry{Kind: KindSponsor, Debtor: w.who(), Creditor: tongma.ParticipantID(w.option("by"))})
 	case "resume":
-		said = s.say(Entry{Kind: KindResume, Debtor: w.who()})
+		said = s.say(Entry{Kind: KindResume, Debtor: w.who(), Maker: "ann"})
 	case "wait":
 		d, err := time.ParseDuration(w.next())
 		if err != nil {

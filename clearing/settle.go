@@ -350,7 +350,7 @@ func (b *Book) applySettling(e *Entry, w *window) error {
 	case KindShort:
 		l.tries++
 		l.short = true
-		b.blocked[from] = true
+		b.blocked[from], b.kept[from] = true, true
 	case KindSettle:
 		b.confirm(l, &t)
 	case KindCover:
