@@ -57,8 +57,8 @@ bench-clearing: ## the books against peers in one run, beside their goals; BENCH
 sim: ## seeded histories of the whole path under every fault: SEEDS=10000, or SEED=123 for one with its trace
 	@./.ci/sim histories $(or $(SEEDS),10000) $(SEED)
 
-sim-mutations: ## faults put into the switch, the books and the journal: the simulation must find each
-	@./.ci/sim mutations
+sim-mutations: ## faults put into the switch, the books and the journal: the simulation must find each; FAULT=name for one
+	@./.ci/sim mutations $(FAULT)
 
 clean: ## remove what was built
 	rm -rf bin data

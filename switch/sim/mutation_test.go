@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-var mutants = flag.Bool("mutants", false, "put every fault of testdata/mutations.json into the switch, one at a time")
+var mutants = flag.String("mutants", "", "put those faults of testdata/mutations.json whose name matches into the switch, one at a time")
 
 // mutation is a fault of one line, to be put into the switch's own source.
 type mutation struct {
@@ -119,8 +119,9 @@ func TestFaultsInTheSwitchAreFound(t *testing.T) {
 	if *seeds > 0 || *one > 0 {
 		return
 	}
+	wanted := regexp.MustCompile(*mutants)
 	for _, m := range mutations(t) {
-		if !*mutants && !quick[m.Name] {
+		if *mutants == "" && !quick[m.Name] || !wanted.MatchString(m.Name) {
 			continue
 		}
 		start := time.Now()
@@ -129,7 +130,7 @@ func TestFaultsInTheSwitchAreFound(t *testing.T) {
 			t.Errorf("%s: %s: not found in %d histories", m.Name, m.Bug, budget)
 			continue
 		}
-		if *mutants {
+		if *mutants != "" {
 			fmt.Printf("%-24s found by %-28s %5.1f s   %s\n", m.Name, by, time.Since(start).Seconds(), m.Bug)
 		}
 	}

@@ -68,7 +68,7 @@ func (h *history) options(p *plant) switching.Options {
 	}, Office: func(ctx context.Context, opts clearing.LedgerOptions) (*clearing.Ledger, error) {
 		opts.Confirm = h.plan.confirms
 		return h.office(ctx, p, opts)
-	}, NewID: h.newID, Pace: func() { time.Sleep(1) }, Journal: []journal.Option{journal.WithWriters(func() uint64 {
+	}, NewID: h.newID, Pace: func() { time.Sleep(time.Nanosecond) }, Journal: []journal.Option{journal.WithWriters(func() uint64 {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		h.writers++
