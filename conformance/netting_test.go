@@ -70,8 +70,8 @@ func shownPositions(t *testing.T, x *Target) (rows []string) {
 	var list struct {
 		Positions []struct {
 			Participant, Currency, Position, Reserved, Cap, Prefunded, Sponsor string
-			MemoPosition                                                      string `json:"memo_position"`
-			MemoReserved                                                      string `json:"memo_reserved"`
+			MemoPosition                                                       string `json:"memo_position"`
+			MemoReserved                                                       string `json:"memo_reserved"`
 		}
 	}
 	get(t, x, "/v1/positions", &list)

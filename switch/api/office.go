@@ -283,7 +283,7 @@ func (c *call) wants(forms ...string) (string, error) {
 }
 
 // mediaTypes of the forms of answers.
-var mediaTypes = map[string]string{"json": jsonType, "csv": "text/csv", "pacs009": "application/vnd.iso20022.pacs.009+xml", "pacs029": "application/vnd.iso20022.pacs.029+xml"}
+var mediaTypes = map[string]string{"json": jsonType, "csv": "text/csv", "pacs009": "application/vnd.iso20022.pacs.009+xml", "pacs029": "application/vnd.iso20022.pacs.029+xml", "zip": "application/zip"}
 
 const xmlType = "application/xml"
 

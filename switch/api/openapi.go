@@ -13,7 +13,6 @@ import (
 
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing"
-	switching "github.com/tongma/tongma/switch"
 )
 
 // The document is made from the operations below, and committed as openapi.json.
@@ -365,8 +364,8 @@ func (a *API) bookOperations(d describe) []operation {
 	}
 	windows := base("list-windows", "books", "GET", "/v1/windows", "List the latest windows with their net sheets", "A participant sees its own figures.")
 	windows.Parameters = []*huma.Param{countParam("limit", "at most so many", windowsStandard, windowsMost), textParam("model", "only of this settlement model, among the latest 2,000 windows")}
-	one := window(base("get-window", "books", "GET", "/v1/windows/{id}", "See a window's net sheet", "A participant sees its own figures. As CSV: one row for each figure, pair and leg. As pacs.009 or pacs.029, for the operator: what the settlement agent is told of it."))
-	one.Parameters = append(one.Parameters, formatParam("json", "csv", "pacs009", "pacs029"), textParam("currency", "pacs009, pacs029: of a sheet with several"), choiceParam("direction", "pacs009: which of the two messages", "debit", "credit"))
+	one := window(base("get-window", "books", "GET", "/v1/windows/{id}", "See a window's net sheet", "A participant sees its own figures. As CSV: one row for each figure, pair and leg. As pacs.009 or pacs.029, for the operator: what the settlement agent is told of it. As zip, for the operator: tables, JSON, and the messages that are still to be sent."))
+	one.Parameters = append(one.Parameters, formatParam("json", "csv", "pacs009", "pacs029", "zip"), textParam("currency", "pacs009, pacs029: of a sheet with several"), choiceParam("direction", "pacs009: which of the two messages", "debit", "credit"))
 	items := window(base("list-window-payments", "books", "GET", "/v1/windows/{id}/payments", "List what was posted into a window",
 		"Payments, what was turned back, and what somebody paid for who was short. Those that were moved into another window are marked, and counted no more."))
 	items.Parameters = append(items.Parameters, countParam("after", "number of the last entry of the page before", 0, 0), countParam("limit", "at most about so many", itemsStandard, itemsMost))
@@ -384,7 +383,7 @@ func (a *API) bookOperations(d describe) []operation {
 		view(windows, "Latest first.", WindowsPage{}, anyone, (*call).windows, tongma.FieldInvalid),
 		messageToo(csvToo(view(one, "The sheet.", Window{}, anyone, (*call).oneWindow, tongma.WindowUnknown, tongma.FieldInvalid, tongma.WindowNotClosed, tongma.StateConflict, tongma.SetupInvalid))),
 		view(items, "In the order of the journal.", WindowItems{}, anyone, (*call).windowPayments, tongma.WindowUnknown, tongma.FieldInvalid),
-		view(projecting, "The projection.", switching.ProjectionView{}, operatorOnly, (*call).projectWindows, tongma.WindowUnknown, tongma.StateConflict, tongma.FieldInvalid),
+		view(projecting, "The projection.", Projection{}, operatorOnly, (*call).projectWindows, tongma.WindowUnknown, tongma.StateConflict, tongma.FieldInvalid),
 		view(pages, "The entries.", JournalPage{}, operatorOnly, (*call).journal, tongma.FieldInvalid, tongma.OperationUnknown),
 		{events, anyone, (*call).events},
 	}

@@ -10,6 +10,7 @@ import (
 // messageToo adds the forms of the settlement agent to an answer.
 func messageToo(op operation) operation {
 	op.Responses["200"].Content[xmlType] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}}
+	op.Responses["200"].Content[mediaTypes["zip"]] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}
 	return op
 }
 
@@ -29,7 +30,13 @@ func (a *API) settlementOperations(d describe) []operation {
 		countParam("limit", "the latest so many; those before are one row", linesStandard, explainMost))
 	explain.Responses = map[string]*huma.Response{"200": d.json("In the order of the journal.", office.PositionView{})}
 	d.problems(&explain, reasonsAsked, reasonsBooks, []tongma.Reason{tongma.CurrencyUnknown, tongma.NoAccount, tongma.OperationUnknown, tongma.FieldInvalid})
+	stress := with(base("stress-window", tag, "GET", "/v1/windows/{id}/stress", "See what would happen if the largest debtors failed",
+		"Each currency by itself: what they owe, by which layers of the rules it would be found, and what would roll over. It changes nothing."),
+		window, countParam("failing", "how many of the largest fail together", failingNormal, failingMost))
+	stress.Responses = map[string]*huma.Response{"200": d.json("By currency.", StressList{})}
+	d.problems(&stress, reasonsAsked, reasonsBooks, []tongma.Reason{tongma.WindowUnknown, tongma.StateConflict, tongma.FieldInvalid})
 	return []operation{
+		{stress, operatorOnly, (*call).stress},
 		d.does(with(base("close-window", tag, "POST", "/v1/windows/close", "Close the open window of a model",
 			"The next one opens in the same entry of the journal, so that a repeat would close that: say which one you mean."),
 			textParam("window", "refuse unless this is the open one"), textParam("model", "settlement model; none is the one that every book has"),

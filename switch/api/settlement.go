@@ -233,11 +233,7 @@ func (c *call) settleSimply(ctx context.Context, id tongma.WindowID, how settle.
 }
 
 func (c *call) settlement(r *settle.Report, dry bool) Settlement {
-	v := Settlement{Window: c.window(&r.Sheet), Done: r.Done(), DryRun: dry, Events: viewEvents(r.Events), Waits: viewEvents(r.Open), Plan: []SettlementStep{}}
-	for _, s := range r.Plan {
-		v.Plan = append(v.Plan, SettlementStep{s.Kind.String(), string(s.Short), string(s.Creditor), string(s.Payer), s.Amount.Currency.Code(), s.Amount.Decimal()})
-	}
-	return v
+	return Settlement{Window: c.window(&r.Sheet), Done: r.Done(), DryRun: dry, Events: viewEvents(r.Events), Waits: viewEvents(r.Open), Plan: viewSteps(r.Plan)}
 }
 
 func viewEvents(events []settle.Event) []SettlementEvent {

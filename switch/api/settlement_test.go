@@ -1,6 +1,8 @@
 package api
 
 import (
+	"archive/zip"
+	"bytes"
 	"context"
 	"strings"
 	"sync"
@@ -209,4 +211,52 @@ func TestASponsorSeesWhomItAnswersFor(t *testing.T) {
 	if len(items) != 2 || items[0].Debtor != "other" || items[0].Payer != "wallet" || items[0].Amount != "30.00" || items[1].Payer != "" {
 		t.Fatalf("%+v", items)
 	}
+}
+
+func TestWhatIfTheLargestFailed(t *testing.T) {
+	b := newBench(t)
+	b.post("", "wallet", "acq", 5_000)
+	b.post("", "other", "acq", 3_000)
+	list := decode[StressList](t, b.ask("operator", "GET", "/v1/windows/1/stress?failing=1", ""))
+	if len(list.Results) != 1 || list.Results[0].Failed[0] != "wallet" || list.Results[0].Missing != "50.00" || list.Results[0].Settles || len(list.Results[0].Steps) == 0 {
+		t.Fatalf("%+v", list)
+	}
+	if list = decode[StressList](t, b.ask("operator", "GET", "/v1/windows/1/stress", "")); list.Failing != 2 || list.Results[0].Missing != "80.00" {
+		t.Fatalf("%+v", list)
+	}
+	b.refused(b.ask("operator", "GET", "/v1/windows/1/stress?failing=0", ""), 400, tongma.FieldInvalid)
+	b.refused(b.ask("operator", "GET", "/v1/windows/7/stress", ""), 404, tongma.WindowUnknown)
+	b.refused(b.ask("wallet", "GET", "/v1/windows/1/stress", ""), 403, tongma.NotPermittedHere)
+}
+
+func TestAProjectionCoversAllModels(t *testing.T) {
+	b := newBench(t)
+	b.write(clearing.Entry{Kind: clearing.KindOpen, Model: "fast", Method: calendar.Gross})
+	b.post("", "wallet", "acq", 5_000)
+	b.post("fast", "acq", "wallet", 300)
+	p := decode[Projection](t, b.ask("operator", "GET", "/v1/windows/projection", ""))
+	if len(p.Windows) != 2 || len(p.Models) != 2 || p.ToMove["CNY"] != "53.00" || len(p.Instructions) != 3 || p.Instructions[0].Direction != "debit" || len(p.Positions) != 2 {
+		t.Fatalf("%+v", p)
+	}
+	if w := p.Positions[1]; w.Participant != "wallet" || w.Pays != "50.00" || w.Receives != "3.00" || w.Settled != "47.00" || w.After != "0.00" || w.Uncovered != "50.00" {
+		t.Fatalf("%+v", w)
+	}
+	b.refused(b.ask("operator", "GET", "/v1/windows/projection?window=9", ""), 404, tongma.WindowUnknown)
+}
+
+func TestAllOfAWindowIsAnArchive(t *testing.T) {
+	b, _ := shortWindow(t)
+	got := b.ask("operator", "GET", "/v1/windows/1?format=zip", "")
+	z, err := zip.NewReader(bytes.NewReader(got.body), int64(len(got.body)))
+	if err != nil || got.header.Get("Content-Type") != "application/zip" {
+		t.Fatal(err, got.status)
+	}
+	kinds := map[string]int{}
+	for _, f := range z.File {
+		kinds[f.Name[strings.LastIndex(f.Name, "."):]]++
+	}
+	if kinds[".csv"] != 4 || kinds[".json"] != 1 || kinds[".xml"] < 3 {
+		t.Fatalf("%v", kinds)
+	}
+	b.refused(b.ask("acq", "GET", "/v1/windows/1?format=zip", ""), 403, tongma.NotPermittedHere)
 }

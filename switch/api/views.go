@@ -74,12 +74,6 @@ type PositionsPage struct {
 	Positions []Position `json:"positions"`
 }
 
-// WindowList is what a reader of GET /v1/windows sees who needs no more than the net
-// sheets: see WindowsPage.
-type WindowList struct {
-	Windows []switching.WindowView `json:"windows" doc:"latest first"`
-}
-
 // JournalPage is the answer to GET /v1/journal.
 type JournalPage struct {
 	Lines []clearing.Line `json:"lines"`

@@ -53,7 +53,7 @@ func TestAWindowIsClosedAndSettled(t *testing.T) {
 	}
 	b.refused(b.ask("operator", "GET", "/v1/windows/99", ""), 404, tongma.WindowUnknown)
 	b.refused(b.ask("operator", "GET", "/v1/windows/x", ""), 404, tongma.WindowUnknown)
-	if list := decode[WindowList](t, b.ask("operator", "GET", "/v1/windows", "")); len(list.Windows) != 2 || list.Windows[0].State != "open" {
+	if list := decode[WindowsPage](t, b.ask("operator", "GET", "/v1/windows", "")); len(list.Windows) != 2 || list.Windows[0].State != "open" {
 		t.Fatalf("%+v", list)
 	}
 }

@@ -131,12 +131,12 @@ func (c *call) oneWindow() error {
 	if err != nil {
 		return err
 	}
-	form, err := c.wants("json", "csv", "pacs009", "pacs029")
+	form, err := c.wants("json", "csv", "pacs009", "pacs029", "zip")
 	if err != nil {
 		return err
 	}
-	if (form == "pacs009" || form == "pacs029") && !c.operator {
-		return &tongma.Error{Op: "http", Reason: tongma.NotPermittedHere, Detail: "messages to the settlement agent are for the operator"}
+	if form != "json" && form != "csv" && !c.operator {
+		return &tongma.Error{Op: "http", Reason: tongma.NotPermittedHere, Detail: "what the settlement agent is told is for the operator"}
 	}
 	ctx, cancel := context.WithTimeout(c.r.Context(), readWithin)
 	defer cancel()
@@ -154,6 +154,13 @@ func (c *call) oneWindow() error {
 			return err
 		}
 		return c.attach("text/csv", w.Window+".csv", text)
+	}
+	if form == "zip" {
+		text, err := c.archive(s)
+		if err != nil {
+			return err
+		}
+		return c.attach(mediaTypes["zip"], w.Window+".zip", text)
 	}
 	text, err := c.message(s, form)
 	if err != nil {
@@ -321,20 +328,6 @@ func (c *call) windowIDs() (ids []tongma.WindowID, err error) {
 		ids = append(ids, id)
 	}
 	return ids, nil
-}
-
-func (c *call) projectWindows() error {
-	ids, err := c.windowIDs()
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(c.r.Context(), readWithin)
-	defer cancel()
-	v, err := c.cfg.Engine.Project(ctx, ids)
-	if err != nil {
-		return unread(err)
-	}
-	return c.send(v)
 }
 
 func (c *call) windowID() (tongma.WindowID, error) {
