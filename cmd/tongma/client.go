@@ -115,9 +115,9 @@ func (a *app) connect(t *target) (*client, error) {
 
 // nodeFile is what a running switch says of itself in its data folder.
 type nodeFile struct {
-	HTTP    string `json:"http"`
-	NATS    string `json:"nats"`
-	ISO8583 string `json:"iso8583"`
+	HTTP    string `json:"http,omitempty"`
+	NATS    string `json:"nats,omitempty"`
+	ISO8583 string `json:"iso8583,omitempty"`
 }
 
 func readNodeFile(dir string) (nodeFile, error) {

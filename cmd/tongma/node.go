@@ -454,17 +454,20 @@ func (n *node) startHTTPDoor(context.Context) error {
 // tell writes where the doors are, for the commands that are given the data
 // folder only.
 func (n *node) tell(context.Context) error {
-	where := map[string]string{"nats": n.natsURL, "iso8583": n.isoAddr}
+	where := nodeFile{NATS: n.natsURL, ISO8583: n.isoAddr}
 	if n.httpAddr != "" {
-		where["http"] = "http://" + n.httpAddr
+		where.HTTP = "http://" + n.httpAddr
 	}
+	n.onClose(func(context.Context) { _ = os.Remove(filepath.Join(n.cfg.data, "node.json")) })
+	return tellWhere(n.cfg.data, where)
+}
+
+func tellWhere(dir string, where nodeFile) error {
 	data, err := json.MarshalIndent(where, "", "  ")
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(n.cfg.data, "node.json")
-	n.onClose(func(context.Context) { _ = os.Remove(path) })
-	return os.WriteFile(path, append(data, '\n'), 0o600)
+	return os.WriteFile(filepath.Join(dir, "node.json"), append(data, '\n'), 0o600)
 }
 
 // dial connects as a participant whose key the keyring holds, over the socket

@@ -50,7 +50,7 @@ func (n *node) agentDoor(d *schemes.Directory, agent *schemes.Agent) (address, t
 		if err != nil {
 			return "", "", err
 		}
-		n.onClose(func(ctx context.Context) { _ = server.Close(ctx) })
+		n.onClose(func(ctx context.Context) { _ = server.close(ctx) })
 		address, err := server.listen("127.0.0.1:0")
 		return "http://" + address, server.token, err
 	}

@@ -22,7 +22,7 @@ func newSimCmd(a *app) *cobra.Command {
 		Use:     "sim",
 		Short:   "Run simulated counterparts of a switch, each a service of its own",
 		Example: "  tongma sim agent --data agent --directory market.yaml",
-	}, newSimAgentCmd(a))
+	}, newSimAgentCmd(a), newSimAccountsCmd(a), newSimFundCmd(a), newSimFaultCmd(a), newSimStatementCmd(a))
 }
 
 // agentFlags are what `tongma sim agent` is told.
@@ -37,16 +37,14 @@ func newSimAgentCmd(a *app) *cobra.Command {
 		Short: "A settlement agent, SIMULATED: ISO 20022 over HTTP, with accounts and planted faults",
 		Example: `  tongma sim agent --data agent                                     the sandbox market's agent
   tongma sim agent --data agent --directory market.yaml --agent rtgs
-  curl -H "Authorization: Bearer $(cat agent/creds/admin.token)" http://127.0.0.1:8490/admin/accounts
-  curl -H "Authorization: Bearer $(cat agent/creds/admin.token)" -d '{"kind":"reject","account":"TONGBAO/156"}' http://127.0.0.1:8490/admin/faults`,
+  tongma sim accounts --data agent
+  tongma sim fault reject --account TONGBAO/156 --data agent`,
 		Long: `It holds the accounts that the directory names for this agent: each participant's begins with as much money as its net
 debit cap, for once. It takes pacs.009, pacs.010, pacs.029 and camt.050, answers pacs.002 and camt.025, and reports
 camt.053 and camt.054. Its books are in one file of the data folder, synced before each answer.
 
-Faults that can be planted under /admin/faults: reject, partial, late, never, silent, deaf, double, wrong-amount, late-value;
-of statements statement-late, statement-missing, statement-twice.
-
-creds/agent.token is the switch's, creds/admin.token opens /admin.`,
+creds/agent.token is the switch's: put it into the switch's folder as creds/agent.ID.token, and the address into the
+directory. creds/admin.token opens /admin, where money and faults come from: see the other commands here.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.simulateAgent(cmd.Context(), &s) },
 	}
@@ -88,7 +86,7 @@ func (a *app) simulateAgent(ctx context.Context, s *agentFlags) error {
 	<-ctx.Done()
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeWithin)
 	defer cancel()
-	return server.Close(ending)
+	return server.close(ending)
 }
 
 // oneAgent finds the agent that is meant.
@@ -112,6 +110,7 @@ func oneAgent(d *schemes.Directory, id schemes.AgentID) (*schemes.Agent, error) 
 // agentServer is the simulator, with the tokens that open it.
 type agentServer struct {
 	*agentsim.Server
+	dir   string
 	token string // the switch's
 	admin string
 }
@@ -119,7 +118,7 @@ type agentServer struct {
 // openAgent opens the books of a simulated agent below a folder, with the
 // accounts that the directory names, each with so many times its cap.
 func openAgent(dir string, d *schemes.Directory, agent *schemes.Agent, times int64) (*agentServer, error) {
-	s := &agentServer{}
+	s := &agentServer{dir: dir}
 	for name, token := range map[string]*string{"agent": &s.token, "admin": &s.admin} {
 		var err error
 		if *token, err = ownToken(filepath.Join(dir, "creds", name+".token")); err != nil {
@@ -140,7 +139,12 @@ func (s *agentServer) listen(address string) (string, error) {
 	if err != nil {
 		return "", &exitError{code: exitUnreachable, err: err, next: []string{"give another address with --listen HOST:PORT"}}
 	}
-	return addr.String(), nil
+	return addr.String(), tellWhere(s.dir, nodeFile{HTTP: "http://" + addr.String()})
+}
+
+// close ends the service and takes its address away.
+func (s *agentServer) close(ctx context.Context) error {
+	return errors.Join(os.Remove(filepath.Join(s.dir, "node.json")), s.Close(ctx))
 }
 
 // ownToken reads a token, and makes it if it is not there.

@@ -207,7 +207,9 @@ func (c *cycleInfo) confirm(e *clearing.Entry, from, to tongma.ParticipantID) {
 func (c cycles) legs(until time.Time, due func(tongma.WindowID) []clearing.Instruction) []recon.Leg {
 	windows := make([]tongma.WindowID, 0, len(c))
 	for w, info := range c {
-		if !info.instructed.IsZero() && info.instructed.Before(until) {
+		// A message tells its time in seconds: what was instructed within that second
+		// may be in it.
+		if !info.instructed.IsZero() && !info.instructed.Truncate(time.Second).After(until) {
 			windows = append(windows, w)
 		}
 	}
