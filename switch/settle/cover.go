@@ -78,9 +78,20 @@ func (r *run) searchCover(l short, payer tongma.ParticipantID) (found bool, err 
 	if agent == nil {
 		return false, nil
 	}
-	t := r.coverOf(l, payer, 0) // what it was asked for then is not known
+	t := r.coverOf(l, payer, l.due)
+	w := agent.Ask(r.ctx, t)
+	if l.creditor != "" && (w.Outcome == Settled || w.Outcome == Partly) {
+		// No advice tells what moved between two participants. But the same id with
+		// another amount is refused, so what the rules ask for now is asked for again.
+		if t.Amount.Minor, err = r.planned(l, payer); err != nil {
+			return false, err
+		}
+		if w = (Word{}); t.Amount.Minor > 0 {
+			w = agent.Move(r.ctx, t)
+		}
+	}
 	e := Event{From: payer, To: l.creditor, For: l.debtor, Money: t.Amount, Ref: t.ID}
-	switch w := agent.Ask(r.ctx, t); w.Outcome {
+	switch w.Outcome {
 	case Unheard, Rejected:
 	case Settled, Partly:
 		return true, r.covered(l, t, w, e)
@@ -88,6 +99,17 @@ func (r *run) searchCover(l short, payer tongma.ParticipantID) (found bool, err 
 		r.undecided(e, w)
 	}
 	return false, nil
+}
+
+// planned is what the rules ask a payer for now.
+func (r *run) planned(l short, payer tongma.ParticipantID) (int64, error) {
+	steps, err := r.plan()
+	for _, s := range steps {
+		if s.Payer == payer && s.Short == l.debtor && s.Creditor == l.creditor && s.Amount.Currency == l.currency {
+			return s.Amount.Minor, err
+		}
+	}
+	return 0, err
 }
 
 // covered writes down what somebody gave for one who is short.
@@ -141,6 +163,9 @@ func (r *run) cover() (again bool, err error) {
 			r.steps++
 			return r.ask(s)
 		case StepRecast:
+			if r.stuck[s.Amount.Currency] {
+				continue
+			}
 			r.steps++
 			return true, r.recast(s.Amount.Currency)
 		}

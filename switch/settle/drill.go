@@ -95,7 +95,7 @@ type drillPayment struct {
 // prefunding of 30 % of a failing debtor's net, a fund of 20 % of the largest, and
 // shares of 20 % at most.
 func (d *drill) invent() (payments []drillPayment) {
-	rnd := mathrand.New(mathrand.NewPCG(d.opts.Seed, 20)) //nolint:gosec // a drill is to be the same again
+	rnd := mathrand.New(mathrand.NewPCG(d.opts.Seed, 20))
 	d.market = &market{recast: true, prefunding: map[tongma.ParticipantID]int64{}, balance: map[tongma.ParticipantID]int64{}}
 	for i := range d.opts.Banks {
 		d.market.banks = append(d.market.banks, tongma.ParticipantID("bank-"+string(rune('a'+i))))

@@ -72,22 +72,28 @@ func (r *run) redraw() error {
 	return nil
 }
 
+// deferAll defers payments. Of a gross window one that is paid for in part cannot be:
+// its leg stays short then.
 func (r *run) deferAll(left []tongma.PaymentID, c tongma.Currency) error {
-	sum := tongma.Money{Currency: c}
+	sum, count := tongma.Money{Currency: c}, 0
 	for _, id := range left {
 		res, err := r.opts.Ledger.Submit(r.ctx, clearing.Entry{Kind: clearing.KindDefer, Window: r.id, Payment: id})
-		if err == nil && res.Reason != tongma.NoReason {
-			err = &tongma.Error{Op: "settle.defer", Reason: res.Reason, Field: r.id.String()}
-		}
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
+		case res.Reason == tongma.StateConflict && r.sheet.Method == calendar.Gross:
+			continue
+		case res.Reason != tongma.NoReason:
+			return &tongma.Error{Op: "settle.defer", Reason: res.Reason, Field: r.id.String()}
 		}
+		count++
 		sum.Minor += res.Entry.Amount.Minor
 	}
-	if len(left) == 0 {
+	if count == 0 {
+		r.stuck[c] = true
 		return nil
 	}
-	r.tell(Event{Kind: "deferred", Money: sum, Count: len(left)})
+	r.tell(Event{Kind: "deferred", Money: sum, Count: count})
 	r.items = nil
 	return r.look()
 }

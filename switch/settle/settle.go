@@ -114,10 +114,12 @@ type run struct {
 	report Report
 
 	asked   map[string]bool // instructions that were sent in this call
+	retried map[legKey]bool // legs that were short and were asked for again, once
 	refused map[Account]bool
 	paid    map[Account]int64        // by the fund and survivors; nil until it is asked for
 	items   []clearing.WindowItem    // nil until they are asked for
 	doubt   map[tongma.Currency]bool // a transfer has no final answer
+	stuck   map[tongma.Currency]bool // nothing more can be deferred
 	steps   int
 }
 
@@ -132,7 +134,7 @@ func (s *Settler) Settle(ctx context.Context, id tongma.WindowID, how How) (Repo
 		return Report{}, &tongma.Error{Op: "settle", Reason: tongma.StateConflict, Field: id.String(), Detail: "it is being settled already"}
 	}
 	defer s.end(id)
-	r := &run{Settler: s, ctx: ctx, how: how, id: id, asked: map[string]bool{}, refused: map[Account]bool{}, doubt: map[tongma.Currency]bool{}}
+	r := &run{Settler: s, ctx: ctx, how: how, id: id, asked: map[string]bool{}, retried: map[legKey]bool{}, refused: map[Account]bool{}, doubt: map[tongma.Currency]bool{}, stuck: map[tongma.Currency]bool{}}
 	err := r.look()
 	if err == nil && r.sheet.State == clearing.WindowOpen {
 		err = &tongma.Error{Op: "settle", Reason: tongma.WindowNotClosed, Field: id.String()}
@@ -310,6 +312,9 @@ func (r *run) transfers() error {
 			return nil
 		}
 		r.asked[in.ID] = true
+		if r.short(&in) {
+			r.retried[legOf(&in)] = true
+		}
 		if err := r.instruct(in); err != nil {
 			return err
 		}
@@ -325,12 +330,22 @@ func (r *run) next() (clearing.Instruction, bool) {
 		}
 		switch {
 		case r.asked[in.ID], in.Debtor == "" && waits[in.Amount.Currency]:
-		case r.short(&in) && (!r.how.Retry || r.doubt[in.Amount.Currency]): // a cover may be on its way
+		case r.short(&in) && (!r.how.Retry || r.retried[legOf(&in)] || r.doubt[in.Amount.Currency]): // a cover may be on its way
 		default:
 			return in, true
 		}
 	}
 	return clearing.Instruction{}, false
+}
+
+// legKey is between whom a leg runs.
+type legKey struct {
+	debtor, creditor tongma.ParticipantID
+	currency         tongma.Currency
+}
+
+func legOf(in *clearing.Instruction) legKey {
+	return legKey{in.Debtor, in.Creditor, in.Amount.Currency}
 }
 
 // short tells whether an instruction is for a leg that the agent refused.

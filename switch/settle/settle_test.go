@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -474,4 +475,144 @@ func stopEverywhere(t *testing.T, make func(*testing.T) *rig, end func(*rig, ton
 		}
 	}
 	return steps
+}
+
+// TestPeopleConfirmWhereNobodyIsConnected: the window is instructed, waits, and is
+// settled by hand, in parts and after a refusal.
+func TestPeopleConfirmWhereNobodyIsConnected(t *testing.T) {
+	r := newRig(t, &market{banks: banks("ab"), balance: rich("a")})
+	r.pay("a>b", 500)
+	w := r.closeWindow()
+	s := New(Options{Ledger: r.books, Directory: func() *schemes.Directory { return r.dir }})
+	rep, err := s.Settle(t.Context(), w, How{})
+	if err != nil || rep.Done() || len(rep.Open) != 1 || rep.Open[0].Kind != "wait" {
+		t.Fatalf("%+v %v", rep, err)
+	}
+	first := rep.Open[0].Ref
+	next := func() string { return clearing.Instruct(r.sheet(w))[0].ID }
+	if _, err := s.Confirm(t.Context(), w, first, 200); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Confirm(t.Context(), w, first, 200); tongma.ReasonOf(err) != tongma.PaymentUnknown {
+		t.Error(err)
+	}
+	if sheet, err := s.Refuse(t.Context(), w, next()); err != nil || sheet.Progress != clearing.ProgressShort {
+		t.Errorf("%+v %v", sheet, err)
+	}
+	if _, err := s.Confirm(t.Context(), w, next(), 301); tongma.ReasonOf(err) != tongma.MoreThanDue {
+		t.Error(err)
+	}
+	if _, err := s.Confirm(t.Context(), w, next(), 0); err != nil {
+		t.Error(err)
+	}
+	if sheet, err := s.Confirm(t.Context(), w, next(), 0); err != nil || sheet.State != clearing.WindowSettled {
+		t.Errorf("%+v %v", sheet, err)
+	}
+}
+
+// TestAnyMarketAnyFaultAnyStop settles random markets in which transfers are refused,
+// put off, done in part and not heard of, while the process is stopped again and
+// again. Whatever comes: no money is made or lost, no window is settled whose legs are
+// not, each participant's accounts moved by what the books say, and the auditor agrees.
+func TestAnyMarketAnyFaultAnyStop(t *testing.T) {
+	settled := 0
+	for seed := range uint64(300) {
+		rnd := rand.New(rand.NewPCG(seed, 7))
+		m := &market{banks: banks("abcde"), balance: map[tongma.ParticipantID]int64{}, prefunding: map[tongma.ParticipantID]int64{}, recast: rnd.IntN(4) > 0,
+			method: []string{"", "", "bilateral", "gross"}[rnd.IntN(4)], fund: rnd.Int64N(300)}
+		for _, b := range m.banks {
+			m.balance[b] = []int64{0, 50, 1 << 30}[rnd.IntN(3)]
+			m.prefunding[b] = rnd.Int64N(200)
+			m.shares = append(m.shares, schemes.LossShare{Participant: b, Weight: 1 + rnd.Int64N(5), CapMinor: 1 + rnd.Int64N(100)})
+		}
+		r := newRig(t, m)
+		for range 1 + rnd.IntN(40) {
+			from := rnd.IntN(5)
+			r.pay(string("abcde"[from])+">"+string("abcde"[(from+1+rnd.IntN(4))%5]), 1+rnd.Int64N(100))
+		}
+		w := r.closeWindow()
+		r.chaos(rnd)
+		done := false
+		for range 40 {
+			s := &stopper{left: rnd.IntN(12), after: rnd.IntN(2) == 0}
+			if rnd.IntN(3) == 0 {
+				s.left = -1
+			}
+			r.books.stopper, r.bank.stopper = s, s
+			rep, err := r.settler().Settle(t.Context(), w, How{Retry: rnd.IntN(4) == 0})
+			if err != nil && !s.gone {
+				t.Fatalf("seed %d: %v\n%s", seed, err, strings.Join(r.told, "\n"))
+			}
+			if done = err == nil && rep.Done(); done {
+				break
+			}
+		}
+		r.books.stopper, r.bank.stopper = &stopper{left: -1}, &stopper{left: -1}
+		if done {
+			settled++
+		}
+		r.consistent(fmt.Sprint("seed ", seed), w, done)
+	}
+	if settled < 150 {
+		t.Errorf("%d of 300 windows settled only", settled)
+	}
+	t.Logf("%d of 300 windows settled", settled)
+}
+
+// chaos plants what the agent does wrong.
+func (r *rig) chaos(rnd *rand.Rand) {
+	for _, b := range r.market.banks {
+		for range rnd.IntN(3) {
+			word := []Word{{Outcome: Rejected}, {Outcome: Partly, Amount: cny(1)}, {Outcome: Rejected}}[rnd.IntN(3)]
+			k := accountNumber(b)
+			if r.bank.balance[k] > 0 && rnd.IntN(2) == 0 {
+				r.bank.faults[k] = append(r.bank.faults[k], word)
+			}
+			r.bank.silences[k] = rnd.IntN(3)
+		}
+	}
+}
+
+// consistent holds the books against the agent's money and against the auditor.
+func (r *rig) consistent(name string, w tongma.WindowID, done bool) {
+	r.Helper()
+	a := clearing.NewAuditor(clearing.AuditOptions{})
+	for i := range *r.books.entries {
+		a.Entry(&(*r.books.entries)[i])
+	}
+	if rep := a.Report(); !rep.OK {
+		r.Fatalf("%s: the auditor finds %+v", name, rep.Findings)
+	}
+	sum, start := int64(0), int64(0)
+	for _, acct := range r.market.accounts() {
+		start += acct.Balance
+		sum += r.bank.balance[acct.ID]
+	}
+	if sum != start {
+		r.Fatalf("%s: %d became %d", name, start, sum)
+	}
+	told := map[tongma.ParticipantID]int64{} // what left each account, by the journal
+	for _, e := range *r.books.entries {
+		switch e.Kind {
+		case clearing.KindSettle:
+			told[e.Debtor] += e.Amount.Minor
+			told[e.Creditor] -= e.Amount.Minor
+		case clearing.KindCover:
+			told[e.Creditor] += e.Amount.Minor
+			told[e.Asker] -= e.Amount.Minor
+		}
+	}
+	for _, b := range append(slices.Clone(r.market.banks), drillFund, "") {
+		before := r.market.balance[b] + r.market.prefunding[b]
+		if b == drillFund {
+			before = r.market.fund
+		}
+		now := r.bank.balance[r.bank.side(b)] + r.bank.balance[prefundingNumber(b)]
+		if done && before-now != told[b] {
+			r.Fatalf("%s: %s gave %d at the agent, and the books say %d\n%s", name, side(b), before-now, told[b], strings.Join(r.told, "\n"))
+		}
+	}
+	if done && r.bank.balance[drillAccount] != 0 {
+		r.Fatalf("%s: %d is left on the settlement account", name, r.bank.balance[drillAccount])
+	}
 }
