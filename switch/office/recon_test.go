@@ -430,7 +430,10 @@ func TestLegsAreWhatWasConfirmedAndWhatIsDue(t *testing.T) {
 	if !slices.Equal(got, want) || c[1].model != "home" || c[1].cutoff.IsZero() || !c[2].value.IsZero() {
 		t.Fatalf("%q", got)
 	}
-	if early := c.legs(time.UnixMilli(1_000_000), due); len(early) != 0 {
+	if same := c.legs(time.UnixMilli(1_000_000), due); len(same) != 3 {
+		t.Fatal("a statement of the second in which they were instructed may have them", same)
+	}
+	if early := c.legs(time.UnixMilli(999_000), due); len(early) != 0 {
 		t.Fatal("a statement from before the instructions cannot have them", early)
 	}
 }
