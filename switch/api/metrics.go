@@ -20,9 +20,9 @@ const (
 // collector reads the books at each scrape. If they cannot be read in time, it
 // says so by tongma_ledger_up and gives no figures: none are better than stale.
 type collector struct {
-	engine                                   *switching.Engine
-	up, ratio, unknown, broken, window, info *prometheus.Desc
-	version                                  string
+	engine                                         *switching.Engine
+	up, ratio, unknown, broken, window, legs, info *prometheus.Desc
+	version                                        string
 }
 
 func newCollector(e *switching.Engine, version string) *collector {
@@ -31,16 +31,17 @@ func newCollector(e *switching.Engine, version string) *collector {
 	}
 	return &collector{engine: e, version: version,
 		up:      desc("tongma_ledger_up", "1 if the books could be read for this scrape."),
-		ratio:   desc("tongma_position_ratio", "Position and holds over the net debit cap.", "participant", "currency"),
+		ratio:   desc("tongma_position_ratio", "Position and holds over the net debit cap and what is prefunded.", "participant", "currency"),
 		unknown: desc("tongma_unknown_outcomes", "Payments that are held, awaited or being reversed."),
 		broken:  desc("tongma_net_sum_nonzero", "Currencies whose positions do not sum to zero: must be 0.", "currency"),
-		window:  desc("tongma_window_state", "Windows by state, of the latest ones.", "state"),
+		window:  desc("tongma_window_state", "Windows by state, of the latest ones: open, closed, collecting, paying, short, settled.", "state"),
+		legs:    desc("tongma_legs_due", "Legs of instructed windows that are not settled, of the latest windows.", "model", "currency"),
 		info:    desc("tongma_build_info", "The program that runs.", "version", "goversion")}
 }
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.up, c.ratio, c.unknown, c.broken, c.window, c.info} {
+	for _, d := range []*prometheus.Desc{c.up, c.ratio, c.unknown, c.broken, c.window, c.legs, c.info} {
 		ch <- d
 	}
 }
@@ -65,15 +66,19 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(c.up, 1)
 	gauge(c.unknown, float64(now.unfinished))
 	for _, p := range now.positions {
-		if p.Capped && p.Cap > 0 {
-			gauge(c.ratio, float64(p.Position+p.Reserved)/float64(p.Cap), string(p.Participant), p.Currency.Code())
+		if limit := float64(p.Cap) + float64(p.Prefunded); p.Capped && limit > 0 {
+			use := p.Position + p.Reserved + p.MemoPosition + p.MemoReserved // of one with a sponsor, the first two are zero
+			gauge(c.ratio, float64(use)/limit, string(p.Participant), p.Currency.Code())
 		}
 	}
 	for currency, bad := range now.unbalanced() {
 		gauge(c.broken, bad, currency.Code())
 	}
 	for state, n := range now.windows() {
-		gauge(c.window, float64(n), clearing.WindowState(state).String())
+		gauge(c.window, float64(n), clearing.Progress(state).String())
+	}
+	for k, n := range now.due() {
+		gauge(c.legs, float64(n), k.model, k.currency.Code())
 	}
 }
 
@@ -84,22 +89,17 @@ type books struct {
 	unfinished int
 }
 
-// unbalanced tells of each currency whether its figures fail to sum to zero.
-// While a window is being settled the positions do not, since the agent holds
-// what was collected: then only the nets are looked at.
+// unbalanced tells of each currency whether its figures fail to sum to zero. While a
+// window is being settled the agent holds what was collected and not paid yet: it
+// counts as the agent's position.
 func (b *books) unbalanced() map[tongma.Currency]float64 {
-	settling := b.windows()[clearing.WindowInstructed] > 0
 	sums, out := map[tongma.Currency]int64{}, map[tongma.Currency]float64{}
 	for _, p := range b.positions {
 		sums[p.Currency] += p.Position
 		out[p.Currency] = 0
 	}
-	for c, sum := range sums {
-		if sum != 0 && !settling {
-			out[c] = 1
-		}
-	}
-	for _, s := range b.sheets {
+	for i := range b.sheets {
+		s := &b.sheets[i]
 		nets := map[tongma.Currency]int64{}
 		for _, n := range s.Nets {
 			nets[n.Currency] += n.Net
@@ -109,13 +109,47 @@ func (b *books) unbalanced() map[tongma.Currency]float64 {
 				out[c] = 1
 			}
 		}
+		for _, l := range s.Legs {
+			switch {
+			case l.Creditor == "":
+				sums[l.Currency] += l.Settled
+			case l.Debtor == "":
+				sums[l.Currency] -= l.Settled
+			}
+		}
+	}
+	for c, sum := range sums {
+		if sum != 0 {
+			out[c] = 1
+		}
 	}
 	return out
 }
 
-func (b *books) windows() (byState [4]int) {
+func (b *books) windows() (byState [6]int) {
 	for _, s := range b.sheets {
-		byState[s.State&3]++
+		byState[s.Progress%6]++
 	}
 	return byState
+}
+
+type dueKey struct {
+	model    string
+	currency tongma.Currency
+}
+
+// due counts the legs that wait for money.
+func (b *books) due() map[dueKey]int {
+	out := map[dueKey]int{}
+	for _, s := range b.sheets {
+		if s.State != clearing.WindowInstructed {
+			continue
+		}
+		for _, l := range s.Legs {
+			if l.Due != 0 {
+				out[dueKey{s.Model, l.Currency}]++
+			}
+		}
+	}
+	return out
 }

@@ -273,7 +273,8 @@ func TestANetThatDoesNotSumToZeroIsSeen(t *testing.T) {
 	if bad.unbalanced()[tongma.CNY] != 1 {
 		t.Error("broken positions pass")
 	}
-	bad.sheets = []clearing.Sheet{{State: clearing.WindowInstructed}}
+	bad.sheets = []clearing.Sheet{{State: clearing.WindowInstructed, Legs: []clearing.SheetLeg{{Debtor: "bank", Currency: tongma.CNY, Settled: 3}, {Creditor: "shop", Currency: tongma.CNY, Settled: 4},
+		{Debtor: "bank", Creditor: "shop", Currency: tongma.CNY, Settled: 7}}}}
 	if bad.unbalanced()[tongma.CNY] != 0 {
 		t.Error("what the agent holds looks like a break")
 	}

@@ -136,3 +136,19 @@ func TestAWindowSaysWhichPaymentsItHolds(t *testing.T) {
 	b.refused(b.ask("operator", "GET", "/v1/windows/99/payments", ""), 404, tongma.WindowUnknown)
 	b.refused(b.ask("operator", "GET", "/v1/windows/1/payments?after=x", ""), 400, tongma.FieldInvalid)
 }
+
+func TestShortWindowsAreFigures(t *testing.T) {
+	b, _ := shortWindow(t)
+	text := string(b.ask("operator", "GET", "/metrics", "").body)
+	for _, line := range []string{`tongma_window_state{state="short"} 1`, `tongma_window_state{state="open"} 2`, `tongma_legs_due{currency="CNY",model=""} 3`, `tongma_net_sum_nonzero{currency="CNY"} 0`} {
+		if !strings.Contains(text, line) {
+			t.Errorf("no %s in\n%s", line, text)
+		}
+	}
+	in := clearing.Instruct(b.sheet(1))[0]
+	in.Amount.Minor = 4_000
+	b.write(in.Confirm())
+	if text = string(b.ask("operator", "GET", "/metrics", "").body); !strings.Contains(text, `tongma_net_sum_nonzero{currency="CNY"} 0`) {
+		t.Error("a part that the agent holds looks like a break")
+	}
+}
