@@ -2,6 +2,7 @@ package office
 
 import (
 	"context"
+	"slices"
 	"strconv"
 
 	"github.com/tongma/tongma"
@@ -22,14 +23,16 @@ type PositionRow struct {
 }
 
 // PositionView explains a participant's standing in one currency. The rows add up
-// to Position and Reserved exactly, the row of the earlier ones included.
+// to Position and Reserved exactly, the row of the earlier ones included. Of a
+// sub-participant it is what it adds to its sponsor's position.
 type PositionView struct {
 	Participant tongma.ParticipantID `json:"participant"`
-	Position    tongma.Money         `json:"position"` // more than zero owes
-	Reserved    tongma.Money         `json:"reserved"` // open holds
+	Sponsor     tongma.ParticipantID `json:"sponsor,omitempty"` // settles for it
+	Position    tongma.Money         `json:"position"`          // more than zero owes
+	Reserved    tongma.Money         `json:"reserved"`          // open holds
 	Cap         tongma.Money         `json:"cap"`
 	Prefunded   tongma.Money         `json:"prefunded"`
-	Available   tongma.Money         `json:"available"` // what may still be debited
+	Available   tongma.Money         `json:"available"` // what may still be debited, by its sponsor too
 	Suspended   bool                 `json:"suspended,omitempty"`
 	Earlier     int64                `json:"earlier,omitempty"` // entries that the first row sums up
 	Rows        []PositionRow        `json:"rows"`
@@ -47,14 +50,13 @@ func (o *Office) ExplainPosition(ctx context.Context, who tongma.ParticipantID, 
 		return PositionView{}, err
 	}
 	var x clearing.Explanation
-	var at clearing.Position
+	var at, sponsor clearing.Position
 	found := false
 	if err := o.Ledger.Read(ctx, func(b *clearing.Book) {
-		for _, p := range b.Positions() {
-			if p.Participant == who && p.Currency == c {
-				at, found = p, true
-				x = b.Explain(who, c, max(0, limit))
-			}
+		all := b.Positions()
+		if at, found = positionOf(all, who, c); found {
+			sponsor, _ = positionOf(all, at.Sponsor, c)
+			x = b.Explain(who, c, max(0, limit))
 		}
 	}); err != nil {
 		return PositionView{}, failed(op, err)
@@ -63,23 +65,50 @@ func (o *Office) ExplainPosition(ctx context.Context, who tongma.ParticipantID, 
 		return PositionView{}, refuse(op, tongma.NoAccount, "/currency", "")
 	}
 	v := viewPosition(at, x)
+	if at.Sponsor != "" {
+		v.Available.Minor = min(v.Available.Minor, available(&sponsor))
+	}
 	position, reserved := int64(0), int64(0)
 	for _, r := range v.Rows {
 		position, reserved = position+r.Position.Minor, reserved+r.Reserved.Minor
 	}
-	if position != at.Position || reserved != at.Reserved {
+	if position != v.Position.Minor || reserved != v.Reserved.Minor {
 		return PositionView{}, refuse(op, tongma.Internal, "", "the entries do not add up to the position: run `tongma audit`")
 	}
 	return v, nil
 }
 
+// positionOf finds an account among all.
+func positionOf(all []clearing.Position, who tongma.ParticipantID, c tongma.Currency) (clearing.Position, bool) {
+	i := slices.IndexFunc(all, func(p clearing.Position) bool { return p.Participant == who && p.Currency == c })
+	if i < 0 {
+		return clearing.Position{}, false
+	}
+	return all[i], true
+}
+
+// stands returns position and holds of an account: of a sub-participant, its memo.
+func stands(p *clearing.Position) (position, reserved int64) {
+	if p.Sponsor != "" {
+		return p.MemoPosition, p.MemoReserved
+	}
+	return p.Position, p.Reserved
+}
+
+// available is what may still be debited as far as the account itself goes.
+func available(p *clearing.Position) int64 {
+	position, reserved := stands(p)
+	if !p.Capped || p.Suspended {
+		return 0
+	}
+	return max(0, p.Cap+p.Prefunded-position-reserved)
+}
+
 func viewPosition(at clearing.Position, x clearing.Explanation) PositionView {
 	money := func(minor int64) tongma.Money { return tongma.Money{Minor: minor, Currency: at.Currency} }
-	v := PositionView{Participant: at.Participant, Position: money(at.Position), Reserved: money(at.Reserved), Cap: money(at.Cap), Prefunded: money(at.Prefunded),
-		Available: money(0), Suspended: at.Suspended, Earlier: x.Earlier.Lines, Rows: []PositionRow{}}
-	if at.Capped && !at.Suspended {
-		v.Available = money(max(0, at.Cap+at.Prefunded-at.Position-at.Reserved))
-	}
+	position, reserved := stands(&at)
+	v := PositionView{Participant: at.Participant, Sponsor: at.Sponsor, Position: money(position), Reserved: money(reserved), Cap: money(at.Cap), Prefunded: money(at.Prefunded),
+		Available: money(available(&at)), Suspended: at.Suspended, Earlier: x.Earlier.Lines, Rows: []PositionRow{}}
 	sum := int64(0)
 	if e := x.Earlier; e.Lines > 0 {
 		sum = e.Position

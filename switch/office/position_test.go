@@ -2,6 +2,7 @@ package office
 
 import (
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/tongma/tongma"
@@ -64,5 +65,33 @@ func TestRowsAlwaysAddUp(t *testing.T) {
 				t.Fatalf("%+v, %v", v, err)
 			}
 		}
+	}
+}
+
+// TestASubParticipantsPositionIsItsMemo: it adds up like any other, and its sponsor
+// limits it too.
+func TestASubParticipantsPositionIsItsMemo(t *testing.T) {
+	m, ctx := newMarket(t, ""), t.Context()
+	m.write(clearing.Entry{Kind: clearing.KindCap, Debtor: "sub", Amount: thb(400_000)})
+	m.write(clearing.Entry{Kind: clearing.KindSponsor, Debtor: "sub", Creditor: "lotus"})
+	m.Office = m.open("", directory(t, strings.Replace(marketYAML, "schemes:", `  - id: sub
+    name: Sub
+    country: TH
+    roles: [issuer]
+    sponsor: lotus
+    caps: {THB: "4000.00"}
+    accepts: all
+    key: creds
+schemes:`, 1)))
+	id := m.id()
+	m.write(clearing.Entry{Kind: clearing.KindHold, Payment: id, Op: tongma.OpPay, Asker: "harbour", Key: "s", Debtor: "sub", Creditor: "harbour", Scheme: "lotus", Amount: thb(1000)})
+	m.write(clearing.Entry{Kind: clearing.KindPost, Payment: id})
+	m.pay(350_000, "L1")
+	v, err := m.ExplainPosition(ctx, "sub", tongma.THB, 0)
+	if err != nil || v.Sponsor != "lotus" || v.Position != thb(1000) || v.Available != thb(500_000-351_000) || len(v.Rows) != 1 {
+		t.Fatalf("%+v, %v", v, err)
+	}
+	if v, err = m.ExplainPosition(ctx, "lotus", tongma.THB, 0); err != nil || v.Position != thb(351_000) || len(v.Rows) != 2 {
+		t.Fatalf("%+v, %v", v, err)
 	}
 }
