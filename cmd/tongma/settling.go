@@ -68,24 +68,71 @@ func (n *node) agentDoor(d *schemes.Directory, agent *schemes.Agent) (address, t
 // them settled if that is wanted.
 func (n *node) keepTime(ctx context.Context, every time.Duration, settleThem bool) error {
 	log := n.cfg.logger
+	if settleThem {
+		done := make(chan struct{})
+		defer func() { <-done }()
+		go func() { defer close(done); n.settleAgain(ctx) }()
+	}
 	clock := settle.NewClock(settle.ClockOptions{Ledger: n.engine.Ledger(), Directory: n.registry.Current, Every: every,
 		Closed: func(ctx context.Context, c settle.Closing) {
 			log.Info("window closed", "window", c.Sheet.Window.String(), "model", c.Sheet.Model, "what", c.String())
-			if !settleThem {
-				return
+			if settleThem {
+				n.settleClosed(ctx, c.Sheet.Window)
 			}
-			report, err := n.settler.Settle(ctx, c.Sheet.Window, settle.How{})
-			if err != nil || !report.Done() {
-				log.Error("window not settled", "window", c.Sheet.Window.String(), "state", report.Sheet.State.String(), "open", len(report.Open), "err", err)
-				return
-			}
-			log.Info("window settled", "window", c.Sheet.Window.String())
 		},
 		Fault: func(model string, err error) {
 			log.Error("no cut-off is known: windows stay open", "model", model, "err", err)
 		},
 	})
 	return clock.Run(ctx)
+}
+
+// settleEvery is how long a window waits that could not be settled, as when the agent
+// was silent.
+const settleEvery = time.Minute
+
+// settleAgain settles, at once and then now and again, what a schedule has closed and
+// was not settled then: we may have been stopped, or the agent silent. What was
+// closed by hand is left to people.
+func (n *node) settleAgain(ctx context.Context) {
+	first := tongma.WindowID(1) // all before it are settled
+	for {
+		var due []tongma.WindowID
+		_ = n.engine.Ledger().Read(ctx, func(b *clearing.Book) { // what cannot be read now is read the next time
+			settled := true
+			for id := first; ; id++ {
+				s, ok := b.Sheet(id)
+				if !ok {
+					return
+				}
+				if settled = settled && s.State == clearing.WindowSettled; settled {
+					first = id + 1
+				}
+				if s.Cutoff != 0 && s.State != clearing.WindowOpen && s.State != clearing.WindowSettled {
+					due = append(due, id)
+				}
+			}
+		})
+		for _, id := range due {
+			n.settleClosed(ctx, id)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(settleEvery):
+		}
+	}
+}
+
+func (n *node) settleClosed(ctx context.Context, id tongma.WindowID) {
+	report, err := n.settler.Settle(ctx, id, settle.How{})
+	switch {
+	case tongma.ReasonOf(err) == tongma.StateConflict || ctx.Err() != nil: // it is being settled already, or we stop
+	case err != nil || !report.Done():
+		n.cfg.logger.Error("window not settled", "window", id.String(), "state", report.Sheet.State.String(), "open", len(report.Open), "err", err)
+	default:
+		n.cfg.logger.Info("window settled", "window", id.String())
+	}
 }
 
 // closeAll closes every model's open window by hand.
