@@ -32,8 +32,16 @@ type course struct {
 	expiry  int64       // of the hold
 	asked   int         // questions of the present kind so far
 	late    atomic.Bool // the asker was told "pending", or may have been
+	owed    *owed       // what the scheme said, and the journal has not taken yet
 	poked   chan struct{}
 	done    chan struct{} // closed when the course has ended
+}
+
+// owed is an answer of the scheme that is still to be written: the journal stood
+// still when it came, and its asker could not wait for that.
+type owed struct {
+	event  Event
+	answer tongma.Answer
 }
 
 // run takes the hold, asks the scheme, and answers. What cannot be finished while
@@ -71,20 +79,36 @@ func (e *Engine) run(ctx context.Context, r *tongma.Request, hold clearing.Entry
 	if c.state, _, err = Step(c.op, Received, HoldGranted); err != nil {
 		return tongma.Answer{}, err
 	}
+	e.warn(&res)
 	event, answer := e.ask(ctx, c, legTime(ctx, scheme))
-	p, next := e.take(ctx, c, event, &answer, res.Payment)
+	writing, cancel := beforeEnd(ctx)
+	p, next := e.take(writing, c, event, &answer, res.Payment)
+	cancel()
 	if c.state.Final() {
 		e.end(c)
 		return answerOf(&p), nil
 	}
 	c.late.Store(true)
-	confirming := c.state == Confirming // c is the driver's from the next line on
+	confirming, inDoubt := c.state == Confirming, c.owed != nil // c is the driver's from the next line on
 	e.background(c, next)
+	if inDoubt {
+		a := answerOf(&p)
+		a.Reason = tongma.JournalInDoubt
+		return a, nil
+	}
 	if !confirming {
 		e.await(ctx, c.id)
 	}
 	p = e.reread(ctx, p)
 	return answerOf(&p), nil
+}
+
+// beforeEnd is ctx with an end that leaves time to answer.
+func beforeEnd(ctx context.Context) (context.Context, context.CancelFunc) {
+	if deadline, ok := ctx.Deadline(); ok {
+		return context.WithDeadline(ctx, deadline.Add(-replyGrace/2))
+	}
+	return ctx, func() {}
 }
 
 func newCourse(id tongma.PaymentID) *course {
@@ -197,7 +221,9 @@ func (e *Engine) await(ctx context.Context, id tongma.PaymentID) bool {
 }
 
 // take lets an event act: Step says to which state and what to write; it is
-// written. If the books say that somebody else moved the payment in between, the
+// written. If that takes longer than ctx, the course owes it, and takes it again in
+// the background: what was submitted is in the journal's queue, so that the second
+// time finds it there. If the books say that somebody else moved the payment in between, the
 // books are right, and the course goes on from there. It returns how the payment
 // stands, and what to do next.
 func (e *Engine) take(ctx context.Context, c *course, event Event, a *tongma.Answer, p clearing.Payment) (clearing.Payment, Action) {
@@ -209,12 +235,16 @@ func (e *Engine) take(ctx context.Context, c *course, event Event, a *tongma.Ans
 	}
 	c.state = state
 	for _, action := range actions {
-		entry, ok := c.entry(action, from, event, a)
+		entry, ok := e.entry(c, action, from, event, a)
 		if !ok {
 			return p, action
 		}
-		// The answer is known and must not be lost to an asker that has hung up.
-		res, err := e.ledger.Submit(context.WithoutCancel(ctx), entry)
+		res, err := e.submit(ctx, c, entry)
+		if tongma.ReasonOf(err) == tongma.JournalInDoubt && ctx.Err() != nil && e.ledger.Err() == nil {
+			// The answer is known and must not be lost to an asker that has hung up.
+			c.state, c.owed = from, &owed{event, *a}
+			return p, next(c.state)
+		}
 		if err == nil && res.Payment.ID.IsZero() { // the books would not even look at it
 			err = &tongma.Error{Op: "switch.take", Reason: res.Reason}
 		}
@@ -239,6 +269,18 @@ func (e *Engine) take(ctx context.Context, c *course, event Event, a *tongma.Ans
 	return p, next(c.state)
 }
 
+// submit writes a course's entry. A fee never keeps a payment from being posted: the
+// scheme has said yes.
+func (e *Engine) submit(ctx context.Context, c *course, entry clearing.Entry) (clearing.Result, error) {
+	res, err := e.ledger.Submit(ctx, entry)
+	if err == nil && !res.Write && !res.Exists && len(entry.Legs) > 0 && res.Reason != tongma.StateConflict {
+		e.opts.Logger.Error("fees left out", "payment", c.id.String(), "reason", res.Reason.String())
+		entry.Legs = nil
+		return e.ledger.Submit(ctx, entry)
+	}
+	return res, err
+}
+
 // next is what a course does in a state when nothing else was said.
 func next(s State) Action {
 	if s == Reversing {
@@ -248,7 +290,7 @@ func next(s State) Action {
 }
 
 // entry is what an action writes; false if it writes nothing.
-func (c *course) entry(action Action, from State, event Event, a *tongma.Answer) (clearing.Entry, bool) {
+func (e *Engine) entry(c *course, action Action, from State, event Event, a *tongma.Answer) (clearing.Entry, bool) {
 	entry := clearing.Entry{Payment: c.id, Late: c.late.Load(), Reason: a.Reason, SchemeRef: cut(a.SchemeRef, 64)}
 	switch action {
 	case WritePend:
@@ -258,6 +300,7 @@ func (c *course) entry(action Action, from State, event Event, a *tongma.Answer)
 		if len(entry.Approval) != 6 {
 			entry.Approval = approvalCode(c.id)
 		}
+		entry.Legs = e.fees(c)
 	case WriteVoid:
 		entry.Kind, entry.KeepCode = clearing.KindVoid, c.scheme.CodeReusableAfterDecline || event == NotSent
 		if entry.Reason == tongma.NoReason || !entry.Reason.Known() {
@@ -388,7 +431,7 @@ func (e *Engine) drive(c *course, action Action) {
 		}
 		event, a := e.act(c, action)
 		c.asked++
-		_, action = e.take(e.ctx, c, event, &a, clearing.Payment{ID: c.id})
+		_, action = e.take(context.WithoutCancel(e.ctx), c, event, &a, clearing.Payment{ID: c.id})
 	}
 }
 

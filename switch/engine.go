@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -68,8 +69,9 @@ type Options struct {
 
 // Engine runs payments. Its methods may be called at once from many goroutines.
 type Engine struct {
-	opts   Options
-	ledger *clearing.Ledger
+	opts    Options
+	ledger  *clearing.Ledger
+	adopted atomic.Pointer[schemes.Directory] // latest of this run
 
 	ctx    context.Context // ends when the engine stops
 	cancel context.CancelFunc
@@ -146,57 +148,6 @@ func (o *Options) defaults() {
 			*d.value = d.default_
 		}
 	}
-}
-
-// Adopt brings a directory version into force: caps and suspensions that differ
-// from the books become entries. Suspensions come first and resumptions last, so
-// that nobody may debit in between under half of the rules. What the directory no
-// longer has, a currency or a participant, keeps its account with a cap of zero.
-func (e *Engine) Adopt(ctx context.Context, d *schemes.Directory) error {
-	var standing []clearing.Position
-	if err := e.ledger.Read(ctx, func(b *clearing.Book) { standing = b.Positions() }); err != nil {
-		return err
-	}
-	entries := []clearing.Entry{{Kind: clearing.KindDirectory, Directory: d.Version(), Hash: d.Hash()}}
-	limit := func(p tongma.ParticipantID, minor int64, c tongma.Currency) {
-		entries = append(entries, clearing.Entry{Kind: clearing.KindCap, Debtor: p, Amount: tongma.Money{Minor: minor, Currency: c}})
-	}
-	for _, p := range d.Participants() {
-		if p.Suspended {
-			entries = append(entries, clearing.Entry{Kind: clearing.KindSuspend, Debtor: p.ID})
-		}
-	}
-	for _, at := range standing {
-		has := false
-		if p, ok := d.Participant(at.Participant); ok {
-			_, has = p.Caps[at.Currency]
-		}
-		if at.Capped && !has {
-			limit(at.Participant, 0, at.Currency)
-		}
-	}
-	for _, p := range d.Participants() {
-		for _, c := range tongma.Currencies() {
-			if minor, ok := p.Caps[c]; ok {
-				limit(p.ID, minor, c)
-			}
-		}
-	}
-	for _, p := range d.Participants() {
-		if !p.Suspended {
-			entries = append(entries, clearing.Entry{Kind: clearing.KindResume, Debtor: p.ID})
-		}
-	}
-	for _, entry := range entries {
-		r, err := e.ledger.Submit(ctx, entry)
-		if err == nil && r.Reason != tongma.NoReason {
-			err = &tongma.Error{Op: "switch.Adopt", Reason: r.Reason, Detail: "directory version is older than the books"}
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Ledger returns the books, for views and for closing windows.

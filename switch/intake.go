@@ -28,6 +28,7 @@ func (e *Engine) pay(ctx context.Context, r tongma.Request) (tongma.Answer, erro
 		return e.refuse(ctx, &r, hold, refusal)
 	}
 	hold.Debtor, hold.Scheme = chosen.Participant, chosen.Scheme
+	hold.Model = d.Model(hold.Scheme, hold.Amount.Currency)
 	r.Acquirer, r.Issuer, r.Scheme = r.From, chosen.Participant, chosen.Scheme
 	return e.run(ctx, &r, hold)
 }
@@ -53,6 +54,7 @@ func (e *Engine) transfer(ctx context.Context, r tongma.Request) (tongma.Answer,
 		return e.refuse(ctx, &r, hold, refusal)
 	}
 	hold.Creditor, hold.Scheme = chosen.Participant, chosen.Scheme
+	hold.Model = d.Model(hold.Scheme, hold.Amount.Currency)
 	r.Acquirer, r.Issuer, r.Scheme = chosen.Participant, r.From, chosen.Scheme
 	if r.Merchant == (tongma.Merchant{}) {
 		r.Merchant = merchantOf(code, chosen.Path)

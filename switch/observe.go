@@ -1,6 +1,7 @@
 package switching
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -10,7 +11,7 @@ import (
 )
 
 // Metrics are the engine's figures for Prometheus. Labels are bounded: schemes,
-// operations, outcomes and reasons, never a payment. A nil *Metrics counts
+// participants, operations, outcomes and reasons, never a payment. A nil *Metrics counts
 // nothing.
 type Metrics struct {
 	answers  *prometheus.CounterVec
@@ -22,6 +23,8 @@ type Metrics struct {
 	batches  prometheus.Counter
 	perBatch prometheus.Observer
 	reasons  *prometheus.CounterVec
+	limits   *prometheus.CounterVec
+	reg      prometheus.Registerer
 }
 
 // NewMetrics makes the figures and registers them.
@@ -32,6 +35,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		legs:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tongma_legs_total", Help: "Questions put to schemes, by what came of them."}, []string{"scheme", "operation", "event"}),
 		legTime: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "tongma_leg_duration_seconds", Help: "How long a scheme took to answer.", Buckets: buckets}, []string{"scheme", "operation"}),
 		batches: prometheus.NewCounter(prometheus.CounterOpts{Name: "tongma_journal_batches_total", Help: "Batches made durable."}),
+		limits:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tongma_limit_crossings_total", Help: "Holds that brought a participant to 50, 75 or 90 % of its limit."}, []string{"participant", "currency", "percent"}),
+		reg:     reg,
 		reasons: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tongma_reasons_total", Help: "Requests that did not simply succeed, by reason."}, []string{"reason"}),
 	}
 	durations := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "tongma_request_duration_seconds", Help: "How long an asker waited.", Buckets: buckets}, []string{"operation"})
@@ -49,7 +54,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			m.entries[k] = entries.WithLabelValues(name)
 		}
 	}
-	reg.MustRegister(m.answers, m.legs, m.legTime, m.batches, m.reasons, durations, entries, perBatch)
+	reg.MustRegister(m.answers, m.legs, m.legTime, m.batches, m.reasons, m.limits, durations, entries, perBatch)
 	return m
 }
 
@@ -68,6 +73,21 @@ func (m *Metrics) answered(op tongma.Operation, a *tongma.Answer, err error, too
 	if reason != tongma.NoReason {
 		m.reasons.WithLabelValues(reason.String()).Inc()
 	}
+}
+
+// watch shows figures that are read when somebody asks for them.
+func (m *Metrics) watch(name, help string, read func() float64) {
+	if m == nil {
+		return
+	}
+	m.reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read))
+}
+
+func (m *Metrics) crossed(w *Warning) {
+	if m == nil {
+		return
+	}
+	m.limits.WithLabelValues(string(w.Participant), w.Currency.Code(), strconv.Itoa(int(w.Percent))).Inc()
 }
 
 func (m *Metrics) leg(s tongma.SchemeID, op tongma.Operation, event Event, took time.Duration) {

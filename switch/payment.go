@@ -43,7 +43,7 @@ func StateOf(p *clearing.Payment) State {
 	case clearing.KindReversed, clearing.KindTombstone:
 		return Reversed
 	}
-	return Declined
+	return Declined // refused, void, or expired: the hold was dropped and nobody need be told
 }
 
 // Event is something that happened to a payment.

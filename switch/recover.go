@@ -89,7 +89,7 @@ func (e *Engine) dropInDoubt(err error, id tongma.PaymentID) {
 		action := next(c.state)
 		if p.Phase == clearing.KindHold {
 			c.state = Held
-			_, action = e.take(e.ctx, c, NotSent, &tongma.Answer{Reason: tongma.DeadlineTooShort}, p)
+			_, action = e.take(context.WithoutCancel(e.ctx), c, NotSent, &tongma.Answer{Reason: tongma.DeadlineTooShort}, p)
 		}
 		e.drive(c, action)
 	})

@@ -323,6 +323,7 @@ func (n *node) startEngine(ctx context.Context) error {
 		return err
 	}
 	n.onClose(func(context.Context) { sc.Close() })
+	n.office.people = sc
 	tracer, stopTracing, err := startTracing(ctx)
 	if err != nil {
 		return &exitError{code: exitConfig, err: err}

@@ -37,7 +37,7 @@ const (
 	askWithin     = time.Second / 2        // a question to it, an append or a look: lost ones are put again
 	papersWithin  = 500 * time.Millisecond // how long the writer may take to show its papers
 	lookAgain     = time.Second
-	tidyEvery     = 5 * time.Second
+	forgetEach    = 10        // looks at the writer, events that it has published are forgotten
 	maxChunk      = 256 << 10 // bytes of a directory in one message
 )
 
@@ -45,6 +45,7 @@ const (
 type office struct {
 	lease    *clearing.Lease
 	nc       *nats.Conn
+	people   *nats.Conn // in the participants' account
 	mark     switching.Mark
 	replicas int
 	timeout  time.Duration // of one question to the journal; zero: its default
@@ -215,6 +216,7 @@ func (o *office) directory() directoryRef {
 // journal's, which it gets from the writer while there is one.
 func (n *node) succeed(ctx context.Context, s *clearing.Standby, outbox *switching.EventOutbox) (*clearing.Ledger, error) {
 	o := &n.office
+	n.keepApart(ctx)
 	o.standby.Store(s)
 	defer o.standby.Store(nil)
 	if !n.cfg.standby {
@@ -269,21 +271,34 @@ func (o *office) watchAfresh() (*nats.Subscription, error) {
 	})
 }
 
-// tidy drops the events that the writer has published meanwhile, and has this
-// switch connect to another server than the writer: whatever happens to one server
-// then happens to one of them.
-func (n *node) tidy(ctx context.Context, outbox *switching.EventOutbox) {
-	for {
-		if p, err := n.askPapers(ctx, paperRequest{}); err == nil && p.Server == n.office.nc.ConnectedServerName() && len(n.office.nc.Servers()) > 1 {
-			_ = n.office.nc.ForceReconnect() // not connected: it is looking for one
+// keepApart has this switch connect to another server than the writer: whatever
+// happens to one server then happens to one of them.
+func (n *node) keepApart(ctx context.Context) {
+	p, err := n.askPapers(ctx, paperRequest{})
+	if err != nil || p.Server == "" {
+		return
+	}
+	for _, nc := range []*nats.Conn{n.office.nc, n.office.people} {
+		if nc.ConnectedServerName() == p.Server && len(nc.Servers()) > 1 {
+			_ = nc.ForceReconnect() // if it is not connected, it is looking for one
 		}
-		if marked, err := n.office.mark.Load(ctx); err == nil {
-			outbox.Forget(marked)
+	}
+}
+
+// tidy drops the events that the writer has published meanwhile, and keeps this
+// switch apart from it.
+func (n *node) tidy(ctx context.Context, outbox *switching.EventOutbox) {
+	for round := 0; ; round++ {
+		n.keepApart(ctx)
+		if round%forgetEach == 0 {
+			if marked, err := n.office.mark.Load(ctx); err == nil {
+				outbox.Forget(marked)
+			}
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(tidyEvery):
+		case <-time.After(lookAgain):
 		}
 	}
 }

@@ -161,7 +161,7 @@ var faults = []fault{
 		standby.p.Kill()
 		return func() { s.restart(standby) }
 	}},
-	{name: "server cut off", most: 12 * time.Second, strike: func(s *site, _, _ *sw, rng *rand.Rand) func() {
+	{name: "server cut off", most: 20 * time.Second, strike: func(s *site, _, _ *sw, rng *rand.Rand) func() {
 		node := s.cluster.nodes[rng.IntN(3)]
 		node.cut(true)
 		return func() { time.Sleep(time.Duration(rng.IntN(3000)) * time.Millisecond); node.cut(false) }
@@ -169,7 +169,7 @@ var faults = []fault{
 	{name: "JetStream follower killed", most: 12 * time.Second, strike: func(s *site, _, _ *sw, rng *rand.Rand) func() {
 		return s.killNode(s.followerNode(rng), rng)
 	}},
-	{name: "server paused", most: 12 * time.Second, strike: func(s *site, _, _ *sw, rng *rand.Rand) func() {
+	{name: "server paused", most: 20 * time.Second, strike: func(s *site, _, _ *sw, rng *rand.Rand) func() {
 		node := s.cluster.nodes[rng.IntN(3)]
 		node.signal(syscall.SIGSTOP)
 		return func() { time.Sleep(time.Duration(rng.IntN(3000)) * time.Millisecond); node.signal(syscall.SIGCONT) }

@@ -96,8 +96,8 @@ func (f *firsts) took() time.Duration {
 func newMarket(t *testing.T, urls, creds string, seed uint64) *market {
 	t.Helper()
 	m := &market{t: t, wallets: map[tongma.ParticipantID]*scripted.Wallet{}, schemes: map[string]string{}, rng: rand.New(rand.NewPCG(seed, 1))}
-	for at := range strings.Split(urls, ",") {
-		c, err := native.NewClient(connect(t, urls, at, creds, harbour), harbour)
+	for _, url := range strings.Split(urls, ",") {
+		c, err := native.NewClient(connect(t, url, creds, harbour), harbour)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -127,8 +127,8 @@ func (m *market) serve(urls, creds string, scheme *schemes.Scheme) {
 		m.t.Cleanup(func() { _ = wallet.Close() })
 	}
 	m.schemes[string(scheme.ID)] = string(scheme.Participant)
-	for at := range strings.Split(urls, ",") {
-		nc := connect(m.t, urls, at, creds, scheme.Participant)
+	for _, url := range strings.Split(urls, ",") {
+		nc := connect(m.t, url, creds, scheme.Participant)
 		svc, err := native.Serve(m.t.Context(), nc, native.ServiceConfig{Scheme: scheme.ID, Version: "1.0.0", Workers: 256, Queue: 4096,
 			Log: slog.New(slog.DiscardHandler), Copies: wallet.Copies}, wallet)
 		if err != nil {
@@ -138,19 +138,17 @@ func (m *market) serve(urls, creds string, scheme *schemes.Scheme) {
 	}
 }
 
-// connect connects as a participant to one of the servers, and to the next one
-// whenever that is lost.
-func connect(t *testing.T, urls string, at int, creds string, p tongma.ParticipantID) *nats.Conn {
+// connect connects as a participant to one of the servers and no other: whoever
+// wants to outlive it has a connection to each.
+func connect(t *testing.T, url, creds string, p tongma.ParticipantID) *nats.Conn {
 	t.Helper()
-	list := strings.Split(urls, ",")
-	urls = strings.Join(append(list[at:len(list):len(list)], list[:at]...), ",")
 	seed, err := nats.NkeyOptionFromSeed(filepath.Join(creds, string(p)+".nk"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	opts := append(native.ConnectOptions("cluster-"+string(p), tongma.InboxPrefix(p)), seed, nats.ReconnectWait(50*time.Millisecond), nats.ReconnectJitter(0, 0),
-		nats.Timeout(time.Second), nats.DontRandomize(), nats.PingInterval(time.Second), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
-	nc, err := nats.Connect(urls, opts...)
+		nats.Timeout(time.Second), nats.IgnoreDiscoveredServers(), nats.PingInterval(time.Second), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+	nc, err := nats.Connect(url, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,151 @@
+package switching
+
+import (
+	"context"
+
+	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/clearing"
+	"github.com/tongma/tongma/schemes"
+	"github.com/tongma/tongma/schemes/calendar"
+)
+
+// Adopt brings a directory version into force: what of its rules differs from the
+// books becomes entries. Suspensions come first and resumptions last, so that
+// nobody may debit in between under half of the rules. What the directory no
+// longer has, a currency or a participant, keeps its account with a cap of zero.
+//
+// Only who was suspended by the directory itself is resumed by it, and only when a
+// version comes into force that suspends it no more. A suspension by an operator,
+// or of somebody who did not pay, is not the directory's to end, least of all by a
+// restart (TestARestartEndsNobodysSuspension).
+func (e *Engine) Adopt(ctx context.Context, d *schemes.Directory) error {
+	a := adoption{to: d, from: e.adopted.Load()}
+	err := e.ledger.Read(ctx, func(b *clearing.Book) {
+		a.standing = b.Positions()
+		if a.from == nil {
+			a.from, _ = e.opts.Registry.At(b.Directory())
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for _, entry := range a.entries() {
+		r, err := e.ledger.Submit(ctx, entry)
+		if err != nil {
+			return err
+		}
+		if err := e.accepted(&entry, r.Reason); err != nil {
+			return err
+		}
+	}
+	e.adopted.Store(d)
+	return nil
+}
+
+// accepted sorts what the books say of a rule. A sponsor that cannot change while
+// positions are open changes with a later version or start; how a window is settled
+// follows when it is closed.
+func (e *Engine) accepted(entry *clearing.Entry, reason tongma.Reason) error {
+	switch {
+	case reason == tongma.NoReason, entry.Kind == clearing.KindOpen && reason == tongma.ExistsOtherContent:
+		return nil
+	case entry.Kind == clearing.KindSponsor && (reason == tongma.PositionsOpen || reason == tongma.StateConflict):
+		e.opts.Logger.Warn("sponsor not changed yet", "participant", string(entry.Debtor), "reason", reason.String())
+		return nil
+	}
+	return &tongma.Error{Op: "switch.Adopt", Reason: reason, Detail: "directory version is older than the books"}
+}
+
+// adoption is the way from one directory version to another.
+type adoption struct {
+	from, to *schemes.Directory // from is nil if it is not known
+	standing []clearing.Position
+}
+
+// entries returns what must be written, in order. What stands already is among it.
+func (a *adoption) entries() []clearing.Entry {
+	entries := []clearing.Entry{{Kind: clearing.KindDirectory, Directory: a.to.Version(), Hash: a.to.Hash()}}
+	for _, m := range a.to.Models() {
+		// The dispute model opens with its first dispute; whose id is empty was opened
+		// with the books.
+		if m.ID != schemes.DefaultModel && m.ID != a.to.DisputeModel() {
+			entries = append(entries, clearing.Entry{Kind: clearing.KindOpen, Model: m.ID, Method: methodOf(m.Method)})
+		}
+	}
+	for _, p := range a.to.Participants() {
+		if p.Suspended {
+			entries = append(entries, clearing.Entry{Kind: clearing.KindSuspend, Debtor: p.ID})
+		}
+	}
+	entries = append(entries, a.caps()...)
+	entries = append(entries, a.sponsors()...)
+	for _, p := range a.to.Participants() {
+		if !p.Suspended && a.suspendedBefore(p.ID) {
+			entries = append(entries, clearing.Entry{Kind: clearing.KindResume, Debtor: p.ID})
+		}
+	}
+	return entries
+}
+
+// methodOf is a method as entries carry it: zero for multilateral.
+func methodOf(m schemes.Method) calendar.Model {
+	return [...]calendar.Model{calendar.NoModel, calendar.Bilateral, calendar.Gross}[m%3]
+}
+
+func (a *adoption) suspendedBefore(p tongma.ParticipantID) bool {
+	if a.from == nil || a.from.Version() == a.to.Version() {
+		return false
+	}
+	was, ok := a.from.Participant(p)
+	return ok && was.Suspended
+}
+
+// caps returns the directory's caps, and caps of zero for the accounts that it no
+// longer has.
+func (a *adoption) caps() (entries []clearing.Entry) {
+	limit := func(p tongma.ParticipantID, minor int64, c tongma.Currency) {
+		entries = append(entries, clearing.Entry{Kind: clearing.KindCap, Debtor: p, Amount: tongma.Money{Minor: minor, Currency: c}})
+	}
+	for _, at := range a.standing {
+		has := false
+		if p, ok := a.to.Participant(at.Participant); ok {
+			_, has = p.Caps[at.Currency]
+		}
+		if at.Capped && !has {
+			limit(at.Participant, 0, at.Currency)
+		}
+	}
+	for _, p := range a.to.Participants() {
+		for _, c := range tongma.Currencies() {
+			if minor, ok := p.Caps[c]; ok {
+				limit(p.ID, minor, c)
+			}
+		}
+	}
+	return entries
+}
+
+// sponsors returns who settles for whom: first who no longer has the sponsor that
+// it had, then who has one, so that nobody is both for a moment.
+func (a *adoption) sponsors() (entries []clearing.Entry) {
+	had := map[tongma.ParticipantID]tongma.ParticipantID{}
+	for _, at := range a.standing {
+		if at.Sponsor != "" {
+			had[at.Participant] = at.Sponsor
+		}
+	}
+	ended := map[tongma.ParticipantID]bool{}
+	for _, at := range a.standing {
+		p, ok := a.to.Participant(at.Participant)
+		if sponsor := had[at.Participant]; sponsor != "" && (!ok || p.Sponsor != sponsor) && !ended[at.Participant] {
+			ended[at.Participant] = true
+			entries = append(entries, clearing.Entry{Kind: clearing.KindSponsor, Debtor: at.Participant})
+		}
+	}
+	for _, p := range a.to.Participants() {
+		if p.Sponsor != "" {
+			entries = append(entries, clearing.Entry{Kind: clearing.KindSponsor, Debtor: p.ID, Creditor: p.Sponsor})
+		}
+	}
+	return entries
+}

@@ -1,0 +1,53 @@
+package switching
+
+import (
+	"log/slog"
+
+	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/clearing"
+)
+
+// fees returns the legs that go with a payment's posting, by the rules that were in
+// force when it was held. A refund goes by the legs of its payment, which the books
+// know. Rules that cannot be applied cost nothing, and are said to be wrong: the
+// scheme has said yes, and the payer has paid.
+func (e *Engine) fees(c *course) []clearing.Leg {
+	if c.op == tongma.OpRefund {
+		return nil
+	}
+	d := e.Directory()
+	rules := d.Fees(c.scheme.ID, c.op, c.request.Amount.Currency, c.held)
+	if len(rules) == 0 {
+		return nil
+	}
+	who := clearing.Parties{Issuer: c.request.Issuer, Acquirer: c.request.Acquirer, Scheme: c.scheme.Participant, Switch: d.SwitchParty()}
+	legs, err := clearing.Fees(rules, who, c.request.Amount)
+	if err != nil {
+		e.opts.Logger.Error("fees left out", "payment", c.id.String(), "scheme", string(c.scheme.ID), "err", err)
+	}
+	return legs
+}
+
+// Warning says that a hold brought a participant to a part of its limit.
+type Warning struct {
+	Entry       uint64 // of the hold
+	Participant tongma.ParticipantID
+	Currency    tongma.Currency
+	Percent     uint8 // 50, 75 or 90
+	At          int64 // Unix milliseconds
+}
+
+// warn tells of a limit that is being used up: in the log, in the figures, and to
+// the participant itself. It is a hint: one that is lost in a crash is not made up
+// for.
+func (e *Engine) warn(res *clearing.Result) {
+	if res.Crossed == 0 {
+		return
+	}
+	w := Warning{Entry: res.Entry.Number, Participant: res.Entry.Debtor, Currency: res.Entry.Amount.Currency, Percent: res.Crossed, At: res.Entry.Time}
+	e.opts.Metrics.crossed(&w)
+	e.opts.Logger.LogAttrs(e.ctx, slog.LevelWarn, "limit", slog.String("participant", string(w.Participant)), slog.String("currency", w.Currency.Code()), slog.Int("percent", int(w.Percent)))
+	if o, ok := e.opts.Outbox.(interface{ Warned(Warning) }); ok {
+		o.Warned(w)
+	}
+}
