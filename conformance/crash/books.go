@@ -25,6 +25,11 @@ type Entry struct {
 	Window    uint64 `json:"window"`
 	Reason    string `json:"reason_name"`
 	Late      bool   `json:"late"`
+	Fees      []struct {
+		From  string `json:"from"`
+		To    string `json:"to"`
+		Minor int64  `json:"fee_minor"`
+	} `json:"fees"`
 }
 
 // Booked is one payment as the journal tells it.
@@ -75,11 +80,18 @@ func (b *Books) Add(e Entry) {
 	case "pend", "post", "void", "reversing", "reversed":
 		b.change(e)
 	case "settle":
-		if e.Debtor != "" {
-			b.Positions[Account{e.Debtor, e.Currency}] -= e.Minor
-		} else {
-			b.Positions[Account{e.Creditor, e.Currency}] += e.Minor
-		}
+		b.move(e.Creditor, e.Debtor, e.Currency, e.Minor)
+	}
+}
+
+// move has somebody owe more and somebody less; whoever has no name is the
+// settlement account, which is not kept.
+func (b *Books) move(from, to, currency string, minor int64) {
+	if from != "" {
+		b.Positions[Account{from, currency}] += minor
+	}
+	if to != "" {
+		b.Positions[Account{to, currency}] -= minor
 	}
 }
 
@@ -103,15 +115,15 @@ func (b *Books) change(e Entry) {
 		b.fault(&e, "%s of a payment that is unknown or past it", e.Kind)
 		return
 	}
-	debtor, creditor := Account{p.First.Debtor, p.First.Currency}, Account{p.First.Creditor, p.First.Currency}
 	switch {
 	case e.Kind == "post":
 		p.Posts++
-		b.Positions[debtor] += p.First.Minor
-		b.Positions[creditor] -= p.First.Minor
+		b.move(p.First.Debtor, p.First.Creditor, p.First.Currency, p.First.Minor)
 	case e.Kind == "reversed" && p.Posts > 0:
-		b.Positions[debtor] -= p.First.Minor
-		b.Positions[creditor] += p.First.Minor
+		b.move(p.First.Creditor, p.First.Debtor, p.First.Currency, p.First.Minor)
+	}
+	for _, fee := range e.Fees { // of a posting, or given back by what turns it back
+		b.move(fee.From, fee.To, p.First.Currency, fee.Minor)
 	}
 	if p.Phase, p.Told = e.Kind, 0; e.Late && !p.open() {
 		p.Told = e.Entry
