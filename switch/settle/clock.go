@@ -98,7 +98,24 @@ func (c *Clock) tick(ctx context.Context, now time.Time) (next time.Time, err er
 			next = at
 		}
 	}
-	return next, nil
+	return next, c.dropped(ctx)
+}
+
+// dropped tells of models that the directory does not name any more, while
+// something is owed in their open windows: no schedule closes those.
+func (c *Clock) dropped(ctx context.Context) error {
+	return c.opts.Ledger.Read(ctx, func(b *clearing.Book) {
+		for _, m := range b.Models() {
+			if _, named := c.opts.Directory().SettlementModel(m.Name); named {
+				continue
+			}
+			var err error
+			if s, _ := b.Sheet(m.Open); len(s.Matrix) > 0 {
+				err = &tongma.Error{Op: "settle.clock", Reason: tongma.ModelUnknown, Field: m.Name, Detail: "the directory has dropped it; its window is closed by hand"}
+			}
+			c.fault(m.Name, err)
+		}
+	})
 }
 
 // fault tells of a model whose next cut-off is not known, when that changes.
