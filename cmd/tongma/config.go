@@ -66,7 +66,7 @@ var settings = []setting{
 	{"tls_cert", "", "certificate chain of the NATS door, PEM", true, plain(func(c *config) *string { return &c.TLSCert })},
 	{"tls_key", "", "key of that certificate, PEM", true, plain(func(c *config) *string { return &c.TLSKey })},
 	{"window_every", "0s", "close the windows that have no schedule this often; 0s leaves it to the operator", true, setWindowEvery},
-	{"settle_closed", "false", "have windows settled as soon as their time has closed them", true, setSettleClosed},
+	{"settle_closed", "false", "have windows settled as soon as their time has closed them", true, yesOrNo(func(c *config) *bool { return &c.SettleClosed })},
 	{"log_level", "info", "debug, info, warn or error", true, setLogLevel},
 	{"sandbox", "false", "play money: simulated settlement, console without a token", true, yesOrNo(func(c *config) *bool { return &c.Sandbox })},
 	{"nats", "", "servers of a NATS cluster to run on, with commas between; empty runs the embedded one", true, plain(func(c *config) *string { return &c.NATS })},
@@ -108,13 +108,6 @@ func setWindowEvery(c *config, value string) (err error) {
 	c.WindowEvery, err = time.ParseDuration(value)
 	if err != nil || c.WindowEvery < 0 || (c.WindowEvery > 0 && c.WindowEvery < time.Second) {
 		return errors.New("want 0s, or a duration of a second or more, as 15m or 24h")
-	}
-	return nil
-}
-
-func setSettleClosed(c *config, value string) (err error) {
-	if c.SettleClosed, err = strconv.ParseBool(value); err != nil {
-		return errors.New("want true or false")
 	}
 	return nil
 }
