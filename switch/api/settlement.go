@@ -326,8 +326,8 @@ func (c *call) explain() error {
 	return c.send(v)
 }
 
-// message renders a sheet as a message to the settlement agent: as it was
-// instructed, whatever was confirmed since.
+// message renders a sheet as a message to the settlement agent, in its envelope: as
+// it was instructed, whatever was confirmed since.
 func (c *call) message(s clearing.Sheet, form string) ([]byte, error) {
 	if s.State == clearing.WindowOpen {
 		return nil, &tongma.Error{Op: "http", Reason: tongma.WindowNotClosed, Field: s.Window.String()}
@@ -360,8 +360,7 @@ func (c *call) message(s clearing.Sheet, form string) ([]byte, error) {
 	}
 	if form == "pacs029" {
 		h.ID = iso20022.SheetKey(s, currency)
-		doc, err := iso20022.Settlement(h, s, currency)
-		return doc.XML, err
+		return enveloped(&h)(iso20022.Settlement(h, s, currency))
 	}
 	var some []clearing.Instruction
 	for _, in := range instructions {
@@ -373,6 +372,15 @@ func (c *call) message(s clearing.Sheet, form string) ([]byte, error) {
 		return nil, &tongma.Error{Op: "http", Reason: tongma.StateConflict, Field: s.Window.String(), Detail: "nothing moves that way in this currency"}
 	}
 	h.ID = iso20022.MessageKey(iso20022.Pacs009, some)
-	doc, err := iso20022.CreditTransfers(h, some)
-	return doc.XML, err
+	return enveloped(&h)(iso20022.CreditTransfers(h, some))
+}
+
+// enveloped puts a message into one document with its business header.
+func enveloped(h *iso20022.Heading) func(iso20022.Document, error) ([]byte, error) {
+	return func(doc iso20022.Document, err error) ([]byte, error) {
+		if err != nil {
+			return nil, err
+		}
+		return doc.Envelope(doc.Header(h.Sender, h.Agent))
+	}
 }

@@ -169,7 +169,7 @@ func TestASheetIsAMessageToTheAgent(t *testing.T) {
 	b.ask("operator", "POST", "/v1/windows/1/close", "")
 	before := b.ask("operator", "GET", "/v1/windows/1?format=pacs009", "")
 	text := string(before.body)
-	if before.status != 200 || before.header.Get("Content-Type") != xmlType || !strings.Contains(text, "pacs.009.001") || !strings.Contains(text, ">12.50<") || !strings.Contains(text, "W-1") {
+	if before.status != 200 || before.header.Get("Content-Type") != xmlType || !strings.Contains(text, "pacs.009.001") || !strings.Contains(text, "head.001.001") || !strings.Contains(text, ">12.50<") || !strings.Contains(text, "W-1") {
 		t.Fatalf("%d %s", before.status, text)
 	}
 	if got := b.ask("operator", "GET", "/v1/windows/1?format=pacs009&direction=credit", ""); !strings.Contains(string(got.body), "A-1") {
