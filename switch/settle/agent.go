@@ -50,6 +50,21 @@ func (w Word) final() bool {
 	return w.Outcome == Settled || w.Outcome == Partly || w.Outcome == Rejected
 }
 
+// sound is a word about a transfer as far as it makes sense: a part that is all of it
+// is all of it; what was moved too much is for reconciliation; and a part of nothing,
+// or of another currency, says nothing.
+func (w Word) sound(t Transfer) Word {
+	switch moved := w.Outcome == Settled || w.Outcome == Partly; {
+	case moved && (w.Amount.Currency != t.Amount.Currency || w.Amount.Minor <= 0):
+		return Word{Err: &tongma.Error{Op: "settle.agent", Reason: tongma.AgentSilent, Detail: "it does not say what it moved"}}
+	case moved && w.Amount.Minor >= t.Amount.Minor:
+		w.Outcome, w.Amount = Settled, t.Amount
+	case moved:
+		w.Outcome = Partly
+	}
+	return w
+}
+
 // Agent is a settlement agent. Calls come from several goroutines, though never two
 // for one transfer. An answer that does not come within the agent's own deadlines,
 // or ctx, is Unknown.

@@ -59,7 +59,7 @@ func (r *run) searchDebit(l short) (found bool, err error) {
 		}
 		t := r.transfer(in)
 		e := Event{From: in.Debtor, To: in.Creditor, Money: in.Amount, Ref: in.ID}
-		switch w := agent.Ask(r.ctx, t); w.Outcome {
+		switch w := agent.Ask(r.ctx, t).sound(t); w.Outcome {
 		case Unheard:
 			return false, nil
 		case Settled, Partly:
@@ -79,7 +79,7 @@ func (r *run) searchCover(l short, payer tongma.ParticipantID) (found bool, err 
 		return false, nil
 	}
 	t := r.coverOf(l, payer, l.due)
-	w := agent.Ask(r.ctx, t)
+	w := agent.Ask(r.ctx, t).sound(t)
 	if l.creditor != "" && (w.Outcome == Settled || w.Outcome == Partly) {
 		// No advice tells what moved between two participants. But the same id with
 		// another amount is refused, so what the rules ask for now is asked for again.
@@ -87,7 +87,7 @@ func (r *run) searchCover(l short, payer tongma.ParticipantID) (found bool, err 
 			return false, err
 		}
 		if w = (Word{}); t.Amount.Minor > 0 {
-			w = agent.Move(r.ctx, t)
+			w = agent.Move(r.ctx, t).sound(t)
 		}
 	}
 	e := Event{From: payer, To: l.creditor, For: l.debtor, Money: t.Amount, Ref: t.ID}
@@ -114,9 +114,6 @@ func (r *run) planned(l short, payer tongma.ParticipantID) (int64, error) {
 
 // covered writes down what somebody gave for one who is short.
 func (r *run) covered(l short, t Transfer, w Word, e Event) error {
-	if w.Amount.Minor > l.due {
-		return &tongma.Error{Op: "settle.cover", Reason: tongma.MoreThanDue, Field: r.id.String(), Detail: "the agent moved more than is due; the cover is not written"}
-	}
 	entry := clearing.Entry{Kind: clearing.KindCover, Window: r.id, Debtor: l.debtor, Asker: l.creditor, Creditor: t.Debtor, Amount: w.Amount, SchemeRef: t.ID}
 	if err := r.book(entry); err != nil {
 		return err

@@ -68,6 +68,7 @@ func (r *run) redraw() error {
 	if err := r.book(clearing.Entry{Kind: clearing.KindRecast, Window: r.id}); err != nil {
 		return err
 	}
+	clear(r.retried) // other legs, or the same with other figures
 	r.tell(Event{Kind: "recast"})
 	return nil
 }

@@ -114,7 +114,7 @@ type run struct {
 	report Report
 
 	asked   map[string]bool // instructions that were sent in this call
-	retried map[legKey]bool // legs that were short and were asked for again, once
+	retried map[legKey]bool // legs that were refused, or were short and were asked for again: once is enough
 	refused map[Account]bool
 	paid    map[Account]int64        // by the fund and survivors; nil until it is asked for
 	items   []clearing.WindowItem    // nil until they are asked for
@@ -254,8 +254,10 @@ func (r *run) allDone() bool {
 
 // wait says what the window waits for: whoever is short with no rule left for it.
 func (r *run) wait() (err error) {
-	for _, l := range shorts(&r.sheet) {
-		r.report.Open = append(r.report.Open, Event{Kind: "short", From: l.debtor, To: l.creditor, Money: tongma.Money{Minor: l.due, Currency: l.currency}})
+	for _, in := range clearing.Instruct(r.sheet) {
+		if r.short(&in) || r.retried[legOf(&in)] {
+			r.report.Open = append(r.report.Open, Event{Kind: "short", From: in.Debtor, To: in.Creditor, Money: in.Amount})
+		}
 	}
 	r.report.Plan, err = r.plan()
 	return err
@@ -330,7 +332,7 @@ func (r *run) next() (clearing.Instruction, bool) {
 		}
 		switch {
 		case r.asked[in.ID], in.Debtor == "" && waits[in.Amount.Currency]:
-		case r.short(&in) && (!r.how.Retry || r.retried[legOf(&in)] || r.doubt[in.Amount.Currency]): // a cover may be on its way
+		case r.retried[legOf(&in)], r.short(&in) && (!r.how.Retry || r.doubt[in.Amount.Currency]): // a cover may be on its way
 		default:
 			return in, true
 		}
@@ -424,6 +426,7 @@ func (r *run) confirm(t Transfer, w Word, e Event) error {
 // refuse writes down that a debtor has not got what is due, or the rest of it. That
 // suspends it.
 func (r *run) refuse(in clearing.Instruction, e Event) error {
+	r.retried[legOf(&in)] = true
 	entry := in.Refuse(tongma.AgentRejected)
 	entry.Amount = e.Money
 	if err := r.book(entry); err != nil {
@@ -450,7 +453,7 @@ func (r *run) move(t Transfer) (w Word, ok bool) {
 			w = agent.Move(r.ctx, t)
 		}
 	}
-	return w, true
+	return w.sound(t), true
 }
 
 func (r *run) agent(c tongma.Currency) Agent {
