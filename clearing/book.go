@@ -22,9 +22,11 @@ type Book struct {
 	kept         map[uint16]bool // those of them that a person blocked, or who are short: the directory does not unblock them
 	payments     []payment
 	low          uint32 // all payments before it are final
-	byID         map[tongma.PaymentID]uint32
-	byKey        map[Digest]uint32 // digest of asker and key
-	codes        [2]map[Digest]struct{}
+	fees         []feeLeg
+	texts        texts
+	byID         *index
+	byKey        *index      // by digest of asker and key
+	codes        [2]*digests // spent on the day of the last entry, and on the day before
 	codeDay      int64
 	windows      []*window         // windows[i] has id i+1
 	models       []settlementModel // in the order in which they were opened; the first has no name
@@ -60,15 +62,20 @@ func (a *account) limit() int64 {
 	return math.MaxInt64
 }
 
-// payment is one movement of money. phase is the kind of its latest entry.
+// payment is one movement of money. phase is the kind of its latest entry. It has no
+// pointers: see store.go.
 type payment struct {
 	id, original             tongma.PaymentID
+	key                      Digest // of asker and key
 	content, code            Digest
 	amount                   int64
+	captured                 int64 // posted of amount
 	refunded, refunding      int64
 	heldAt, changedAt        int64
 	expiry                   int64
 	entry                    uint64
+	schemeRef                textRef
+	feesAt                   uint32 // of its posting
 	authWindow, window       uint32
 	backWindow               uint32 // in which it was turned back
 	debtor, creditor, scheme uint16
@@ -78,30 +85,18 @@ type payment struct {
 	op                       tongma.Operation
 	phase                    Kind
 	posted, late             bool
-	schemeRef, approval      string
-	codeTail                 [4]byte
-	more                     *postedMore // nil if the whole hold was posted, without fees
-}
-
-// postedMore is what a posting has that most have not.
-type postedMore struct {
-	captured int64 // minor units posted
-	legs     []Leg
+	feeCount                 uint8
+	approvalSize             uint8
+	approval                 [maxApproval]byte
+	codeTail                 [maxTail]byte
 }
 
 // moved returns what was posted, or would be.
 func (p *payment) moved() int64 {
-	if p.more != nil {
-		return p.more.captured
+	if p.posted {
+		return p.captured
 	}
 	return p.amount
-}
-
-func (p *payment) legs() []Leg {
-	if p.more != nil {
-		return p.more.legs
-	}
-	return nil
 }
 
 const day = 24 * 60 * 60 * 1000
@@ -110,7 +105,7 @@ const day = 24 * 60 * 60 * 1000
 func NewBook() *Book {
 	return &Book{next: 1, names: []string{""}, numbers: map[string]uint16{"": noName}, accounts: map[accountKey]*account{}, blocked: map[uint16]bool{}, kept: map[uint16]bool{}, orders: map[string]*order{},
 		sponsors: map[uint16]uint16{}, memos: map[accountKey]*memo{},
-		byID: map[tongma.PaymentID]uint32{}, byKey: map[Digest]uint32{}, codes: [2]map[Digest]struct{}{{}, {}}}
+		byID: newIndex(), byKey: newIndex(), codes: [2]*digests{{}, {}}}
 }
 
 // Next returns the number that the next entry will have.
@@ -235,11 +230,11 @@ func (b *Book) Propose(e *Entry, now int64) Verdict {
 }
 
 func (b *Book) proposeNew(e *Entry) Verdict {
-	if i, ok := b.byKey[keyDigest(e.Asker, e.Key)]; ok {
+	if i, ok := b.findKey(keyDigest(e.Asker, e.Key)); ok {
 		p := &b.payments[i]
 		return Verdict{Exists: true, Reason: p.differs(e, b), Payment: b.view(p)}
 	}
-	if _, ok := b.byID[e.Payment]; ok || e.Payment.IsZero() || len(b.windows) == 0 {
+	if _, ok := b.find(e.Payment); ok || e.Payment.IsZero() || len(b.windows) == 0 {
 		return Verdict{Reason: tongma.Internal}
 	}
 	model, known := b.modelFor(e)
@@ -267,7 +262,7 @@ func (b *Book) proposeNew(e *Entry) Verdict {
 // way of its original.
 func (b *Book) modelFor(e *Entry) (n uint16, known bool) {
 	if e.Op == tongma.OpRefund {
-		if i, ok := b.byID[e.Original]; ok {
+		if i, ok := b.find(e.Original); ok {
 			n = b.payments[i].model
 			e.Model = b.models[n].name
 			return n, true
@@ -371,7 +366,7 @@ func addChecked(x, y int64) (int64, bool) {
 }
 
 func (b *Book) refundable(e *Entry) tongma.Reason {
-	i, ok := b.byID[e.Original]
+	i, ok := b.find(e.Original)
 	if !ok {
 		return tongma.PaymentUnknown
 	}
@@ -390,9 +385,7 @@ func (b *Book) refundable(e *Entry) tongma.Reason {
 }
 
 func (b *Book) spent(code Digest) bool {
-	_, now := b.codes[0][code]
-	_, before := b.codes[1][code]
-	return now || before
+	return b.codes[0].has(code) || b.codes[1].has(code)
 }
 
 // changes lists from which phases a payment may come to which.
@@ -406,7 +399,7 @@ var changes = map[Kind][]Kind{
 }
 
 func (b *Book) proposeChange(e *Entry) Verdict {
-	i, ok := b.byID[e.Payment]
+	i, ok := b.find(e.Payment)
 	if !ok {
 		return Verdict{Reason: tongma.PaymentUnknown}
 	}
@@ -477,7 +470,7 @@ func (b *Book) complete(e *Entry, p *payment) {
 		}
 	case e.Kind == KindReversed && p.posted:
 		e.Window = b.openOf(p.model).id
-		e.Legs = turned(p.legs())
+		e.Legs = turned(b.legs(p))
 	case e.Kind == KindExpire && e.Reason == tongma.NoReason:
 		e.Reason = tongma.HoldExpired
 	}
@@ -486,8 +479,9 @@ func (b *Book) complete(e *Entry, p *payment) {
 
 // returned returns the fees that go back if minor units of a refund are posted now.
 func (b *Book) returned(p *payment, minor int64) []Leg {
-	o := &b.payments[b.byID[p.original]]
-	return Returned(o.legs(), o.moved(), o.refunded, minor)
+	i, _ := b.find(p.original)
+	o := &b.payments[i]
+	return Returned(b.legs(o), o.moved(), o.refunded, minor)
 }
 
 // chargeable says why the fee legs of a completed entry may not be written. Caps
@@ -577,21 +571,21 @@ func (b *Book) applyNew(e *Entry) error {
 	if !known || b.openOf(model).id != e.AuthWindow {
 		return b.broken(e, "names a window that is not the open one")
 	}
-	if _, twice := b.byID[e.Payment]; twice {
+	if _, twice := b.find(e.Payment); twice {
 		return b.broken(e, "payment id used before")
 	}
 	kd := keyDigest(e.Asker, e.Key)
-	if _, twice := b.byKey[kd]; twice {
+	if _, twice := b.findKey(kd); twice {
 		return b.broken(e, "key used before")
 	}
-	p := payment{id: e.Payment, original: e.Original, content: e.Content, code: e.Code, amount: e.Amount.Minor,
+	p := payment{key: kd, id: e.Payment, original: e.Original, content: e.Content, code: e.Code, amount: e.Amount.Minor,
 		currency: e.Amount.Currency, heldAt: e.Time, changedAt: e.Time, expiry: e.Expiry, entry: e.Number,
 		authWindow: uint32(e.AuthWindow), debtor: b.number(string(e.Debtor)), creditor: b.number(string(e.Creditor)),
 		scheme: b.number(string(e.Scheme)), asker: b.number(string(e.Asker)), model: model, reason: e.Reason, op: e.Op, phase: e.Kind}
 	copy(p.codeTail[:], e.CodeTail)
 	if e.Kind == KindHold {
 		if p.op == tongma.OpRefund {
-			i, ok := b.byID[p.original]
+			i, ok := b.find(p.original)
 			if !ok || b.payments[i].model != model {
 				return b.broken(e, "refund of nothing, or by another model")
 			}
@@ -602,8 +596,8 @@ func (b *Book) applyNew(e *Entry) error {
 		b.open++
 	}
 	at := uint32(len(b.payments))
-	b.byID[p.id] = at
-	b.byKey[kd] = at
+	b.byID.put((*[16]byte)(&p.id), at)
+	b.byKey.put((*[16]byte)(&kd), at)
 	b.payments = append(b.payments, p)
 	b.rest(at)
 	return nil
@@ -625,17 +619,17 @@ func (b *Book) spend(e *Entry) {
 		if d == b.codeDay+1 {
 			b.codes[1] = b.codes[0]
 		} else {
-			b.codes[1] = map[Digest]struct{}{}
+			b.codes[1] = &digests{}
 		}
-		b.codes[0], b.codeDay = map[Digest]struct{}{}, d
+		b.codes[0], b.codeDay = &digests{}, d
 	}
 	if e.Code != (Digest{}) {
-		b.codes[0][e.Code] = struct{}{}
+		b.codes[0].put(e.Code)
 	}
 }
 
 func (b *Book) applyChange(e *Entry) error {
-	i, ok := b.byID[e.Payment]
+	i, ok := b.find(e.Payment)
 	if !ok || !slices.Contains(changes[e.Kind], b.payments[i].phase) {
 		return b.broken(e, "payment unknown or in another phase")
 	}
@@ -656,10 +650,8 @@ func (b *Book) applyChange(e *Entry) error {
 		b.hold(p, -p.amount)
 		b.move(w, p.debtor, p.creditor, p.currency, minor)
 		w.put(i, e.Number)
-		if minor != p.amount || len(e.Legs) > 0 {
-			p.more = &postedMore{minor, slices.Clone(e.Legs)}
-		}
-		p.posted, p.window = true, uint32(e.Window)
+		b.keepFees(p, e.Legs)
+		p.posted, p.captured, p.window = true, minor, uint32(e.Window)
 		b.settleRefund(p, minor)
 		b.open--
 	case KindExpire:
@@ -673,8 +665,8 @@ func (b *Book) applyChange(e *Entry) error {
 		b.hold(p, -p.amount)
 		b.settleRefund(p, 0)
 		if e.KeepCode {
-			delete(b.codes[0], p.code)
-			delete(b.codes[1], p.code)
+			b.codes[0].remove(p.code)
+			b.codes[1].remove(p.code)
 		}
 		b.open--
 	case KindReversing:
@@ -703,10 +695,11 @@ func (b *Book) applyChange(e *Entry) error {
 		p.reason = e.Reason
 	}
 	if e.SchemeRef != "" {
-		p.schemeRef = e.SchemeRef
+		p.schemeRef = b.texts.put(e.SchemeRef)
 	}
 	if e.Approval != "" {
-		p.approval = e.Approval
+		p.approval = [maxApproval]byte{}
+		p.approvalSize = uint8(copy(p.approval[:], e.Approval))
 	}
 	b.rest(i)
 	return nil
@@ -742,7 +735,7 @@ func (b *Book) wrongLegs(e *Entry, p *payment) string {
 			due = b.returned(p, minor)
 		}
 	case e.Kind == KindReversed && p.posted:
-		due = turned(p.legs())
+		due = turned(b.legs(p))
 	}
 	if !slices.Equal(e.Legs, due) {
 		return "fee legs are not those that go back"
@@ -754,7 +747,8 @@ func (b *Book) wrongLegs(e *Entry, p *payment) string {
 // what of it was paid.
 func (b *Book) settleRefund(p *payment, paid int64) {
 	if p.op == tongma.OpRefund {
-		original := &b.payments[b.byID[p.original]]
+		i, _ := b.find(p.original)
+		original := &b.payments[i]
 		original.refunding -= p.amount
 		original.refunded += paid
 	}

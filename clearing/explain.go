@@ -152,8 +152,8 @@ func (x *explainer) posting(w *window, it item, p *payment) {
 		kind, sign = KindReversed, -1
 	}
 	effect := x.side(from, to, p.moved())
-	for _, l := range p.legs() {
-		effect += x.side(x.b.numbers[string(l.From)], x.b.numbers[string(l.To)], l.Amount.Minor)
+	for _, f := range x.b.feesOf(p) {
+		effect += x.side(f.from, f.to, f.minor)
 	}
 	if it.payment&itemDeferred != 0 {
 		kind = KindDefer

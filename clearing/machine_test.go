@@ -850,12 +850,13 @@ func TestBookAgainstTheOracle(t *testing.T) {
 		})
 		sameBooks(t, replayed(t, m.written), m.book)
 		sameAsAudit(t, audited(m.written), m.book)
+		snapshotAndTail(t, m.written, m.book, rapid.IntRange(0, len(m.written)).Draw(rt, "snapshot at"))
 		for i := range m.written {
 			ends[m.written[i].Kind]++
 		}
 	})
 	for _, kind := range []Kind{KindSettle, KindSettled, KindShort, KindCover, KindDefer, KindRecast, KindSponsor, KindRefuse, KindHold, KindPend, KindPost, KindVoid, KindExpire, KindReversing, KindReversed} {
-		if ends[kind] == 0 {
+		if ends[kind] == 0 && !testing.Short() {
 			t.Errorf("no payment ever came to %s", kind)
 		}
 	}

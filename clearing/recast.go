@@ -15,7 +15,7 @@ import (
 //	PaymentUnknown, WindowUnknown; StateConflict (not instructed); a payment that has left the window: Exists; StateConflict
 //	(never in it), NotShort (nobody is, in its currency), StateConflict (of a gross window: paid already), PositionOverflow
 func (b *Book) proposeDefer(e *Entry) Verdict {
-	i, ok := b.byID[e.Payment]
+	i, ok := b.find(e.Payment)
 	if !ok {
 		return Verdict{Reason: tongma.PaymentUnknown}
 	}
@@ -35,7 +35,7 @@ func (b *Book) proposeDefer(e *Entry) Verdict {
 		v.Reason = tongma.NotShort
 	case w.method == calendar.Gross && b.paidFor(w, p):
 		v.Reason = tongma.StateConflict
-	case b.tooMuch(b.openOf(w.model), p.currency, 2*p.weight(), mostPosted):
+	case b.tooMuch(b.openOf(w.model), p.currency, 2*b.weight(p), mostPosted):
 		v.Reason = tongma.PositionOverflow
 	default:
 		v.Write = true
@@ -60,10 +60,10 @@ func (w *window) has(p *payment) bool {
 }
 
 // weight is what a posting moves, with its fees.
-func (p *payment) weight() int64 {
+func (b *Book) weight(p *payment) int64 {
 	sum := p.moved()
-	for _, l := range p.legs() {
-		sum += l.Amount.Minor
+	for _, f := range b.feesOf(p) {
+		sum += f.minor
 	}
 	return sum
 }
@@ -93,12 +93,11 @@ func (b *Book) postings(p *payment, w *window, see func(from, to uint16, minor i
 			from, to = to, from
 		}
 		see(from, to, p.moved(), false)
-		for _, l := range p.legs() {
-			from, to := b.numbers[string(l.From)], b.numbers[string(l.To)]
-			if turn {
+		for _, f := range b.feesOf(p) {
+			if from, to = f.from, f.to; turn {
 				from, to = to, from
 			}
-			see(from, to, l.Amount.Minor, true)
+			see(from, to, f.minor, true)
 		}
 	}
 	if p.window == uint32(w.id) {
@@ -138,7 +137,7 @@ func (b *Book) applyRecast(e *Entry, w *window) error {
 		w.legs, w.sheet, w.recasting = b.recastLegs(w), e.Hash, false
 		return nil
 	}
-	i := b.byID[e.Payment]
+	i, _ := b.find(e.Payment)
 	p, open := &b.payments[i], b.openOf(w.model)
 	b.postings(p, w, func(from, to uint16, minor int64, fee bool) {
 		// Nobody's sponsor changes while a window that it stands in is not settled.
@@ -217,7 +216,7 @@ func (b *Book) WindowPayments(id tongma.WindowID, see func(WindowItem) bool) {
 func (b *Book) windowItem(w *window, it item, entry uint64) WindowItem {
 	p := &b.payments[it.payment&itemPayment]
 	out := WindowItem{Entry: entry, Kind: KindPost, Payment: p.id, Op: p.op, Debtor: tongma.ParticipantID(b.names[p.debtor]), Creditor: tongma.ParticipantID(b.names[p.creditor]),
-		Amount: tongma.Money{Minor: p.moved(), Currency: p.currency}, Legs: p.legs(), DeferredIn: it.payment&itemDeferred != 0}
+		Amount: tongma.Money{Minor: p.moved(), Currency: p.currency}, Legs: b.legs(p), DeferredIn: it.payment&itemDeferred != 0}
 	at := p.window
 	if it.payment&itemBack != 0 {
 		at = p.backWindow

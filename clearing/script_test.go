@@ -16,6 +16,8 @@ import (
 	"github.com/tongma/tongma/schemes/calendar"
 )
 
+var snapshotPayments = flag.Int("payments", 50_000, "payments of TestRestoreIsQuick")
+
 var update = flag.Bool("update", false, "write what the scripts gave into the scripts")
 
 // TestScripts runs testdata/*.script, one money rule each. A line is a command,

@@ -54,15 +54,15 @@ func (b *Book) view(p *payment) Payment {
 	return Payment{ID: p.id, Original: p.original, Op: p.op, Phase: p.phase, Posted: p.posted, Late: p.late,
 		Asker: tongma.ParticipantID(b.names[p.asker]), Debtor: tongma.ParticipantID(b.names[p.debtor]),
 		Creditor: tongma.ParticipantID(b.names[p.creditor]), Scheme: tongma.SchemeID(b.names[p.scheme]),
-		Amount: tongma.Money{Minor: p.amount, Currency: p.currency}, Captured: captured, Refunded: p.refunded, Refunding: p.refunding, Legs: p.legs(),
+		Amount: tongma.Money{Minor: p.amount, Currency: p.currency}, Captured: captured, Refunded: p.refunded, Refunding: p.refunding, Legs: b.legs(p),
 		Reason: p.reason, AuthWindow: tongma.WindowID(p.authWindow), Window: tongma.WindowID(p.window),
 		BackWindow: tongma.WindowID(p.backWindow), Model: b.models[p.model].name, HeldAt: p.heldAt,
-		ChangedAt: p.changedAt, Expiry: p.expiry, Entry: p.entry, SchemeRef: p.schemeRef, Approval: p.approval, CodeTail: string(tail)}
+		ChangedAt: p.changedAt, Expiry: p.expiry, Entry: p.entry, SchemeRef: string(b.texts.get(p.schemeRef)), Approval: string(p.approval[:p.approvalSize]), CodeTail: string(tail)}
 }
 
 // Payment finds a payment by its id.
 func (b *Book) Payment(id tongma.PaymentID) (Payment, bool) {
-	i, ok := b.byID[id]
+	i, ok := b.find(id)
 	if !ok {
 		return Payment{}, false
 	}
@@ -71,7 +71,7 @@ func (b *Book) Payment(id tongma.PaymentID) (Payment, bool) {
 
 // PaymentByKey finds a payment by its asker's key.
 func (b *Book) PaymentByKey(asker tongma.ParticipantID, key string) (Payment, bool) {
-	i, ok := b.byKey[keyDigest(asker, key)]
+	i, ok := b.findKey(keyDigest(asker, key))
 	if !ok {
 		return Payment{}, false
 	}

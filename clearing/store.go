@@ -1,0 +1,307 @@
+package clearing
+
+import (
+	"hash/maphash"
+
+	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/schemes"
+)
+
+// What a Book keeps of millions of payments is in a few long slices without
+// pointers: the collector has nothing to follow there, and a snapshot is read back
+// without making a thing for each payment.
+
+// feeLeg is a Leg as a Book keeps it, in the currency of its payment.
+type feeLeg struct {
+	minor    int64
+	from, to uint16
+	kind     schemes.FeeKind
+	onRefund schemes.OnRefund
+}
+
+// keepFees keeps the fees of p's posting.
+func (b *Book) keepFees(p *payment, legs []Leg) {
+	if len(legs) == 0 {
+		return
+	}
+	p.feesAt, p.feeCount = uint32(len(b.fees)), uint8(len(legs))
+	for i := range legs {
+		l := &legs[i]
+		b.fees = append(b.fees, feeLeg{l.Amount.Minor, b.number(string(l.From)), b.number(string(l.To)), l.Kind, l.OnRefund})
+	}
+}
+
+func (b *Book) feesOf(p *payment) []feeLeg {
+	return b.fees[p.feesAt : p.feesAt+uint32(p.feeCount)]
+}
+
+// legs returns the fees of p's posting as entries have them.
+func (b *Book) legs(p *payment) []Leg {
+	if p.feeCount == 0 {
+		return nil
+	}
+	legs := make([]Leg, 0, p.feeCount)
+	for _, f := range b.feesOf(p) {
+		legs = append(legs, Leg{f.kind, f.onRefund, tongma.ParticipantID(b.names[f.from]), tongma.ParticipantID(b.names[f.to]), tongma.Money{Minor: f.minor, Currency: p.currency}})
+	}
+	return legs
+}
+
+// texts keeps short texts one behind the other.
+type texts struct {
+	chunks [][]byte
+}
+
+// textRef is where a text is kept: number of the chunk, offset and length. Zero is
+// no text.
+type textRef uint64
+
+const chunkSize = 1 << 18
+
+func (t *texts) put(s string) textRef {
+	if s == "" {
+		return 0
+	}
+	last := len(t.chunks) - 1
+	if last < 0 || len(t.chunks[last])+len(s) > cap(t.chunks[last]) {
+		t.chunks = append(t.chunks, make([]byte, 0, chunkSize))
+		last++
+	}
+	at := len(t.chunks[last])
+	t.chunks[last] = append(t.chunks[last], s...)
+	return refTo(last, at, len(s))
+}
+
+func refTo(chunk, at, length int) textRef {
+	return textRef(chunk)<<32 | textRef(at)<<8 | textRef(length)
+}
+
+// get returns the bytes of a text, which are not to be changed.
+func (t *texts) get(r textRef) []byte {
+	if r == 0 {
+		return nil
+	}
+	at := int(r >> 8 & 0xff_ffff)
+	return t.chunks[r>>32][at : at+int(r&0xff)]
+}
+
+// index finds the number under which something is kept by a key of 16 bytes. It is
+// many small tables, so that none takes long to grow, and keeps no keys: whoever
+// asks compares. Deletion is not needed.
+type index struct {
+	seed   maphash.Seed // keys may be chosen by others: nobody shall know where they fall
+	tables [indexTables]indexTable
+}
+
+const indexTables = 1 << 9
+
+type indexTable struct {
+	slots []indexSlot // a power of two, at most three quarters full
+	count int
+}
+
+// indexSlot is free if its number is zero; numbers are kept plus one.
+type indexSlot struct {
+	tag, number uint32
+}
+
+func newIndex() *index { return &index{seed: maphash.MakeSeed()} }
+
+func (x *index) table(key *[16]byte) (*indexTable, uint32) {
+	h := maphash.Bytes(x.seed, key[:])
+	return &x.tables[h>>(64-9)], uint32(h)
+}
+
+// next returns the next number that may be under a key, from a place on; false at
+// the end.
+func (t *indexTable) next(tag uint32, at *uint32) (uint32, bool) {
+	mask := uint32(len(t.slots) - 1)
+	if len(t.slots) == 0 {
+		return 0, false
+	}
+	for ; ; *at++ {
+		s := t.slots[*at&mask]
+		if s.number == 0 {
+			return 0, false
+		}
+		if s.tag == tag {
+			*at++
+			return s.number - 1, true
+		}
+	}
+}
+
+func (x *index) put(key *[16]byte, number uint32) {
+	t, tag := x.table(key)
+	if 4*(t.count+1) > 3*len(t.slots) {
+		t.grow(max(16, 2*len(t.slots)))
+	}
+	t.put(indexSlot{tag, number + 1})
+	t.count++
+}
+
+func (t *indexTable) put(s indexSlot) {
+	mask := uint32(len(t.slots) - 1)
+	for at := s.tag; ; at++ {
+		if free := &t.slots[at&mask]; free.number == 0 {
+			*free = s
+			return
+		}
+	}
+}
+
+func (t *indexTable) grow(size int) {
+	was := t.slots
+	t.slots = make([]indexSlot, size)
+	for _, s := range was {
+		if s.number != 0 {
+			t.put(s)
+		}
+	}
+}
+
+// expect makes room for so many keys.
+func (x *index) expect(keys int) {
+	size := 16
+	for 3*size < 4*(keys/indexTables+keys/indexTables/8+1) {
+		size *= 2
+	}
+	for i := range x.tables {
+		x.tables[i].grow(size)
+	}
+}
+
+// find returns the number of the payment with this id.
+func (b *Book) find(id tongma.PaymentID) (uint32, bool) {
+	t, tag := b.byID.table((*[16]byte)(&id))
+	for at := tag; ; {
+		i, ok := t.next(tag, &at)
+		if !ok || b.payments[i].id == id {
+			return i, ok
+		}
+	}
+}
+
+// findKey returns the number of the payment whose asker used this key.
+func (b *Book) findKey(key Digest) (uint32, bool) {
+	t, tag := b.byKey.table((*[16]byte)(&key))
+	for at := tag; ; {
+		i, ok := t.next(tag, &at)
+		if !ok || b.payments[i].key == key {
+			return i, ok
+		}
+	}
+}
+
+// digests is a set of digests, in many small tables as an index. The zero Digest is
+// never in it.
+type digests struct {
+	tables [indexTables]digestTable
+}
+
+type digestTable struct {
+	slots []Digest // a power of two, at most three quarters full; zero is free
+	count int
+}
+
+// place of a digest: it is keyed already, so that nobody can choose where it falls.
+func (d *Digest) place() (table, at uint32) {
+	return uint32(d[0])<<1 | uint32(d[1])>>7, uint32(d[2]) | uint32(d[3])<<8 | uint32(d[4])<<16 | uint32(d[5])<<24
+}
+
+func (s *digests) has(d Digest) bool {
+	n, at := d.place()
+	t := &s.tables[n]
+	mask := uint32(len(t.slots) - 1)
+	for ; len(t.slots) > 0; at++ {
+		switch t.slots[at&mask] {
+		case Digest{}:
+			return false
+		case d:
+			return true
+		}
+	}
+	return false
+}
+
+func (s *digests) put(d Digest) {
+	n, _ := d.place()
+	t := &s.tables[n]
+	if d == (Digest{}) || s.has(d) {
+		return
+	}
+	if 4*(t.count+1) > 3*len(t.slots) {
+		t.grow(max(16, 2*len(t.slots)))
+	}
+	t.put(d)
+	t.count++
+}
+
+func (t *digestTable) put(d Digest) {
+	_, at := d.place()
+	mask := uint32(len(t.slots) - 1)
+	for ; t.slots[at&mask] != (Digest{}); at++ {
+	}
+	t.slots[at&mask] = d
+}
+
+func (t *digestTable) grow(size int) {
+	was := t.slots
+	t.slots = make([]Digest, size)
+	for _, d := range was {
+		if d != (Digest{}) {
+			t.put(d)
+		}
+	}
+}
+
+// remove takes a digest out; what was put behind it moves up, so that no gap is left
+// in front of what it was found by.
+func (s *digests) remove(d Digest) {
+	n, at := d.place()
+	t := &s.tables[n]
+	if !s.has(d) {
+		return
+	}
+	mask := uint32(len(t.slots) - 1)
+	for ; t.slots[at&mask] != d; at++ {
+	}
+	t.slots[at&mask] = Digest{}
+	t.count--
+	for at++; t.slots[at&mask] != (Digest{}); at++ {
+		moved := t.slots[at&mask]
+		t.slots[at&mask] = Digest{}
+		t.put(moved)
+	}
+}
+
+func (s *digests) len() (n int) {
+	for i := range s.tables {
+		n += s.tables[i].count
+	}
+	return n
+}
+
+// each calls see for every digest, in no order that means anything.
+func (s *digests) each(see func(Digest)) {
+	for i := range s.tables {
+		for _, d := range s.tables[i].slots {
+			if d != (Digest{}) {
+				see(d)
+			}
+		}
+	}
+}
+
+// expect makes room for so many digests.
+func (s *digests) expect(count int) {
+	size := 16
+	for 3*size < 4*(count/indexTables+count/indexTables/8+1) {
+		size *= 2
+	}
+	for i := range s.tables {
+		if len(s.tables[i].slots) < size && count > 0 {
+			s.tables[i].grow(size)
+		}
+	}
+}
