@@ -12,30 +12,31 @@ import (
 // Book is what the entries add up to. It is not safe for concurrent use: one
 // goroutine owns it (Ledger), or one test.
 type Book struct {
-	next         uint64 // number of the next entry
-	clock        int64  // time of the last entry
-	directory    uint64
-	names        []string // participants and schemes, by the number that stands in for them
-	numbers      map[string]uint16
-	accounts     map[accountKey]*account
-	blocked      map[uint16]bool // participants whose debits are blocked
-	kept         map[uint16]bool // those of them that a person blocked, or who are short: the directory does not unblock them
-	payments     []payment
-	low          uint32 // all payments before it are final
-	fees         []feeLeg
-	texts        texts
-	byID         *index
-	byKey        *index      // by digest of asker and key
-	codes        [2]*digests // spent on the day of the last entry, and on the day before
-	codeDay      int64
-	windows      []*window         // windows[i] has id i+1
-	models       []settlementModel // in the order in which they were opened; the first has no name
-	held         sums              // open holds
-	sponsors     map[uint16]uint16 // who settles for a sub-participant now
-	memos        map[accountKey]*memo
-	sponsorships []sponsorship     // in the order of the journal
-	orders       map[string]*order // proposed caps, deposits and withdrawals, by key
-	open         int               // payments that are held, pending or reversing
+	next          uint64 // number of the next entry
+	clock         int64  // time of the last entry
+	directory     uint64
+	directoryHash [32]byte
+	names         []string // participants and schemes, by the number that stands in for them
+	numbers       map[string]uint16
+	accounts      map[accountKey]*account
+	blocked       map[uint16]bool // participants whose debits are blocked
+	kept          map[uint16]bool // those of them that a person blocked, or who are short: the directory does not unblock them
+	payments      []payment
+	low           uint32 // all payments before it are final
+	fees          []feeLeg
+	texts         texts
+	byID          *index
+	byKey         *index      // by digest of asker and key
+	codes         [2]*digests // spent on the day of the last entry, and on the day before
+	codeDay       int64
+	windows       []*window         // windows[i] has id i+1
+	models        []settlementModel // in the order in which they were opened; the first has no name
+	held          sums              // open holds
+	sponsors      map[uint16]uint16 // who settles for a sub-participant now
+	memos         map[accountKey]*memo
+	sponsorships  []sponsorship     // in the order of the journal
+	orders        map[string]*order // proposed caps, deposits and withdrawals, by key
+	open          int               // payments that are held, pending or reversing
 }
 
 type accountKey struct {
@@ -116,6 +117,9 @@ func (b *Book) Clock() int64 { return b.clock }
 
 // Directory returns the directory version in force.
 func (b *Book) Directory() uint64 { return b.directory }
+
+// DirectoryHash returns the hash of the directory in force, as its entry has it.
+func (b *Book) DirectoryHash() [32]byte { return b.directoryHash }
 
 // Unfinished returns how many payments are held, pending or being reversed.
 func (b *Book) Unfinished() int { return b.open }
@@ -551,7 +555,7 @@ func (b *Book) Apply(e *Entry) error {
 		n := b.number(string(e.Debtor))
 		b.blocked[n], b.kept[n] = e.Kind == KindSuspend, e.Kind == KindSuspend && e.Maker != ""
 	case KindDirectory:
-		b.directory = e.Directory
+		b.directory, b.directoryHash = e.Directory, e.Hash
 	default:
 		err = b.broken(e, "kind "+e.Kind.String())
 	}

@@ -48,10 +48,14 @@ type LedgerOptions struct {
 	CommitWithin time.Duration                  // how long a batch may take before the store counts as broken; default 15 s
 	CloseGrace   time.Duration                  // how long Close waits for the batch in flight; default 5 s
 
+	Snapshot SnapshotOptions // where to keep a snapshot of the Book; the zero value keeps none
+
 	// Pace is called behind each answer, before the next one is given. A simulation
 	// that must repeat waits in it until whoever was told has gone as far as it can;
 	// without it those who are told together come back in any order. Nil: nothing.
 	Pace func()
+
+	snapshots *snapshots // of the Book that is read in
 
 	// Confirm asks the store, before an answer that writes nothing is given, whether
 	// another writer has come. Set it where a standby may take over: without it a
@@ -434,6 +438,9 @@ func (l *Ledger) finish(g *group, err error) {
 		s.done <- struct{}{}
 		l.opts.Pace()
 	}
+	if err == nil && len(g.entries) > 0 {
+		l.opts.snapshots.passed(g.entries[len(g.entries)-1].Number + 1)
+	}
 	if err == nil && len(g.entries) > 0 && l.opts.OnCommit != nil {
 		number, _ := l.log.Head()
 		l.opts.OnCommit(number, g.entries)
@@ -515,5 +522,9 @@ func (l *Ledger) Close() error {
 	l.refuse(&tongma.Error{Op: "clearing", Reason: tongma.ShuttingDown})
 	l.once.Do(func() { close(l.quit) })
 	<-l.stopped
+	l.opts.snapshots.close()
+	if at := l.log.Position(); l.fault == nil && l.book.next == max(at.Next, 1) { // else the Book is ahead of the journal
+		l.opts.snapshots.write(l.book, at)
+	}
 	return l.log.Close()
 }

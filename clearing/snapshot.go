@@ -135,6 +135,7 @@ func (b *Book) writeHead(s *snapshotWriter, at journal.Position) {
 		s.unsigned(n)
 	}
 	s.sums2(b.held)
+	s.bytes(b.directoryHash[:])
 	s.end(0)
 }
 
@@ -185,6 +186,7 @@ func (b *Book) writeFew(s *snapshotWriter) {
 	for _, n := range slices.Sorted(maps.Keys(b.blocked)) {
 		s.unsigned(uint64(n))
 		s.yes(b.blocked[n])
+		s.yes(b.kept[n])
 	}
 	s.end(len(b.blocked))
 

@@ -238,7 +238,7 @@ func (s *snapshotReader) readSmall(kind uint8, count int, r *entryReader) error 
 	case blockBlocked:
 		for i := 0; i < count && !r.bad; i++ {
 			n := r.short()
-			b.blocked[n] = r.yes()
+			b.blocked[n], b.kept[n] = r.yes(), r.yes()
 		}
 	case blockOrders:
 		s.readOrders(r, count)
@@ -330,6 +330,9 @@ func (s *snapshotReader) readHead(r *entryReader) error {
 	b.open, b.low = int(r.long()), r.long()
 	payments, fees, windows := r.uvarint(), r.uvarint(), r.uvarint()
 	b.held = r.sums()
+	if x := r.take(32); x != nil {
+		b.directoryHash = [32]byte(x)
+	}
 	// The least that a payment, a fee and a window take on disk bounds what is allocated.
 	if size := uint64(s.size); r.bad || payments > maxPayments || payments > size/40 || fees > size/5 || windows > size/40 || max(s.at.Next, 1) != b.next {
 		return fmt.Errorf("%w: its head announces too much", errSnapshot)

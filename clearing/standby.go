@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -40,6 +41,8 @@ type Standby struct {
 	book *Book      // nil when it is no more the standby's
 	time int64      // of the last batch
 
+	following bool // behind the end of the first reading; only used by who calls the log
+
 	life  context.Context         // ends when the standby follows no more
 	end   context.CancelCauseFunc // with why
 	rival func()                  // told of every epoch record that is read; only used by who calls the log
@@ -64,8 +67,14 @@ func readIn(ctx context.Context, store journal.Store, opts LedgerOptions) (*Stan
 	opts.defaults()
 	s := &Standby{store: store, opts: opts, book: NewBook(), rival: func() {}, halt: func() {}}
 	s.life, s.end = context.WithCancelCause(context.Background())
+	s.opts.snapshots = newSnapshots(opts.Snapshot, store, opts.Shard)
+	choices := opts.Journal
+	if book, at := s.opts.snapshots.load(ctx, opts.OnReplay); book != nil {
+		s.book, s.time = book, book.clock
+		choices = append(slices.Clone(choices), journal.From(at))
+	}
 	var err error
-	if s.log, err = journal.Open(ctx, store, opts.Shard, s.replay, opts.Journal...); err != nil {
+	if s.log, err = journal.Open(ctx, store, opts.Shard, s.replay, choices...); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -81,6 +90,7 @@ func (s *Standby) replay(b journal.Batch) error {
 	s.mu.Lock()
 	err := s.book.Replay(b, see)
 	s.time = b.Time
+	next := s.book.next
 	s.mu.Unlock()
 	if err != nil {
 		return err
@@ -91,11 +101,15 @@ func (s *Standby) replay(b journal.Batch) error {
 	if len(b.Entries) == 0 {
 		s.rival()
 	}
+	if s.following {
+		s.opts.snapshots.passed(next)
+	}
 	return nil
 }
 
 // follow starts the follower.
 func (s *Standby) follow() {
+	s.following = true
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	s.halt = func() { cancel(); <-done }
@@ -298,11 +312,15 @@ func (s *Standby) Close() error {
 	s.halt()
 	s.end(ErrOver)
 	s.mu.Lock()
-	gone := s.book == nil
+	book := s.book
 	s.book = nil
 	s.mu.Unlock()
-	if gone {
+	if book == nil {
 		return nil
+	}
+	s.opts.snapshots.close()
+	if at := s.log.Position(); book.next == max(at.Next, 1) {
+		s.opts.snapshots.write(book, at)
 	}
 	return s.log.Close()
 }
