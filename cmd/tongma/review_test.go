@@ -33,10 +33,13 @@ func TestWhatWasClosedBeforeAStopIsSettled(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer n.Close()
+	var windows []tongma.WindowID
 	for _, cutoff := range []int64{1, 0} {
-		if _, err := n.engine.Ledger().Submit(t.Context(), clearing.Entry{Kind: clearing.KindClose, Cutoff: cutoff}); err != nil {
+		res, err := n.engine.Ledger().Submit(t.Context(), clearing.Entry{Kind: clearing.KindClose, Cutoff: cutoff})
+		if err != nil {
 			t.Fatal(err)
 		}
+		windows = append(windows, res.Entry.Window)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	kept := make(chan error, 1)
@@ -49,13 +52,13 @@ func TestWhatWasClosedBeforeAStopIsSettled(t *testing.T) {
 		return s.State
 	}
 	for range 100 {
-		if state(1) == clearing.WindowSettled {
+		if state(windows[0]) == clearing.WindowSettled {
 			break
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
 	cancel()
-	if err := <-kept; err != nil || state(1) != clearing.WindowSettled || state(2) != clearing.WindowClosed {
-		t.Errorf("%v; %s, %s", err, state(1), state(2))
+	if err := <-kept; err != nil || state(windows[0]) != clearing.WindowSettled || state(windows[1]) != clearing.WindowClosed {
+		t.Errorf("%v; %s, %s", err, state(windows[0]), state(windows[1]))
 	}
 }
