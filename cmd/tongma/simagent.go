@@ -36,9 +36,7 @@ func newSimAgentCmd(a *app) *cobra.Command {
 		Use:   "agent",
 		Short: "A settlement agent, SIMULATED: ISO 20022 over HTTP, with accounts and planted faults",
 		Example: `  tongma sim agent --data agent                                     the sandbox market's agent
-  tongma sim agent --data agent --directory market.yaml --agent rtgs
-  tongma sim accounts --data agent
-  tongma sim fault reject --account TONGBAO/156 --data agent`,
+  tongma sim agent --data agent --directory market.yaml --agent rtgs`,
 		Long: `It holds the accounts that the directory names for this agent: each participant's begins with as much money as its net
 debit cap, for once. It takes pacs.009, pacs.010, pacs.029 and camt.050, answers pacs.002 and camt.025, and reports
 camt.053 and camt.054. Its books are in one file of the data folder, synced before each answer.
