@@ -149,11 +149,11 @@ func newSimStatementCmd(a *app) *cobra.Command {
 	var s simTarget
 	var currency string
 	cmd := &cobra.Command{
-		Use:   "statement ACCOUNT DAY",
-		Short: "Get an account's statement of a day, camt.053, from a simulated settlement agent",
+		Use:     "statement ACCOUNT DAY",
+		Short:   "Get an account's statement of a day, camt.053, from a simulated settlement agent",
 		Example: `  tongma sim statement TONGMA/156 2026-11-23 --currency CNY --data market/agent/sandbox-agent > camt053.xml`,
 		Long:    "It is what a bank would send for reconciliation: hand it to tongma recon run.",
-		Args: cobra.ExactArgs(2),
+		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := currencyOf(currency)
 			if err != nil {
