@@ -121,7 +121,7 @@ func newRoot(a *app) *cobra.Command {
 		newCodeCmd(a), newErrorsCmd(a),
 		newPayCmd(a), newTransferCmd(a), newResolveCmd(a), newWindowCmd(a), newPositionCmd(a),
 		newCapCmd(a), newParticipantCmd(a), newReconCmd(a), newOperatorCmd(a),
-		newAuditCmd(a), newJournalCmd(a), newClusterCmd(a),
+		newAuditCmd(a), newDrillCmd(a), newJournalCmd(a), newClusterCmd(a),
 		newConfigCmd(a), newDirectoryCmd(a),
 		newVersionCmd(a),
 	)
