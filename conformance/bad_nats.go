@@ -381,6 +381,7 @@ func BadInputs() Suite {
 		{"NATS: answers that shall go astray", badReplies()},
 		{"NATS: who it is", badKeys()},
 		{"NATS: bytes of nobody", badNATSBytes()},
+		{"Windows, caps, participants and files", badOffice()},
 	} {
 		for _, c := range chapter.cases {
 			if c.Topic = chapter.topic; c.Want.Manner == Denied {
