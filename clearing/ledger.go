@@ -32,8 +32,10 @@ type Ledger struct {
 	wake    chan struct{}
 	quit    chan struct{}
 	stopped chan struct{}
-	once    sync.Once // closes quit
-	fault   error     // of the Book; run's own
+	life    context.Context // of the commits
+	giveUp  func()          // ends life: what is in flight then is left to the next start
+	once    sync.Once       // closes quit
+	fault   error           // of the Book; run's own
 	pool    sync.Pool
 }
 
@@ -102,6 +104,7 @@ func OpenLedger(ctx context.Context, store journal.Store, opts LedgerOptions) (*
 // start runs the writer of a Book whose journal's writer log has become.
 func start(store journal.Store, log *journal.Log, book *Book, opts LedgerOptions) *Ledger {
 	l := &Ledger{store: store, log: log, book: book, opts: opts, wake: make(chan struct{}, 1), quit: make(chan struct{}), stopped: make(chan struct{})}
+	l.life, l.giveUp = context.WithCancel(context.Background())
 	l.pool.New = func() any { return &submission{done: make(chan struct{}, 1)} }
 	go l.run()
 	return l
@@ -135,13 +138,13 @@ func (b *Book) Replay(batch journal.Batch, see func([]Entry)) error {
 // The verdict tells whether it was written; the entry is returned as written. An
 // error means that nothing is decided: JournalStopped, SteppedDown and Overloaded
 // if nothing was written, JournalInDoubt if that is not known.
-func (l *Ledger) Submit(ctx context.Context, e Entry) (Result, error) {
+func (l *Ledger) Submit(ctx context.Context, e Entry) (r Result, err error) {
 	s := l.pool.Get().(*submission)
 	s.entry, s.read, s.confirm = e, nil, false
-	if err := l.wait(ctx, s); err != nil {
-		return Result{}, err
+	if err = l.wait(ctx, s); err != nil {
+		return r, err
 	}
-	r := Result{Verdict: s.verdict, Entry: s.entry}
+	r.Verdict, r.Entry = s.verdict, s.entry
 	l.pool.Put(s)
 	return r, nil
 }
@@ -249,8 +252,7 @@ func (g *group) cut() [][]byte {
 // flight, never two: only so does the expected sequence fence off another writer.
 func (l *Ledger) run() {
 	defer close(l.stopped)
-	ctx, giveUp := context.WithCancel(context.Background())
-	defer giveUp()
+	defer l.giveUp()
 	acks := make(chan error, 1)
 	next, flying := &group{}, (*group)(nil)
 	idle := &group{}
@@ -264,13 +266,21 @@ func (l *Ledger) run() {
 			return
 		}
 		if flying == nil && len(next.waiting) > 0 {
-			if len(next.entries) == 0 && !next.confirm { // only reads and repeats of what is durable already
+			switch {
+			case l.quitting():
+				l.fail(next, &tongma.Error{Op: "clearing", Reason: tongma.ShuttingDown})
+				return
+			case len(next.entries) == 0 && !next.confirm: // only reads and repeats of what is durable already
 				l.finish(next, nil)
-				continue
+			case len(next.waiting) <= fewWaiting:
+				if !l.answer(next, l.commit(next), next) {
+					return
+				}
+			default:
+				flying, next = next, idle
+				g := flying
+				go func() { acks <- l.commit(g) }()
 			}
-			flying, next = next, idle
-			g := flying
-			go func() { acks <- l.commit(ctx, g) }()
 			continue
 		}
 		wake := l.wake
@@ -280,24 +290,43 @@ func (l *Ledger) run() {
 		select {
 		case <-wake:
 		case err := <-acks:
-			l.finish(flying, err)
 			idle, flying = flying, nil
-			if err != nil {
-				l.fail(next, err)
+			if !l.answer(idle, err, next) {
 				return
 			}
-			l.linger(next)
 		case <-l.quit:
 			if flying != nil {
-				grace := time.AfterFunc(l.opts.CloseGrace, giveUp)
-				err := <-acks
-				grace.Stop()
-				l.finish(flying, err)
+				l.finish(flying, <-acks)
 			}
 			l.fail(next, &tongma.Error{Op: "clearing", Reason: tongma.ShuttingDown})
 			return
 		}
 	}
+}
+
+func (l *Ledger) quitting() bool {
+	select {
+	case <-l.quit:
+		return true
+	default:
+		return false
+	}
+}
+
+// fewWaiting is how many are served without another goroutine: what little may
+// come meanwhile is applied as quickly afterwards, and each answer comes two
+// changes of goroutines sooner.
+const fewWaiting = 2
+
+// answer ends a group whose commit ended in err, and reports whether the Ledger
+// goes on, with those in next.
+func (l *Ledger) answer(g *group, err error, next *group) bool {
+	if l.finish(g, err); err != nil {
+		l.fail(next, err)
+		return false
+	}
+	l.linger(next)
+	return true
 }
 
 // linger lets those who were just answered come back with their next entry, so
@@ -306,6 +335,9 @@ func (l *Ledger) run() {
 func (l *Ledger) linger(g *group) {
 	for range 3 {
 		before := len(g.waiting)
+		if before >= manyWaiting {
+			return
+		}
 		runtime.Gosched()
 		if l.gather(g); len(g.waiting) == before || l.fault != nil {
 			return
@@ -313,11 +345,16 @@ func (l *Ledger) linger(g *group) {
 	}
 }
 
+// manyWaiting is the size of a group from which on nobody is waited for: to apply
+// it takes as long as a sync, and the half that takes turns with it is applied
+// while it is on its way to the disk.
+const manyWaiting = 256
+
 // commit makes a group durable. A store that does not answer, as with a full disk,
 // is given up after CommitWithin: then the Ledger stops, and what became of the
 // batch the next start tells.
-func (l *Ledger) commit(ctx context.Context, g *group) error {
-	ctx, cancel := context.WithTimeout(ctx, l.opts.CommitWithin)
+func (l *Ledger) commit(g *group) error {
+	ctx, cancel := context.WithTimeout(l.life, l.opts.CommitWithin)
 	defer cancel()
 	if len(g.entries) == 0 {
 		return l.confirm(ctx)
@@ -521,6 +558,8 @@ func (l *Ledger) Head() (uint64, [32]byte) { return l.log.Head() }
 func (l *Ledger) Close() error {
 	l.refuse(&tongma.Error{Op: "clearing", Reason: tongma.ShuttingDown})
 	l.once.Do(func() { close(l.quit) })
+	grace := time.AfterFunc(l.opts.CloseGrace, l.giveUp)
+	defer grace.Stop()
 	<-l.stopped
 	l.opts.snapshots.close()
 	if at := l.log.Position(); l.fault == nil && l.book.next == max(at.Next, 1) { // else the Book is ahead of the journal
