@@ -83,4 +83,8 @@ func TestTheDirectoryResumesOnlyWhomItSuspended(t *testing.T) {
 	if !say(Entry{Kind: KindResume, Debtor: "bank-a"}) {
 		t.Error("the directory did not resume whom it suspended")
 	}
+	say(Entry{Kind: KindSuspend, Debtor: "bank-a"})
+	if !say(Entry{Kind: KindSuspend, Debtor: "bank-a", Maker: "ann"}) || say(Entry{Kind: KindResume, Debtor: "bank-a"}) {
+		t.Error("a person's suspension of one that the directory suspends was not kept")
+	}
 }

@@ -40,7 +40,11 @@ func (b *Book) proposeRule(e *Entry) Verdict {
 		if e.Debtor == "" {
 			return Verdict{Reason: tongma.FieldInvalid}
 		}
-		if (known && b.blocked[n]) == (e.Kind == KindSuspend) || (e.Kind == KindResume && e.Maker == "" && b.kept[n]) {
+		same := (known && b.blocked[n]) == (e.Kind == KindSuspend)
+		if e.Kind == KindSuspend && e.Maker != "" && !b.kept[n] { // the directory's alone would end with it
+			same = false
+		}
+		if same || (e.Kind == KindResume && e.Maker == "" && b.kept[n]) {
 			return Verdict{Exists: true}
 		}
 	case KindDirectory:
