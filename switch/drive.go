@@ -48,7 +48,7 @@ type owed struct {
 // the asker waits goes on in the background.
 func (e *Engine) run(ctx context.Context, r *tongma.Request, hold clearing.Entry) (tongma.Answer, error) {
 	scheme, ok := e.Directory().Scheme(hold.Scheme)
-	adapter := e.opts.Adapters[hold.Scheme]
+	adapter := e.adapter(hold.Scheme)
 	if !ok || adapter == nil {
 		return e.refuse(ctx, r, hold, tongma.AdapterDown)
 	}
@@ -59,7 +59,9 @@ func (e *Engine) run(ctx context.Context, r *tongma.Request, hold clearing.Entry
 	c.op, c.scheme, c.adapter, c.held, c.expiry = hold.Op, scheme, adapter, e.opts.Now().UnixMilli(), hold.Expiry
 	c.request = *r
 	c.request.Payment, c.request.From = c.id, ""
-	e.begin(c) // before the books know it, so that a reversal finds who is driving
+	if !e.enter(c) { // before the books know it, so that a reversal finds who is driving
+		return tongma.Answer{}, &tongma.Error{Op: "switch." + r.Op.String(), Reason: tongma.Overloaded}
+	}
 	// Durable before the scheme hears of it. If we stop right after this line,
 	// recover finds a hold without an answer, inquires, and reverses.
 	res, err := e.ledger.Submit(ctx, hold)
@@ -123,12 +125,6 @@ func legTime(ctx context.Context, s *schemes.Scheme) time.Duration {
 		leg = min(leg, time.Until(deadline)-replyGrace)
 	}
 	return leg
-}
-
-func (e *Engine) begin(c *course) {
-	e.mu.Lock()
-	e.courses[c.id] = c
-	e.mu.Unlock()
 }
 
 // beginAlone begins a course unless the payment has one.
@@ -417,6 +413,10 @@ func undone(event Event, a *tongma.Answer) Event {
 // engine does, and the next start goes on from the books.
 func (e *Engine) drive(c *course, action Action) {
 	defer e.end(c)
+	if due := c.owed; due != nil {
+		c.owed = nil
+		_, action = e.take(context.WithoutCancel(e.ctx), c, due.event, &due.answer, clearing.Payment{ID: c.id})
+	}
 	for !c.state.Final() {
 		poked := e.pause(c, e.pauseBefore(c, action))
 		if e.ctx.Err() != nil || e.ledger.Err() != nil {
@@ -429,7 +429,12 @@ func (e *Engine) drive(c *course, action Action) {
 				continue
 			}
 		}
+		done := e.turn(c.scheme.ID)
+		if done == nil {
+			return
+		}
 		event, a := e.act(c, action)
+		done()
 		c.asked++
 		_, action = e.take(context.WithoutCancel(e.ctx), c, event, &a, clearing.Payment{ID: c.id})
 	}

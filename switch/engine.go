@@ -1,9 +1,11 @@
 package switching
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -61,10 +63,13 @@ type Options struct {
 	// takes over at once.
 	Office func(ctx context.Context, opts clearing.LedgerOptions) (*clearing.Ledger, error)
 
-	Budget    time.Duration // an asker's patience when it names none; default 30 s
-	LeastLeg  time.Duration // a scheme is not asked with less than this left; default 50 ms
-	DoubtFor  time.Duration // how long an unknown outcome is inquired into before it is reversed; default 10 s
-	PauseMost time.Duration // longest pause between two reversals; default 60 s
+	MostOpen   int           // payments that may be under way here at once, before Overloaded; default 100,000
+	AsksAtOnce int           // questions to one scheme about payments that nobody waits for; default 128
+	LookAgain  time.Duration // pause before a payment whose scheme has no adapter is tried again; default 30 s
+	Budget     time.Duration // an asker's patience when it names none; default 30 s
+	LeastLeg   time.Duration // a scheme is not asked with less than this left; default 50 ms
+	DoubtFor   time.Duration // how long an unknown outcome is inquired into before it is reversed; default 10 s
+	PauseMost  time.Duration // longest pause between two reversals; default 60 s
 }
 
 // Engine runs payments. Its methods may be called at once from many goroutines.
@@ -72,15 +77,19 @@ type Engine struct {
 	opts    Options
 	ledger  *clearing.Ledger
 	adopted atomic.Pointer[schemes.Directory] // latest of this run
+	reached atomic.Pointer[map[tongma.SchemeID]Adapter]
 
 	ctx    context.Context // ends when the engine stops
 	cancel context.CancelFunc
 	jobs   sync.WaitGroup // background courses
 
-	// mu guards courses, and that no job starts once ctx has ended. Nothing else is
-	// taken while it is held.
-	mu      sync.Mutex
-	courses map[tongma.PaymentID]*course // payments that somebody is driving
+	// mu guards what follows, and that no job starts once ctx has ended. Nothing else
+	// is taken while it is held.
+	mu       sync.Mutex
+	courses  map[tongma.PaymentID]*course         // payments that somebody is driving
+	stranded map[tongma.PaymentID]tongma.SchemeID // open, and their schemes have no adapter
+	looking  bool                                 // somebody tries those again
+	asking   map[tongma.SchemeID]chan struct{}    // bounds the questions that nobody waits for
 }
 
 // Open reads the journal, becomes its writer (see Options.Office), adopts the
@@ -88,7 +97,7 @@ type Engine struct {
 // open.
 func Open(ctx context.Context, opts Options) (*Engine, error) {
 	opts.defaults()
-	e := &Engine{opts: opts, courses: map[tongma.PaymentID]*course{}}
+	e := &Engine{opts: opts, courses: map[tongma.PaymentID]*course{}, stranded: map[tongma.PaymentID]tongma.SchemeID{}, asking: map[tongma.SchemeID]chan struct{}{}}
 	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	ledger, err := opts.Office(ctx, clearing.LedgerOptions{
 		Shard:    opts.Shard,
@@ -111,6 +120,10 @@ func Open(ctx context.Context, opts Options) (*Engine, error) {
 		return nil, err
 	}
 	e.ledger = ledger
+	adapters := maps.Clone(opts.Adapters)
+	e.reached.Store(&adapters)
+	opts.Metrics.watch("tongma_open_payments", "Payments that are not decided, by the books.", e.openPayments)
+	opts.Metrics.watch("tongma_courses", "Payments that are being worked on here.", func() float64 { return float64(e.under()) })
 	err = e.Adopt(ctx, opts.Registry.Current())
 	if err == nil {
 		err = e.recover(ctx)
@@ -134,6 +147,7 @@ func (o *Options) defaults() {
 	if o.NewID == nil {
 		o.NewID = func() tongma.PaymentID { return tongma.PaymentID(uuid.Must(uuid.NewV7())) }
 	}
+	o.MostOpen, o.AsksAtOnce, o.LookAgain = cmp.Or(o.MostOpen, 100_000), cmp.Or(o.AsksAtOnce, 128), cmp.Or(o.LookAgain, 30*time.Second)
 	if o.Office == nil {
 		store := o.Store
 		o.Office = func(ctx context.Context, opts clearing.LedgerOptions) (*clearing.Ledger, error) {

@@ -234,7 +234,7 @@ func (e *Engine) choose(ctx context.Context, d *schemes.Directory, code codespec
 
 // consult asks one scheme whether the code is its own. Only a clear yes counts.
 func (e *Engine) consult(ctx context.Context, r *tongma.Request, c schemes.Candidate) bool {
-	adapter := e.opts.Adapters[c.Scheme]
+	adapter := e.adapter(c.Scheme)
 	if adapter == nil {
 		return false
 	}
@@ -246,7 +246,7 @@ func (e *Engine) consult(ctx context.Context, r *tongma.Request, c schemes.Candi
 
 // tooLate refuses a leg that cannot be finished in the time that is left.
 func (e *Engine) tooLate(ctx context.Context, c schemes.Candidate) tongma.Reason {
-	if e.opts.Adapters[c.Scheme] == nil {
+	if e.adapter(c.Scheme) == nil {
 		return tongma.AdapterDown
 	}
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < e.opts.LeastLeg {

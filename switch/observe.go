@@ -1,6 +1,7 @@
 package switching
 
 import (
+	"errors"
 	"strconv"
 	"time"
 
@@ -75,12 +76,18 @@ func (m *Metrics) answered(op tongma.Operation, a *tongma.Answer, err error, too
 	}
 }
 
-// watch shows figures that are read when somebody asks for them.
+// watch shows a figure that is read when somebody asks for it. That of an engine
+// that was here before goes.
 func (m *Metrics) watch(name, help string, read func() float64) {
 	if m == nil {
 		return
 	}
-	m.reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read))
+	gauge := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read)
+	var there prometheus.AlreadyRegisteredError
+	if errors.As(m.reg.Register(gauge), &there) {
+		m.reg.Unregister(there.ExistingCollector)
+		m.reg.MustRegister(gauge)
+	}
 }
 
 func (m *Metrics) crossed(w *Warning) {

@@ -1,6 +1,7 @@
 package switching
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing"
+	"github.com/tongma/tongma/clearing/journal"
 	"github.com/tongma/tongma/switch/bus"
 )
 
@@ -27,6 +29,7 @@ type Outbox interface {
 
 // Types of the events that participants get.
 const (
+	EventLimit         = "limit.reached"  // a hold used up 50, 75 or 90 % of the participant's limit; data: currency, percent
 	EventPaymentEnded  = "payment.ended"  // a payment that was answered "pending" has ended; data: the Answer
 	EventWindowClosed  = "window.closed"  // data: the participant's figures of the window
 	EventWindowSettled = "window.settled" // likewise
@@ -46,14 +49,31 @@ type EventOutbox struct {
 	engine *Engine
 	opts   EventOutboxOptions
 
-	// mu guards queue. Nothing else is taken while it is held.
-	mu    sync.Mutex
-	queue []clearing.Entry
-	wake  chan struct{}
-	quit  chan struct{}
-	done  chan struct{}
-	last  map[tongma.ParticipantID]lastEvent
+	// mu guards what follows, up to wake. Nothing else is taken while it is held.
+	mu      sync.Mutex
+	queue   []notice
+	missing uint64 // the first entry that found the queue full; 0 if none did
+	newest  uint64 // the latest entry that concerns somebody
+
+	wake chan struct{}
+	quit chan struct{}
+	done chan struct{}
+	last map[tongma.ParticipantID]lastEvent
 }
+
+// notice is what the outbox keeps of an entry until its events are published.
+type notice struct {
+	entry   uint64
+	time    int64
+	kind    string // type of its events
+	payment tongma.PaymentID
+	window  tongma.WindowID
+	warning *Warning // instead of an entry
+}
+
+// maxNotices bounds the queue, at some 80 bytes each. Beyond it the journal is read
+// again, when the queue is empty.
+const maxNotices = 1 << 18
 
 // lastEvent is the latest message of a participant's stream.
 type lastEvent struct {
@@ -67,8 +87,9 @@ type EventOutboxOptions struct {
 	Replicas int  // of the participants' streams; 1 if zero
 	// Later makes the streams when payments run already, and again and again until
 	// that succeeds: a switch that takes over need not wait for them.
-	Later  bool
-	Logger *slog.Logger
+	Later    bool
+	MaxQueue int // of entries whose events are not published yet; default 262,144
+	Logger   *slog.Logger
 }
 
 // NewEventOutbox makes an outbox that publishes over nc. Give it to
@@ -82,6 +103,7 @@ func NewEventOutbox(nc *nats.Conn, opts EventOutboxOptions) (*EventOutbox, error
 	if opts.Mark == nil {
 		opts.Mark = noMark{}
 	}
+	opts.MaxQueue = cmp.Or(opts.MaxQueue, maxNotices)
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -90,27 +112,88 @@ func NewEventOutbox(nc *nats.Conn, opts EventOutboxOptions) (*EventOutbox, error
 
 // Committed takes those entries that concern somebody.
 func (o *EventOutbox) Committed(entries []clearing.Entry) {
-	var mine []clearing.Entry
+	o.mu.Lock()
 	for i := range entries {
-		if eventType(&entries[i]) != "" {
-			mine = append(mine, entries[i])
+		e := &entries[i]
+		kind := eventType(e)
+		if kind == "" {
+			continue
+		}
+		o.newest = max(o.newest, e.Number)
+		switch {
+		case o.missing != 0: // read again, later, with all that follows it
+		case len(o.queue) >= o.opts.MaxQueue:
+			o.missing = e.Number
+		default:
+			o.queue = append(o.queue, notice{entry: e.Number, time: e.Time, kind: kind, payment: e.Payment, window: e.Window})
 		}
 	}
-	if len(mine) == 0 {
-		return
-	}
-	o.mu.Lock()
-	o.queue = append(o.queue, mine...)
 	o.mu.Unlock()
+	o.nudge()
+}
+
+// Warned takes a warning. It is published once at most, and lost in a crash.
+func (o *EventOutbox) Warned(w Warning) {
+	o.mu.Lock()
+	if o.missing == 0 && len(o.queue) < o.opts.MaxQueue {
+		o.queue = append(o.queue, notice{entry: w.Entry, time: w.At, kind: EventLimit, warning: &w})
+	}
+	o.mu.Unlock()
+	o.nudge()
+}
+
+func (o *EventOutbox) nudge() {
 	select {
 	case o.wake <- struct{}{}:
 	default:
 	}
 }
 
+// refill reads from the journal what found the queue full. It returns whether
+// there may be more to publish.
+func (o *EventOutbox) refill(ctx context.Context) (bool, error) {
+	o.mu.Lock()
+	from := o.missing
+	o.mu.Unlock()
+	if from == 0 {
+		return false, nil
+	}
+	o.opts.Logger.Warn("events: the queue was full, the journal is read again", "entry", from)
+	chain := journal.NewChain(journal.Position{Shard: o.engine.opts.Shard})
+	var found []notice
+	last := uint64(0)
+	err := o.engine.opts.Store.Read(ctx, 1, func(seq uint64, message []byte) error {
+		b, counts, err := chain.Check(seq, message)
+		if err != nil || !counts || b.Next() <= from || len(found) >= o.opts.MaxQueue {
+			return err
+		}
+		for _, data := range b.Entries {
+			e, err := clearing.ParseEntry(data)
+			if err != nil {
+				return err
+			}
+			if kind := eventType(&e); kind != "" && e.Number >= from && len(found) < o.opts.MaxQueue {
+				found = append(found, notice{entry: e.Number, time: e.Time, kind: kind, payment: e.Payment, window: e.Window})
+				last = e.Number
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return true, err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.queue = append(o.queue, found...)
+	if o.missing = last + 1; o.newest <= last {
+		o.missing = 0
+	}
+	return true, nil
+}
+
 func eventType(e *clearing.Entry) string {
 	switch e.Kind {
-	case clearing.KindPost, clearing.KindVoid, clearing.KindReversed:
+	case clearing.KindPost, clearing.KindVoid, clearing.KindReversed, clearing.KindExpire:
 		if e.Late {
 			return EventPaymentEnded
 		}
@@ -126,7 +209,7 @@ func eventType(e *clearing.Entry) string {
 func (o *EventOutbox) Forget(upTo uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.queue = slices.DeleteFunc(o.queue, func(e clearing.Entry) bool { return e.Number <= upTo })
+	o.queue = slices.DeleteFunc(o.queue, func(n notice) bool { return n.entry <= upTo })
 }
 
 // Start makes the participants' streams and begins to publish.
@@ -193,9 +276,13 @@ func (o *EventOutbox) run() {
 			if !o.publish(part) {
 				return
 			}
-			o.remember(part[len(part)-1].Number)
+			o.remember(part)
 		}
-		if len(batch) > 0 {
+		more := len(batch) > 0
+		if !more && !o.until("what found the queue full", func(ctx context.Context) (err error) { more, err = o.refill(context.WithoutCancel(ctx)); return err }) {
+			return
+		}
+		if more {
 			continue
 		}
 		select {
@@ -208,7 +295,16 @@ func (o *EventOutbox) run() {
 
 // remember moves the mark. Losing it only means that more of the journal is
 // looked through at the next start.
-func (o *EventOutbox) remember(entry uint64) {
+func (o *EventOutbox) remember(published []notice) {
+	entry := uint64(0)
+	for i := range published { // a warning may come before entries that are older
+		if published[i].warning == nil {
+			entry = published[i].entry
+		}
+	}
+	if entry == 0 {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), sendWithin)
 	defer cancel()
 	if err := o.opts.Mark.Save(ctx, entry); err != nil {
@@ -225,9 +321,15 @@ const publishMost = 128
 
 // publish sends the events of some entries, again and again until the streams have
 // them. It returns false if the outbox is stopped before that.
-func (o *EventOutbox) publish(entries []clearing.Entry) bool {
-	first, last := entries[0].Number, entries[len(entries)-1].Number
-	return o.until(fmt.Sprintf("events of entries %d to %d", first, last), func(ctx context.Context) error { return o.send(ctx, entries) })
+func (o *EventOutbox) publish(notices []notice) bool {
+	what := fmt.Sprintf("events of entries %d to %d", notices[0].entry, notices[len(notices)-1].entry)
+	return o.until(what, func(ctx context.Context) error {
+		err := o.send(ctx, notices)
+		if err != nil { // whether a warning came through is not known: once at most
+			notices = slices.DeleteFunc(notices, func(n notice) bool { return n.warning != nil })
+		}
+		return err
+	})
 }
 
 // until does f until it succeeds, and returns false if the outbox is stopped
@@ -253,11 +355,11 @@ func (o *EventOutbox) until(what string, f func(context.Context) error) bool {
 // message that it comes behind: an attempt of ours whose answer was lost, or a
 // switch that does not know yet that it was deposed, may have been quicker. Then
 // the streams are asked what they have, and the rest is sent again.
-func (o *EventOutbox) send(ctx context.Context, entries []clearing.Entry) error {
+func (o *EventOutbox) send(ctx context.Context, notices []notice) error {
 	var sent []jetstream.PubAckFuture
 	var failed error
-	for i := range entries {
-		futures, err := o.sendOne(ctx, &entries[i])
+	for i := range notices {
+		futures, err := o.sendOne(ctx, &notices[i])
 		sent = append(sent, futures...)
 		if failed = err; err != nil {
 			break
@@ -279,8 +381,8 @@ func (o *EventOutbox) send(ctx context.Context, entries []clearing.Entry) error 
 }
 
 // sendOne puts one entry's events on their way.
-func (o *EventOutbox) sendOne(ctx context.Context, e *clearing.Entry) (sent []jetstream.PubAckFuture, err error) {
-	data, err := o.dataFor(ctx, e)
+func (o *EventOutbox) sendOne(ctx context.Context, n *notice) (sent []jetstream.PubAckFuture, err error) {
+	data, err := o.dataFor(ctx, n)
 	if err != nil {
 		return nil, err
 	}
@@ -291,48 +393,65 @@ func (o *EventOutbox) sendOne(ctx context.Context, e *clearing.Entry) (sent []je
 			}
 		}
 		last := o.last[p]
-		if e.Number <= last.entry {
+		now := lastEvent{n.entry, last.sequence + 1}
+		if n.warning != nil {
+			now.entry = last.entry // a warning is beside the entries: the stream has what it had
+		} else if n.entry <= last.entry {
 			continue // an earlier writer got as far as this stream
 		}
-		msg := nats.NewMsg(tongma.EventSubject(p, eventType(e)))
-		msg.Data = body
-		for k, v := range map[string]string{"ce-specversion": "1.0", "ce-id": strconv.FormatUint(e.Number, 10), "ce-source": "tongma/switch",
-			"ce-type": "tongma." + eventType(e), "ce-time": time.UnixMilli(e.Time).UTC().Format(time.RFC3339Nano), "ce-subject": subjectOf(e),
-			"ce-datacontenttype": "application/json", headerEntry: strconv.FormatUint(e.Number, 10)} {
-			msg.Header[k] = []string{v}
-		}
-		future, err := o.js.PublishMsgAsync(msg, jetstream.WithExpectLastSequence(last.sequence), jetstream.WithRetryAttempts(0))
+		future, err := o.js.PublishMsgAsync(n.message(p, body, now.entry), jetstream.WithExpectLastSequence(last.sequence), jetstream.WithRetryAttempts(0))
 		if err != nil {
 			return sent, err
 		}
 		sent = append(sent, future)
-		o.last[p] = lastEvent{e.Number, last.sequence + 1}
+		o.last[p] = now
 	}
 	return sent, nil
 }
 
-func subjectOf(e *clearing.Entry) string {
-	if e.Payment.IsZero() {
-		return e.Window.String()
+// message is an event as CloudEvents has it on NATS. upTo is the entry up to which
+// the stream then has all.
+func (n *notice) message(p tongma.ParticipantID, body []byte, upTo uint64) *nats.Msg {
+	msg := nats.NewMsg(tongma.EventSubject(p, n.kind))
+	msg.Data = body
+	for k, v := range map[string]string{"ce-specversion": "1.0", "ce-id": strconv.FormatUint(n.entry, 10), "ce-source": "tongma/switch",
+		"ce-type": "tongma." + n.kind, "ce-time": time.UnixMilli(n.time).UTC().Format(time.RFC3339Nano), "ce-subject": n.subject(),
+		"ce-datacontenttype": "application/json", headerEntry: strconv.FormatUint(upTo, 10)} {
+		msg.Header[k] = []string{v}
 	}
-	return e.Payment.String()
+	return msg
+}
+
+func (n *notice) subject() string {
+	switch {
+	case n.warning != nil:
+		return string(n.warning.Participant)
+	case n.payment.IsZero():
+		return n.window.String()
+	}
+	return n.payment.String()
 }
 
 // dataFor returns what each participant is told of an entry.
-func (o *EventOutbox) dataFor(ctx context.Context, e *clearing.Entry) (map[tongma.ParticipantID][]byte, error) {
+func (o *EventOutbox) dataFor(ctx context.Context, n *notice) (map[tongma.ParticipantID][]byte, error) {
 	out := map[tongma.ParticipantID][]byte{}
+	if w := n.warning; w != nil {
+		var err error
+		out[w.Participant], err = json.Marshal(map[string]any{"currency": w.Currency.Code(), "percent": w.Percent})
+		return out, err
+	}
 	err := o.engine.Ledger().Read(ctx, func(b *clearing.Book) {
-		if p, ok := b.Payment(e.Payment); ok {
+		if p, ok := b.Payment(n.payment); ok {
 			if p.Final() { // otherwise it is being undone since, and the end of that is an event too
 				a := answerOf(&p)
 				out[p.Asker] = a.AppendJSON(nil)
 			}
 			return
 		}
-		sheet, _ := b.Sheet(e.Window)
+		sheet, _ := b.Sheet(n.window)
 		own := map[tongma.ParticipantID][]FigureView{}
-		for _, n := range sheet.Nets {
-			own[n.Participant] = append(own[n.Participant], figureView(n))
+		for _, net := range sheet.Nets {
+			own[net.Participant] = append(own[net.Participant], figureView(net))
 		}
 		for p, figures := range own {
 			out[p], _ = json.Marshal(map[string]any{"window": sheet.Window.String(), "state": sheet.State.String(), "figures": figures, "sheet_hash": hexHash(sheet.Hash)})

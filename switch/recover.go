@@ -55,9 +55,10 @@ func (e *Engine) resume(p clearing.Payment) {
 // what became of the money.
 func (e *Engine) outfit(c *course, p *clearing.Payment) bool {
 	scheme, ok := e.Directory().Scheme(p.Scheme)
-	adapter := e.opts.Adapters[p.Scheme]
+	adapter := e.adapter(p.Scheme)
 	if !ok || adapter == nil {
 		e.opts.Logger.Error("no adapter for an open payment: its hold stays", "payment", p.ID.String(), "scheme", string(p.Scheme))
+		e.strand(p.ID, p.Scheme)
 		return false
 	}
 	c.op, c.scheme, c.adapter, c.held, c.expiry, c.state = p.Op, scheme, adapter, p.HeldAt, p.Expiry, StateOf(p)

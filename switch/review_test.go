@@ -94,7 +94,7 @@ func TestReversalBehindThePostIsDriven(t *testing.T) {
 			id := b.do(payRequest("k1", 1, 1250)).Payment
 			c := newCourse(id)
 			c.state = Approved // it has posted, and is about to end
-			b.engine.begin(c)
+			b.engine.enter(c)
 			told := make(chan tongma.Answer, 1)
 			go func() {
 				a, _ := b.engine.Do(context.Background(), tongma.Request{Op: tongma.OpReverse, From: "acq", OfKey: "k1", Budget: budget})
@@ -580,7 +580,7 @@ func TestAnEndThatIsBeingUndoneIsNotAnEnd(t *testing.T) {
 	}
 	b.want(b.do(tongma.Request{Op: tongma.OpReverse, From: "acq", OfKey: "k1", Budget: 60 * time.Millisecond}), tongma.Pending, tongma.ReversalPending)
 	o := &EventOutbox{engine: b.engine}
-	data, err := o.dataFor(context.Background(), &clearing.Entry{Kind: clearing.KindPost, Late: true, Payment: id})
+	data, err := o.dataFor(context.Background(), &notice{kind: EventPaymentEnded, payment: id})
 	if err != nil || len(data) != 0 {
 		t.Errorf("told %s, %v", data["acq"], err)
 	}

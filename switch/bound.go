@@ -1,0 +1,119 @@
+package switching
+
+import (
+	"context"
+	"maps"
+	"math"
+	"time"
+
+	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/clearing"
+)
+
+// adapter returns how a scheme is reached, or nil.
+func (e *Engine) adapter(id tongma.SchemeID) Adapter { return (*e.reached.Load())[id] }
+
+// Reach has a scheme asked by this adapter from now on, and takes up what was left
+// open for want of one.
+func (e *Engine) Reach(id tongma.SchemeID, a Adapter) {
+	e.mu.Lock()
+	adapters := maps.Clone(*e.reached.Load())
+	if adapters == nil {
+		adapters = map[tongma.SchemeID]Adapter{}
+	}
+	adapters[id] = a
+	e.reached.Store(&adapters)
+	e.mu.Unlock()
+	e.takeUpStranded()
+}
+
+// strand remembers an open payment whose scheme cannot be asked. It is tried again
+// every LookAgain, and when an adapter comes: its hold counts until then.
+func (e *Engine) strand(id tongma.PaymentID, scheme tongma.SchemeID) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.stranded[id] = scheme; e.looking || e.ctx.Err() != nil {
+		return
+	}
+	e.looking = true
+	e.jobs.Go(func() {
+		for e.looksOn() {
+			select {
+			case <-e.ctx.Done():
+			case <-time.After(e.opts.LookAgain):
+				e.takeUpStranded()
+			}
+		}
+	})
+}
+
+// looksOn tells whether there is still something to try again.
+func (e *Engine) looksOn() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.looking = len(e.stranded) > 0 && e.ctx.Err() == nil
+	return e.looking
+}
+
+// takeUpStranded takes up those whose scheme is there now.
+func (e *Engine) takeUpStranded() {
+	e.mu.Lock()
+	var found []tongma.PaymentID
+	for id, scheme := range e.stranded {
+		if _, known := e.Directory().Scheme(scheme); known && e.adapter(scheme) != nil {
+			found = append(found, id)
+			delete(e.stranded, id)
+		}
+	}
+	e.mu.Unlock()
+	for _, id := range found {
+		e.takeUp(id)
+	}
+}
+
+// enter counts a payment of an asker in, unless too many are under way.
+func (e *Engine) enter(c *course) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.courses) >= e.opts.MostOpen {
+		return false
+	}
+	e.courses[c.id] = c
+	return true
+}
+
+func (e *Engine) under() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.courses)
+}
+
+// turn waits until a question to a scheme may be asked that nobody waits for, such
+// as those about all that a crash left open. It returns what gives the turn back;
+// nil if the engine stops.
+func (e *Engine) turn(id tongma.SchemeID) func() {
+	e.mu.Lock()
+	turns := e.asking[id]
+	if turns == nil {
+		turns = make(chan struct{}, e.opts.AsksAtOnce)
+		e.asking[id] = turns
+	}
+	e.mu.Unlock()
+	select {
+	case turns <- struct{}{}:
+		return func() { <-turns }
+	case <-e.ctx.Done():
+		return nil
+	}
+}
+
+// openPayments is a figure; not a number while the books cannot be read.
+func (e *Engine) openPayments() float64 {
+	ctx, cancel := context.WithTimeout(e.ctx, time.Second)
+	defer cancel()
+	n := math.NaN()
+	if e.ledger.Read(ctx, func(b *clearing.Book) { n = float64(b.Unfinished()) }) != nil {
+		return math.NaN()
+	}
+	return n
+}
