@@ -95,6 +95,7 @@ type line struct {
 	Fees     []fee                `json:"fees"`
 	Maker    string               `json:"maker"`
 	Checker  string               `json:"checker"`
+	Stage    string               `json:"stage"`
 }
 
 // fee is one fee of a line, in the line's currency.
@@ -128,6 +129,8 @@ var kinds = map[string]func(*recomputing, *line) error{
 	"expire":       (*recomputing).change,
 	"reversing":    (*recomputing).change,
 	"reversed":     (*recomputing).change,
+	"dispute":      (*recomputing).raise,
+	"dispute-step": (*recomputing).disputeStep,
 	"open":         (*recomputing).openModel,
 	"close":        (*recomputing).close,
 	"instruct":     (*recomputing).instruct,
@@ -197,6 +200,7 @@ type recomputing struct {
 	suspended map[tongma.ParticipantID]bool
 	sponsors  map[tongma.ParticipantID]tongma.ParticipantID // of sub-participants
 	payments  map[string]*tracked
+	disputes  map[string]*disputed
 	keys      map[string]bool   // of payments, with their askers
 	orders    map[string]*order // by key
 	capAt     map[Account]uint64
@@ -205,7 +209,7 @@ type recomputing struct {
 
 func newRecomputing() *recomputing {
 	return &recomputing{positions: map[Account]*Standing{}, suspended: map[tongma.ParticipantID]bool{}, sponsors: map[tongma.ParticipantID]tongma.ParticipantID{},
-		payments: map[string]*tracked{}, keys: map[string]bool{},
+		payments: map[string]*tracked{}, disputes: map[string]*disputed{}, keys: map[string]bool{},
 		orders: map[string]*order{}, capAt: map[Account]uint64{}, settling: map[tongma.WindowID]*settling{}, open: map[string]*Sheet{}}
 }
 

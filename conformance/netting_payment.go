@@ -22,7 +22,12 @@ type tracked struct {
 	of       *tracked // refund: what it gives back of
 	given    int64    // refunds of it that were posted
 	giving   int64    // refunds of it that are held
+	disputed int64    // of it, in disputes that are not over
+	charged  int64    // of it, back by disputes
 }
+
+// taken is what refunds and disputes have of a payment, or may yet have.
+func (p *tracked) taken() int64 { return p.given + p.giving + p.disputed + p.charged }
 
 // follows says which phases a payment may come to, and from which.
 var follows = map[string][]string{
@@ -38,7 +43,7 @@ var follows = map[string][]string{
 func (r *recomputing) ask(l *line) error {
 	key := l.Asker + "\x00" + l.Key
 	switch {
-	case l.Payment == "" || r.payments[l.Payment] != nil:
+	case l.Payment == "" || r.payments[l.Payment] != nil || r.disputes[l.Payment] != nil:
 		return fmt.Errorf("the payment was there before")
 	case r.keys[key]:
 		return fmt.Errorf("the key of %s was used before", l.Asker)
@@ -123,8 +128,8 @@ func (r *recomputing) refund(p *tracked) error {
 		return fmt.Errorf("a refund of what was not paid")
 	}
 	p.of = o
-	if o.giving += p.Minor; o.given+o.giving > o.paid {
-		return fmt.Errorf("%d refunded of %d", o.given+o.giving, o.paid)
+	if o.giving += p.Minor; o.taken() > o.paid {
+		return fmt.Errorf("%d refunded, %d disputed or charged back of %d", o.given+o.giving, o.disputed+o.charged, o.paid)
 	}
 	return nil
 }
@@ -154,8 +159,8 @@ func (r *recomputing) change(l *line) error {
 		return r.post(l, p, p.Debtor, p.Creditor, p.feesBack())
 	case p.posted && l.Minor != p.paid, !p.posted && l.Minor != p.Minor:
 		return fmt.Errorf("%d of another amount", l.Minor)
-	case l.Kind == "reversing" && (p.of != nil || p.given+p.giving > 0):
-		return fmt.Errorf("a refund, or refunded: it cannot be undone")
+	case l.Kind == "reversing" && (p.of != nil || p.taken() > 0):
+		return fmt.Errorf("a refund, refunded or disputed: it cannot be undone")
 	case l.Kind == "expire" && (p.Expiry == "" || l.Time <= p.Expiry):
 		return fmt.Errorf("dropped at %s, it was to be kept until %q", l.Time, p.Expiry)
 	case l.Kind == "reversed" && p.posted:

@@ -197,7 +197,7 @@ func TestJournalThatDoesNotAddUpIsRefused(t *testing.T) {
 		{"a fee below zero", "7 post p1 bank>shop 600 CNY window=1 fees=switch:shop>hub:-1:keep", "a fee of -1"},
 		{"a refund of what was not paid", "11 hold r1 shop>bank 200 CNY asker=shop key=k4 operation=refund original=p2", "not paid"},
 		{"a refund to somebody else", "11 hold r1 shop>club 200 CNY asker=shop key=k4 operation=refund original=p1", "not paid"},
-		{"refunds past the posting", "15 hold r3 shop>bank 301 CNY asker=shop key=k6 operation=refund original=p1", "601 refunded of 600"},
+		{"refunds past the posting", "15 hold r3 shop>bank 301 CNY asker=shop key=k6 operation=refund original=p1", "601 refunded, 0 disputed"},
 		{"too much of a fee goes back", "12 post r1 shop>bank 200 CNY window=1 fees=interchange:bank>shop:3:return", "those that go back"},
 		{"a fee does not go back", "16 post r3 shop>bank 300 CNY window=1", "those that go back"},
 		{"a kept fee goes back", "12 post r1 shop>bank 200 CNY window=1 fees=interchange:bank>shop:2:return,scheme:club>shop:1:keep", "those that go back"},
