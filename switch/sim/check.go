@@ -173,6 +173,7 @@ func (h *history) scheduleFaults() {
 	times(p.closes, h.closeWindow)
 	times(4, h.peek)
 	times(h.rand.IntN(3), h.prefund)
+	times(h.rand.IntN(3), h.resume)
 	times(p.directories, func() {
 		m := wide
 		for i := range m.caps {

@@ -18,6 +18,7 @@ type oracle struct {
 	accounts map[account]*standing
 	known    []account // in the order in which they came up: nothing here ranges over a map
 	blocked  map[tongma.ParticipantID]bool
+	kept     map[tongma.ParticipantID]bool // short: only a person may resume it
 	payments map[tongma.PaymentID]*record
 	order    []*record
 	keys     map[string]tongma.PaymentID
@@ -54,7 +55,7 @@ type record struct {
 }
 
 func newOracle(h *history) *oracle {
-	return &oracle{h: h, accounts: map[account]*standing{}, blocked: map[tongma.ParticipantID]bool{}, payments: map[tongma.PaymentID]*record{},
+	return &oracle{h: h, accounts: map[account]*standing{}, blocked: map[tongma.ParticipantID]bool{}, kept: map[tongma.ParticipantID]bool{}, payments: map[tongma.PaymentID]*record{},
 		keys: map[string]tongma.PaymentID{}, codes: map[clearing.Digest]bool{}}
 }
 
@@ -108,7 +109,10 @@ func (o *oracle) entry(e *clearing.Entry) {
 		o.blocked[e.Debtor] = true
 	case clearing.KindResume:
 		o.h.count(Resumed)
-		o.blocked[e.Debtor] = false
+		if o.kept[e.Debtor] && e.Maker == "" {
+			o.fail("resumed", "entry %d: the directory resumes %s, who is short", e.Number, e.Debtor)
+		}
+		o.blocked[e.Debtor], o.kept[e.Debtor] = false, false
 	case clearing.KindDeposit:
 		o.h.count(Prefunded)
 		o.at(e.Debtor, e.Amount.Currency).prefund += e.Amount.Minor

@@ -220,7 +220,7 @@ func (o *oracle) short(e *clearing.Entry, w *span) {
 		return
 	}
 	l.short = true
-	o.blocked[e.Debtor] = true
+	o.blocked[e.Debtor], o.kept[e.Debtor] = true, true
 }
 
 // covered is what somebody paid for one who is short. Its own prefunding is used
