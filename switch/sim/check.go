@@ -503,7 +503,7 @@ func isStop(err error) bool {
 	if errors.As(err, &chain) {
 		return false
 	}
-	for _, known := range []error{journal.ErrStopped, journal.ErrInDoubt, journal.ErrFenced, context.Canceled, context.DeadlineExceeded, errAway} {
+	for _, known := range []error{journal.ErrStopped, journal.ErrInDoubt, journal.ErrFenced, clearing.ErrTaken, context.Canceled, context.DeadlineExceeded, errAway} {
 		if errors.Is(err, known) {
 			return true
 		}

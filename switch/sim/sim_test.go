@@ -25,8 +25,17 @@ var (
 // plain is how many histories a plain go test plays.
 const plain = 1500
 
+// longest is how long one history may take in real time. They take milliseconds;
+// who runs round in no time at all is seen from outside of the bubble only.
+const longest = time.Minute
+
 // bubble plays one history in a bubble of its own.
 func bubble(t *testing.T, seed uint64, log io.Writer) (r Result) {
+	watch := time.AfterFunc(longest, func() {
+		fmt.Fprintf(os.Stderr, "seed %d: hang: no end in %v\nreplay: make sim SEED=%d\n", seed, longest, seed)
+		os.Exit(1)
+	})
+	defer watch.Stop()
 	synctest.Test(t, func(*testing.T) {
 		if r = Run(seed, log); r.Broken != nil {
 			// At once: a switch that is broken may leave goroutines behind, and that is the
