@@ -67,8 +67,9 @@ type FeeView struct {
 // WindowItem is one thing that was posted into a window.
 type WindowItem struct {
 	Entry      uint64    `json:"entry" doc:"that posted it here, turned it back here, or moved it to here"`
-	Kind       string    `json:"kind" enum:"post,reversed,cover"`
-	Payment    string    `json:"payment,omitempty" doc:"none: what somebody paid for who was short, and is owed"`
+	Kind       string    `json:"kind" enum:"post,reversed,cover,chargeback" doc:"cover: what somebody paid for who was short, and is owed"`
+	Payment    string    `json:"payment,omitempty"`
+	Dispute    string    `json:"dispute,omitempty" doc:"of a chargeback"`
 	Operation  string    `json:"operation,omitempty" enum:"pay,transfer,refund"`
 	Debtor     string    `json:"debtor,omitempty" doc:"pays, as it was posted"`
 	Creditor   string    `json:"creditor,omitempty"`
@@ -298,6 +299,9 @@ func party(it *clearing.WindowItem, who tongma.ParticipantID) bool {
 func (c *call) item(it *clearing.WindowItem) WindowItem {
 	v := WindowItem{Entry: it.Entry, Kind: it.Kind.String(), Payment: it.Payment.String(), Operation: it.Op.String(), Debtor: string(it.Debtor), Creditor: string(it.Creditor),
 		Currency: it.Amount.Currency.Code(), Amount: it.Amount.Decimal(), DeferredIn: it.DeferredIn}
+	if v.Kind == "dispute-step" {
+		v.Kind, v.Payment, v.Dispute = "chargeback", "", v.Payment
+	}
 	if it.Payer != it.Debtor {
 		v.Payer = string(it.Payer)
 	}
