@@ -57,6 +57,7 @@ const (
 	checkCover     = "cover"
 	checkRecast    = "recast"
 	checkSponsor   = "sponsor"
+	checkDispute   = "dispute"
 )
 
 var auditChecks = []AuditCheck{
@@ -81,7 +82,7 @@ var auditChecks = []AuditCheck{
 	{checkExpiry, "No hold is dropped before its time."},
 	{checkFees, "Fees move between two, with a posting and in its currency; a refund gives back its proportion of those that say so, a reversal all."},
 	{checkRefund, "Refunds go back the way the payment came, in its currency, and in sum never pass it."},
-	{checkReversal, "Nothing that was refunded is reversed, and no refund is reversed."},
+	{checkReversal, "Nothing that was refunded, or is disputed, is reversed, and no refund is reversed."},
 	{checkWindow, "Every posting is in exactly one window: the one of its model that was open at its entry."},
 	{checkAuth, "Every payment names the window that was open when it was asked for."},
 	{checkWindows, "Windows open, close, are instructed and settled in this order, once, and each close opens the next."},
@@ -97,6 +98,7 @@ var auditChecks = []AuditCheck{
 	{checkShort, "Whoever was found short owed as much by the sheet, and is suspended by the same entry."},
 	{checkCover, "Others, or its own prefunding, paid only for who was short, never more than was due, and nothing was covered from what was not there."},
 	{checkRecast, "Payments are deferred only out of a window in which somebody is short, into the next one of the same model; nothing is settled until the sheet is drawn up anew."},
+	{checkDispute, "Disputes are raised by the payer's network, go on by whose turn it is, in time, and never take more than is left of the payment; each is charged back at most once, and rulings are two people's."},
 	{checkSponsor, "A sub-participant has one sponsor, which has none; it changes only when nothing of the sub-participant is open; what it adds to its sponsor's account is the sum of its own movements in windows that are not settled."},
 }
 
@@ -150,15 +152,16 @@ type AuditPayments struct {
 
 // AuditTotal sums up one currency.
 type AuditTotal struct {
-	Currency  string `json:"currency"`
-	Postings  int64  `json:"postings"`       // how many, refunds and reversals included
-	Posted    int64  `json:"posted_minor"`   // gross of all postings, without fees
-	Refunded  int64  `json:"refunded_minor"` // of which refunds
-	Reversed  int64  `json:"reversed_minor"` // of which turned back
-	Held      int64  `json:"held_minor"`     // open holds
-	Collected int64  `json:"collected_minor"`
-	Paid      int64  `json:"paid_minor"`
-	Fees      int64  `json:"fees_minor,omitempty"` // gross of all fee legs, those given back included
+	Currency    string `json:"currency"`
+	Postings    int64  `json:"postings"`       // how many, refunds and reversals included
+	Posted      int64  `json:"posted_minor"`   // gross of all postings, without fees
+	Refunded    int64  `json:"refunded_minor"` // of which refunds
+	Reversed    int64  `json:"reversed_minor"` // of which turned back
+	Held        int64  `json:"held_minor"`     // open holds
+	Collected   int64  `json:"collected_minor"`
+	Paid        int64  `json:"paid_minor"`
+	Fees        int64  `json:"fees_minor,omitempty"`         // gross of all fee legs, those given back included
+	ChargedBack int64  `json:"charged_back_minor,omitempty"` // by disputes
 }
 
 // AuditPosition is one account.
@@ -238,6 +241,7 @@ type Auditor struct {
 	codes                   map[Digest]int64 // day of the hold
 	windows                 []*auditWindow
 	open                    map[string]*auditWindow // by model
+	disputes                map[tongma.PaymentID]*auditDispute
 	sponsors                map[tongma.ParticipantID]tongma.ParticipantID
 	usedUp                  map[*auditBalance]*big.Int // prefunding that covered a debit
 	totals                  map[tongma.Currency]*AuditTotal
@@ -262,7 +266,7 @@ func NewAuditor(opts AuditOptions) *Auditor {
 	}
 	a := &Auditor{opts: opts, chain: journal.NewChain(journal.Position{Shard: opts.Shard}), next: 1,
 		unknown: map[uint64][32]byte{}, accounts: map[auditAccount]*auditBalance{}, suspended: map[tongma.ParticipantID]bool{},
-		payments: map[tongma.PaymentID]*auditPayment{}, keys: map[auditKey]struct{}{}, orders: map[string]*auditOrder{}, open: map[string]*auditWindow{}, usedUp: map[*auditBalance]*big.Int{}, sponsors: map[tongma.ParticipantID]tongma.ParticipantID{}, codes: map[Digest]int64{},
+		payments: map[tongma.PaymentID]*auditPayment{}, keys: map[auditKey]struct{}{}, orders: map[string]*auditOrder{}, open: map[string]*auditWindow{}, usedUp: map[*auditBalance]*big.Int{}, sponsors: map[tongma.ParticipantID]tongma.ParticipantID{}, disputes: map[tongma.PaymentID]*auditDispute{}, codes: map[Digest]int64{},
 		totals: map[tongma.Currency]*AuditTotal{}}
 	for number, hash := range opts.Known {
 		a.unknown[number] = hash
@@ -341,6 +345,10 @@ func (a *Auditor) Entry(e *Entry) {
 		a.settling(e)
 	case KindCap:
 		a.capped(e)
+	case KindDispute:
+		a.raised(e)
+	case KindDisputeStep:
+		a.stepped(e)
 	case KindSponsor:
 		a.sponsored(e)
 	case KindCapProposed:

@@ -19,19 +19,20 @@ type auditBalance struct {
 
 // auditPayment is one payment, as the audit follows it.
 type auditPayment struct {
-	debtor, creditor *auditBalance // nil if nothing was held
-	original         *auditPayment // of a refund
-	amount           int64
-	paid             int64 // posted of amount
-	fees             []Leg // of its posting
-	given, giving    int64 // refunds posted, and under way
-	expiry           int64
-	code             Digest
-	first            tongma.Money // as it was asked for
-	model            string
-	window, back     *auditWindow // in which its posting counts, and its turning back; nil for none
-	phase            Kind
-	refund, posted   bool
+	debtor, creditor      *auditBalance // nil if nothing was held
+	original              *auditPayment // of a refund
+	amount                int64
+	paid                  int64 // posted of amount
+	fees                  []Leg // of its posting
+	given, giving         int64 // refunds posted, and under way
+	disputed, chargedBack int64
+	expiry                int64
+	code                  Digest
+	first                 tongma.Money // as it was asked for
+	model                 string
+	window, back          *auditWindow // in which its posting counts, and its turning back; nil for none
+	phase                 Kind
+	refund, posted        bool
 }
 
 func (a *Auditor) balance(who tongma.ParticipantID, c tongma.Currency) *auditBalance {
@@ -60,7 +61,7 @@ func (a *Auditor) asked(e *Entry) {
 		a.find(checkKey, "the key of %s was used before", e.Asker)
 	}
 	a.keys[k] = struct{}{}
-	if _, twice := a.payments[e.Payment]; twice || e.Payment.IsZero() {
+	if _, twice := a.payments[e.Payment]; twice || a.disputes[e.Payment] != nil || e.Payment.IsZero() {
 		a.find(checkPayment, "%s was used before", e.Payment)
 		return
 	}
@@ -190,8 +191,8 @@ func (a *Auditor) checkRefund(e *Entry, p *auditPayment) {
 		a.find(checkRefund, "from %s to %s, the original went from %s to %s", p.debtor.who, p.creditor.who, o.debtor.who, o.creditor.who)
 	case o.model != p.model:
 		a.find(checkModels, "the refund is settled by model %q, its original by %q", p.model, o.model)
-	case o.given+o.giving+p.amount > o.paid:
-		a.find(checkRefund, "%d + %d + %d is more than the original's %d", o.given, o.giving, p.amount, o.paid)
+	case o.given+o.giving+o.disputed+o.chargedBack+p.amount > o.paid:
+		a.find(checkRefund, "%d + %d + %d, and %d disputed, is more than the original's %d", o.given, o.giving, p.amount, o.disputed+o.chargedBack, o.paid)
 	}
 	p.original = o
 	a.add(&o.giving, p.amount)
@@ -246,8 +247,8 @@ func (a *Auditor) changed(e *Entry) {
 			delete(a.codes, p.code)
 		}
 	case KindReversing:
-		if p.refund || p.given+p.giving > 0 {
-			a.find(checkReversal, "refund: %t; refunded: %d, under way: %d", p.refund, p.given, p.giving)
+		if p.refund || p.given+p.giving+p.disputed+p.chargedBack > 0 {
+			a.find(checkReversal, "refund: %t; refunded: %d, under way: %d, disputed or charged back: %d", p.refund, p.given, p.giving, p.disputed+p.chargedBack)
 		}
 	case KindReversed:
 		if p.posted {

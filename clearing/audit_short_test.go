@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/clearing/dispute"
 	"github.com/tongma/tongma/schemes/calendar"
 )
 
@@ -59,6 +60,20 @@ func hardship(t testing.TB) []Entry {
 		step(in.Confirm())
 	}
 	step(Entry{Kind: KindSettled, Window: 2})
+	quarrel := func(n uint64, minor int64) Entry {
+		return Entry{Kind: KindDispute, Payment: testID(n), Asker: "bank-a", Key: testID(n).String(), Original: testID(1), Amount: tongma.Money{Minor: minor, Currency: tongma.CNY}, Expiry: k.now + 500, Model: "cards"}
+	}
+	turn := func(n uint64, stage dispute.Stage, who tongma.ParticipantID, maker, checker string) {
+		step(Entry{Kind: KindDisputeStep, Payment: testID(n), Stage: stage, Asker: who, Maker: maker, Checker: checker})
+	}
+	step(quarrel(20, 1_000))
+	step(quarrel(21, 1_500))
+	turn(20, dispute.Accepted, "shop-b", "", "")
+	turn(21, dispute.Represented, "shop-b", "", "")
+	turn(21, dispute.PreArbitration, "bank-a", "", "")
+	turn(21, dispute.Arbitration, "shop-b", "", "")
+	turn(21, dispute.UpholdProposed, "", "ann", "")
+	turn(21, dispute.Upheld, "", "", "bob")
 	step(capOf("sub", 100))
 	step(Entry{Kind: KindSponsor, Debtor: "sub", Creditor: "bank-c"})
 	step(hold(6, "sub", "bank-a", 60))
@@ -70,6 +85,24 @@ func hardship(t testing.TB) []Entry {
 }
 
 var hardDamages = []damage{
+	{"disputed by the payee", checkDispute, edit(KindDispute, 20, func(e *Entry) { e.Asker = "shop-b" })},
+	{"more is disputed than was paid", checkDispute, edit(KindDispute, 21, func(e *Entry) { e.Amount.Minor = 2_001 })},
+	{"disputed was nothing", checkDispute, edit(KindDispute, 20, func(e *Entry) { e.Original = testID(77) })},
+	{"a dispute's key was used", checkKey, edit(KindDispute, 21, func(e *Entry) { e.Key = testID(20).String() })},
+	{"the raiser accepts", checkDispute, edit(KindDisputeStep, 20, func(e *Entry) { e.Asker = "bank-a" })},
+	{"a clock is too early", checkDispute, edit(KindDisputeStep, 20, func(e *Entry) { e.Asker, e.Stage = "", dispute.DeemedAccepted })},
+	{"a step is left out", checkDispute, edit(KindDisputeStep, 21, func(e *Entry) { e.Stage = dispute.PreArbitration })},
+	{"charged back in another window", checkWindow, edit(KindDisputeStep, 20, func(e *Entry) { e.Window = 3 })},
+	{"another amount is charged back", checkSame, edit(KindDisputeStep, 20, func(e *Entry) { e.Amount.Minor++ })},
+	{"one person rules", checkDispute, func(es []Entry, at func(Kind, int) int, _ func(Kind, uint64) int) ([]Entry, int) {
+		i := at(KindDisputeStep, 6)
+		es[i].Checker = "Ann "
+		return es, i + 1
+	}},
+	{"charged back twice", checkDispute, func(es []Entry, at func(Kind, int) int, _ func(Kind, uint64) int) ([]Entry, int) {
+		i := at(KindDisputeStep, 1)
+		return renumber(slices.Insert(es, i+1, es[i])), i + 2
+	}},
 	{"a sub-participant's sponsor changes while something is open", checkSponsor, func(es []Entry, _ func(Kind, int) int, of func(Kind, uint64) int) ([]Entry, int) {
 		i := of(KindPost, 6)
 		return renumber(slices.Insert(es, i+1, Entry{Kind: KindSponsor, Debtor: "sub"})), i + 2

@@ -32,6 +32,10 @@ type Book struct {
 	windows       []*window         // windows[i] has id i+1
 	models        []settlementModel // in the order in which they were opened; the first has no name
 	held          sums              // open holds
+	disputes      []disputed
+	disputeByID   map[tongma.PaymentID]uint32
+	disputeByKey  map[Digest]uint32
+	claims        map[uint32]claims // of disputes on payments, by number
 	sponsors      map[uint16]uint16 // who settles for a sub-participant now
 	memos         map[accountKey]*memo
 	sponsorships  []sponsorship     // in the order of the journal
@@ -105,6 +109,7 @@ const day = 24 * 60 * 60 * 1000
 // NewBook returns an empty Book, which has no window yet: KindOpen comes first.
 func NewBook() *Book {
 	return &Book{next: 1, names: []string{""}, numbers: map[string]uint16{"": noName}, accounts: map[accountKey]*account{}, blocked: map[uint16]bool{}, kept: map[uint16]bool{}, orders: map[string]*order{},
+		disputeByID: map[tongma.PaymentID]uint32{}, disputeByKey: map[Digest]uint32{}, claims: map[uint32]claims{},
 		sponsors: map[uint16]uint16{}, memos: map[accountKey]*memo{},
 		byID: newIndex(), byKey: newIndex(), codes: [2]*digests{{}, {}}}
 }
@@ -194,11 +199,12 @@ type Verdict struct {
 //	any entry:    FieldInvalid (does not fit), PositionOverflow (no room for names), FieldInvalid (legs where none may be)
 //	first entry:  a repeat: Exists, with the first difference of operation, amount, currency, code, original, content;
 //	              then of a hold ModelUnknown, CurrencyUnknown, AmountInvalid, CodeSpent,
-//	              of a refund PaymentUnknown, NotRefundable, CurrencyMismatch, RefundExceeds;
+//	              of a refund PaymentUnknown, NotRefundable, CurrencyMismatch, RefundExceeds, DisputeOpen;
 //	              then NoAccount, ParticipantSuspended, PositionOverflow, OverCap
-//	later entry:  PaymentUnknown; a repeat: Exists, of a posting with ExistsOtherAmount; StateConflict, AlreadyRefunded,
+//	later entry:  PaymentUnknown; a repeat: Exists, of a posting with ExistsOtherAmount; StateConflict, DisputeOpen, AlreadyRefunded,
 //	              StateConflict (refund reversed), TooEarly (hold not expired yet); of a posting CurrencyMismatch, AmountInvalid,
 //	              FieldInvalid (legs in another currency), PositionOverflow
+//	disputes:     see proposeDispute and proposeDisputeStep; sponsors: see proposeSponsor
 //	rules:        see proposeRule and proposeOrder
 //	windows:      see proposeWindow
 func (b *Book) Propose(e *Entry, now int64) Verdict {
@@ -223,6 +229,10 @@ func (b *Book) Propose(e *Entry, now int64) Verdict {
 		return b.proposeClose(e, method)
 	case KindOpen, KindInstruct, KindSettle, KindSettled, KindShort, KindCover, KindDefer, KindRecast:
 		return b.proposeWindow(e)
+	case KindDispute:
+		return b.proposeDispute(e)
+	case KindDisputeStep:
+		return b.proposeDisputeStep(e)
 	case KindSponsor:
 		return b.proposeSponsor(e)
 	case KindCap, KindSuspend, KindResume, KindDirectory:
@@ -238,7 +248,12 @@ func (b *Book) proposeNew(e *Entry) Verdict {
 		p := &b.payments[i]
 		return Verdict{Exists: true, Reason: p.differs(e, b), Payment: b.view(p)}
 	}
-	if _, ok := b.find(e.Payment); ok || e.Payment.IsZero() || len(b.windows) == 0 {
+	if len(b.disputes) > 0 {
+		if i, ok := b.disputeByKey[keyDigest(e.Asker, e.Key)]; ok {
+			return Verdict{Exists: true, Reason: tongma.ExistsOtherOperation, Payment: b.view(&b.payments[b.disputes[i].payment])}
+		}
+	}
+	if _, ok := b.find(e.Payment); ok || b.disputeOf(e.Payment) != nil || e.Payment.IsZero() || len(b.windows) == 0 {
 		return Verdict{Reason: tongma.Internal}
 	}
 	model, known := b.modelFor(e)
@@ -382,8 +397,13 @@ func (b *Book) refundable(e *Entry) tongma.Reason {
 		return tongma.NotRefundable
 	case p.currency != e.Amount.Currency:
 		return tongma.CurrencyMismatch
-	case p.refunded+p.refunding+e.Amount.Minor > p.moved():
+	}
+	taken := b.claimsOn(i)
+	switch left := p.moved() - p.refunded - p.refunding - taken.chargedBack - e.Amount.Minor; {
+	case left < 0:
 		return tongma.RefundExceeds
+	case left < taken.open:
+		return tongma.DisputeOpen
 	}
 	return tongma.NoReason
 }
@@ -417,7 +437,9 @@ func (b *Book) proposeChange(e *Entry) Verdict {
 		}
 	case !slices.Contains(changes[e.Kind], p.phase):
 		v.Reason = tongma.StateConflict
-	case e.Kind == KindReversing && p.refunded+p.refunding > 0:
+	case e.Kind == KindReversing && b.claimsOn(i).open > 0:
+		v.Reason = tongma.DisputeOpen
+	case e.Kind == KindReversing && p.refunded+p.refunding+b.claimsOn(i).chargedBack > 0:
 		v.Reason = tongma.AlreadyRefunded
 	case e.Kind == KindReversing && p.op == tongma.OpRefund:
 		v.Reason = tongma.StateConflict
@@ -549,6 +571,8 @@ func (b *Book) Apply(e *Entry) error {
 		a.capped, a.cap, a.directed, a.capAt = true, e.Amount.Minor, e.Amount.Minor, e.Number
 	case KindCapProposed, KindCapApproved, KindCapRejected, KindDeposit, KindWithdraw:
 		err = b.applyOrder(e)
+	case KindDispute, KindDisputeStep:
+		err = b.applyDispute(e)
 	case KindSponsor:
 		err = b.applySponsor(e)
 	case KindSuspend, KindResume:
@@ -575,7 +599,7 @@ func (b *Book) applyNew(e *Entry) error {
 	if !known || b.openOf(model).id != e.AuthWindow {
 		return b.broken(e, "names a window that is not the open one")
 	}
-	if _, twice := b.find(e.Payment); twice {
+	if _, twice := b.find(e.Payment); twice || b.disputeOf(e.Payment) != nil {
 		return b.broken(e, "payment id used before")
 	}
 	kd := keyDigest(e.Asker, e.Key)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/clearing/dispute"
 	"github.com/tongma/tongma/schemes"
 	"github.com/tongma/tongma/schemes/calendar"
 )
@@ -45,6 +46,8 @@ const (
 	KindDefer       Kind = 26 // a posted payment is moved out of a window that cannot settle
 	KindRecast      Kind = 27 // the sheet of a window is drawn up anew, without what was deferred
 	KindSponsor     Kind = 28 // a sub-participant settles through a sponsor from now on, or through none
+	KindDispute     Kind = 29 // the payer's network disputes a payment
+	KindDisputeStep Kind = 30 // a dispute comes to its next stage; by an end of it money may go back
 )
 
 var kindNames = map[Kind]string{
@@ -54,7 +57,7 @@ var kindNames = map[Kind]string{
 	KindCapProposed: "cap-proposed", KindCapApproved: "cap-approved", KindCapRejected: "cap-rejected",
 	KindDeposit: "deposit", KindWithdraw: "withdraw", KindExpire: "expire",
 	KindClose: "close", KindInstruct: "instruct", KindSettle: "settle", KindSettled: "settled",
-	KindShort: "short", KindCover: "cover", KindDefer: "defer", KindRecast: "recast", KindSponsor: "sponsor",
+	KindShort: "short", KindCover: "cover", KindDefer: "defer", KindRecast: "recast", KindSponsor: "sponsor", KindDispute: "dispute", KindDisputeStep: "dispute-step",
 }
 
 // String returns the name that dumps and scripts use.
@@ -77,7 +80,7 @@ type Entry struct {
 	KeepCode   bool  // the payer's code may be presented again
 	Time       int64 // Unix milliseconds, given by the writer, never decreasing
 	Payment    tongma.PaymentID
-	Original   tongma.PaymentID     // refund: what it gives back of
+	Original   tongma.PaymentID     // refund: what it gives back of; dispute: what is disputed
 	Op         tongma.Operation     // pay, transfer or refund
 	Asker      tongma.ParticipantID // cover: the creditor of the leg, if that is not the settlement account
 	Key        string               // idempotency key, the asker's; id of a proposed cap, a deposit or a withdrawal
@@ -87,7 +90,7 @@ type Entry struct {
 	Amount     tongma.Money // the payment's; what is posted of it, or turned back; the cap's; the settled leg's
 	AuthWindow tongma.WindowID
 	Window     tongma.WindowID // post, and reversed if it turns a posting back: clearing window; close, instruct, settle(d), short, cover, recast: which one; defer: out of which one
-	Expiry     int64           // hold: Unix milliseconds after which the switch gives up waiting for the payer
+	Expiry     int64           // dispute, dispute-step: by when the next party has to act; hold: Unix milliseconds after which the switch gives up waiting for the payer
 	Content    Digest          // of what was asked, for telling a repeat from another request
 	Code       Digest          // keyed digest of the payer's code
 	CodeTail   string          // its last four digits
@@ -108,6 +111,7 @@ type Entry struct {
 	Cutoff    int64          // close: Unix milliseconds that the schedule named; zero if it was closed by hand
 	ValueDate uint32         // close: yyyymmdd on which it settles
 	Calendar  string         // close: the calendars' versions by which both were found
+	Stage     dispute.Stage  // dispute, dispute-step: that it comes to
 }
 
 // field numbers of the canonical form; the order is the order on disk.
@@ -152,6 +156,7 @@ const (
 	fCutoff
 	fValueDate
 	fCalendar
+	fStage
 	fieldCount
 	secondWord = 31
 )
@@ -233,6 +238,7 @@ func (e *Entry) AppendTo(b []byte) []byte {
 		number(fCutoff, e.Cutoff)
 		number(fValueDate, int64(e.ValueDate))
 		text(fCalendar, e.Calendar)
+		number(fStage, int64(e.Stage))
 		bits |= 1 << secondWord
 		binary.BigEndian.PutUint32(b[at+4:], uint32(bits>>32))
 	}
@@ -242,7 +248,7 @@ func (e *Entry) AppendTo(b []byte) []byte {
 
 // hasMore tells whether any field of the second word is present.
 func (e *Entry) hasMore() bool {
-	return e.Model != "" || e.Method != 0 || e.Cutoff != 0 || e.ValueDate != 0 || e.Calendar != ""
+	return e.Model != "" || e.Method != 0 || e.Cutoff != 0 || e.ValueDate != 0 || e.Calendar != "" || e.Stage != 0
 }
 
 // appendLegs appends how many there are and, of each, what it is for, what a
@@ -389,7 +395,7 @@ func (e *Entry) fits() bool {
 	}
 	return kindNames[e.Kind] != "" && e.Time >= 0 && e.Time <= maxNumber && e.Expiry >= 0 && e.Expiry <= maxNumber &&
 		e.AuthWindow <= maxNumber && e.Window <= maxNumber && e.Directory <= maxNumber && legsFit(e.Legs) &&
-		e.Method != calendar.Multilateral && e.Cutoff >= 0 && e.Cutoff <= maxNumber
+		e.Method != calendar.Multilateral && e.Cutoff >= 0 && e.Cutoff <= maxNumber && (e.Stage == dispute.NoStage || e.Stage.Known())
 }
 
 // ParseEntry reads canonical bytes. Anything that AppendTo would not have
@@ -453,6 +459,9 @@ func ParseEntry(data []byte) (Entry, error) {
 	e.Cutoff = r.number(fCutoff, 0, maxNumber)
 	e.ValueDate = uint32(r.number(fValueDate, 0, maxDate))
 	e.Calendar = r.text(fCalendar, maxCalendar)
+	if e.Stage = dispute.Stage(r.number(fStage, 1, 255)); r.has(fStage) && !e.Stage.Known() {
+		r.bad = true
+	}
 	if r.bad || len(r.b) != 0 || kindNames[e.Kind] == "" {
 		return Entry{}, &tongma.Error{Op: "clearing.ParseEntry", Reason: tongma.Internal, Offset: len(data) - len(r.b), Detail: "not a canonical entry"}
 	}
@@ -502,6 +511,7 @@ type Line struct {
 	Cutoff     string `json:"cutoff,omitempty"`
 	ValueDate  uint32 `json:"value_date,omitempty"` // yyyymmdd
 	Calendar   string `json:"calendar,omitempty"`
+	Stage      string `json:"stage,omitempty"` // of a dispute
 }
 
 // Fee is a fee leg as a Line shows it, in the currency of the line.
@@ -536,6 +546,9 @@ func NewLine(e *Entry, batch uint64, canonical []byte) Line {
 	}
 	if e.Amount.Currency != 0 {
 		l.AmountMin, l.Currency = &e.Amount.Minor, e.Amount.Currency.Code()
+	}
+	if e.Stage != dispute.NoStage {
+		l.Stage = e.Stage.String()
 	}
 	if e.Code != (Digest{}) {
 		l.CodeDigest = hex.EncodeToString(e.Code[:])

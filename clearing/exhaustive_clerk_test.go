@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/clearing/dispute"
 	"github.com/tongma/tongma/schemes/calendar"
 )
 
@@ -16,17 +17,27 @@ type clerk struct {
 	payments                           map[tongma.PaymentID]*clerkPayment
 	windows                            []*clerkWindow
 	open                               map[string]*clerkWindow // by model
+	disputes                           map[tongma.PaymentID]*clerkDispute
 	sponsors                           map[tongma.ParticipantID]tongma.ParticipantID
 }
 
+type clerkDispute struct {
+	of       *clerkPayment
+	first    Entry
+	stage    dispute.Stage
+	deadline int64
+	maker    string
+}
+
 type clerkPayment struct {
-	first               Entry
-	phase               Kind
-	posted              bool
-	captured            int64
-	fees                []Leg
-	window, back        *clerkWindow
-	refunded, refunding int64
+	first                 Entry
+	phase                 Kind
+	posted                bool
+	captured              int64
+	fees                  []Leg
+	window, back          *clerkWindow
+	refunded, refunding   int64
+	disputed, chargedBack int64 // in open disputes, and charged back
 }
 
 type clerkWindow struct {
@@ -43,7 +54,7 @@ type clerkWindow struct {
 
 func clerkOf(es []Entry) *clerk {
 	t := &clerk{position: map[auditAccount]int64{}, reserved: map[auditAccount]int64{}, cap: map[auditAccount]int64{}, prefunded: map[auditAccount]int64{},
-		blocked: map[tongma.ParticipantID]bool{}, agent: map[tongma.Currency]int64{}, payments: map[tongma.PaymentID]*clerkPayment{}, open: map[string]*clerkWindow{}, sponsors: map[tongma.ParticipantID]tongma.ParticipantID{}}
+		blocked: map[tongma.ParticipantID]bool{}, agent: map[tongma.Currency]int64{}, payments: map[tongma.PaymentID]*clerkPayment{}, open: map[string]*clerkWindow{}, sponsors: map[tongma.ParticipantID]tongma.ParticipantID{}, disputes: map[tongma.PaymentID]*clerkDispute{}}
 	for i := range es {
 		t.add(&es[i])
 	}
@@ -62,7 +73,7 @@ func (t *clerk) may(e *Entry) (faults []string) {
 		if limit, capped := t.cap[k]; via != k && (!capped || t.memo(k)+t.memoHeld(k)+e.Amount.Minor > limit+t.prefunded[k]) {
 			faults = append(faults, ruleLimit)
 		}
-		if o := t.payments[e.Original]; e.Op == tongma.OpRefund && (o == nil || o.phase != KindPost || o.refunded+o.refunding+e.Amount.Minor > o.captured) {
+		if o := t.payments[e.Original]; e.Op == tongma.OpRefund && (o == nil || o.phase != KindPost || o.refunded+o.refunding+o.disputed+o.chargedBack+e.Amount.Minor > o.captured) {
 			faults = append(faults, ruleRefund)
 		}
 	case KindPend, KindPost, KindVoid, KindExpire, KindReversing, KindReversed:
@@ -70,7 +81,7 @@ func (t *clerk) may(e *Entry) (faults []string) {
 		if p == nil || !p.mayBecome(e) {
 			return append(faults, ruleEnd)
 		}
-		if e.Kind == KindReversing && p.refunded+p.refunding > 0 {
+		if e.Kind == KindReversing && p.refunded+p.refunding+p.disputed+p.chargedBack > 0 {
 			faults = append(faults, ruleRefund)
 		}
 		if moves := e.Kind == KindPost || (e.Kind == KindReversed && p.posted); moves && (t.open[p.first.Model] == nil || e.Window != t.open[p.first.Model].id) {
@@ -83,12 +94,49 @@ func (t *clerk) may(e *Entry) (faults []string) {
 		if k := (auditAccount{e.Debtor, e.Amount.Currency}); e.Kind == KindCover && e.Creditor == e.Debtor && t.prefunded[k] < e.Amount.Minor {
 			faults = append(faults, ruleLimit)
 		}
+	case KindDispute:
+		if o := t.payments[e.Original]; o == nil || o.phase != KindPost || o.refunded+o.refunding+o.disputed+o.chargedBack+e.Amount.Minor > o.captured || e.Asker != o.first.Debtor {
+			faults = append(faults, ruleDispute)
+		}
+	case KindDisputeStep:
+		if d := t.disputes[e.Payment]; d == nil || d.stage.Final() || !d.may(e) {
+			faults = append(faults, ruleDispute)
+		}
 	case KindDefer:
 		if p := t.payments[e.Payment]; p == nil || (p.window != t.windows[e.Window-1] && p.back != t.windows[e.Window-1]) {
 			faults = append(faults, ruleWindow)
 		}
 	}
 	return faults
+}
+
+// may tells whether a step is taken by somebody whose it can be, in time.
+func (d *clerkDispute) may(e *Entry) bool {
+	late := d.deadline != 0 && e.Time > d.deadline
+	raiser, respondent := e.Asker == d.of.first.Debtor, e.Asker == d.of.first.Creditor
+	switch e.Stage {
+	case dispute.Accepted:
+		return respondent && (!late || d.stage == dispute.Arbitration)
+	case dispute.Represented:
+		return respondent && !late && d.stage == dispute.Raised
+	case dispute.PreArbitration:
+		return raiser && !late && d.stage == dispute.Represented
+	case dispute.Withdrawn:
+		return raiser && (!late || d.stage == dispute.Arbitration)
+	case dispute.DeemedAccepted:
+		return e.Asker == "" && late && (d.stage == dispute.Raised || d.stage == dispute.PreArbitration)
+	case dispute.DeemedWithdrawn:
+		return e.Asker == "" && late && d.stage == dispute.Represented
+	case dispute.Arbitration:
+		return (respondent && !late && d.stage == dispute.PreArbitration) || (e.Checker != "" && e.Checker != d.maker && d.stage.Turn() == dispute.Operator)
+	case dispute.UpholdProposed, dispute.RejectProposed:
+		return e.Asker == "" && e.Maker != "" && d.stage == dispute.Arbitration
+	case dispute.Upheld:
+		return e.Asker == "" && e.Checker != "" && e.Checker != d.maker && d.stage == dispute.UpholdProposed
+	case dispute.Rejected:
+		return e.Asker == "" && e.Checker != "" && e.Checker != d.maker && d.stage == dispute.RejectProposed
+	}
+	return false
 }
 
 func (p *clerkPayment) mayBecome(e *Entry) bool {
@@ -142,6 +190,19 @@ func (t *clerk) add(e *Entry) {
 		t.windows[e.Window-1].state = WindowSettled
 	case KindSettle:
 		t.settle(e, e.Creditor)
+	case KindDispute:
+		o := t.payments[e.Original]
+		o.disputed += e.Amount.Minor
+		t.disputes[e.Payment] = &clerkDispute{of: o, first: *e, stage: dispute.Raised, deadline: e.Expiry}
+	case KindDisputeStep:
+		d := t.disputes[e.Payment]
+		if d.stage, d.deadline, d.maker = e.Stage, e.Expiry, e.Maker; e.Stage.Final() {
+			d.of.disputed -= d.first.Amount.Minor
+		}
+		if e.Stage == dispute.Accepted || e.Stage == dispute.DeemedAccepted || e.Stage == dispute.Upheld {
+			d.of.chargedBack += d.first.Amount.Minor
+			t.move(t.open[d.first.Model], d.of.first.Creditor, d.of.first.Debtor, d.first.Amount, owing)
+		}
 	case KindShort:
 		t.blocked[e.Debtor] = true
 	case KindCover:
@@ -149,7 +210,7 @@ func (t *clerk) add(e *Entry) {
 		if e.Creditor == e.Debtor {
 			t.prefunded[k] -= e.Amount.Minor
 		} else {
-			t.move(t.open[t.windows[e.Window-1].model], e.Debtor, e.Creditor, e.Amount, debt)
+			t.move(t.open[t.windows[e.Window-1].model], e.Debtor, e.Creditor, e.Amount, owing)
 		}
 	case KindDefer:
 		t.postpone(e)
@@ -220,7 +281,7 @@ func (t *clerk) change(e *Entry) {
 type moved int
 
 const (
-	debt moved = iota
+	owing moved = iota
 	posting
 	fees
 )
@@ -321,7 +382,12 @@ func (t *clerk) check(b *Book) (faults []string) {
 		p, ok := b.Payment(id)
 		fault(ruleEnd, !ok || p.Phase != x.phase || p.Posted != x.posted || p.Captured != x.captured)
 		fault(ruleWindow, p.Window != x.window.number() || p.BackWindow != x.back.number())
-		fault(ruleRefund, p.Refunded != x.refunded || p.Refunding != x.refunding || (p.Posted && p.Refunded+p.Refunding > p.Captured))
+		fault(ruleRefund, p.Refunded != x.refunded || p.Refunding != x.refunding || (p.Posted && p.Refunded+p.Refunding+p.Disputed+p.ChargedBack > p.Captured))
+		fault(ruleDispute, p.Disputed != x.disputed || p.ChargedBack != x.chargedBack)
+	}
+	for id, x := range t.disputes {
+		d, ok := b.Dispute(id)
+		fault(ruleDispute, !ok || d.Stage != x.stage || d.Deadline != x.deadline || d.Amount != x.first.Amount)
 	}
 	sheets := b.Sheets(0)
 	fault(ruleWindow, len(sheets) != len(t.windows))

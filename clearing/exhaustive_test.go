@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/clearing/dispute"
 	"github.com/tongma/tongma/schemes"
 	"github.com/tongma/tongma/schemes/calendar"
 )
@@ -59,6 +60,7 @@ const (
 	ruleNet      = "net"
 	ruleRefund   = "refund"
 	ruleSettled  = "settled"
+	ruleDispute  = "dispute"
 	ruleReplay   = "replay"
 	ruleWindUp   = "wind-up"
 	ruleFigures  = "audit-agrees"
@@ -76,6 +78,7 @@ var searchRules = []AuditCheck{
 	{ruleWindow, "Every posting is in exactly one window: the one open at its entry."},
 	{ruleNet, "A net sheet is what its items add up to, and what the rows of its matrix less the columns are; it adds up to zero."},
 	{ruleRefund, "Refunds, those under way included, never pass what was captured."},
+	{ruleDispute, "Refunds, disputes that are open and chargebacks together never pass what was captured; a dispute goes on by whose turn it is, in time, and pays at most once."},
 	{ruleSettled, "Of a settled window, the confirmed debits are the confirmed credits, and both are the sheet."},
 	{ruleReplay, "A crash, and a replay of the journal's bytes, give the same Book."},
 	{ruleWindUp, "From every state all payments can be ended and all windows settled; then nothing is held and nobody owes."},
@@ -319,6 +322,22 @@ func (s *search) windUp(b *Book, es []Entry) ([]Entry, bool) {
 		es = append(es, e)
 		return true
 	}
+	for _, d := range b.Disputes(func(d *Dispute) bool { return d.Stage.Open() }) {
+		end := Entry{Kind: KindDisputeStep, Payment: d.ID, Stage: dispute.Accepted, Asker: d.Respondent}
+		switch {
+		case d.Stage == dispute.UpholdProposed:
+			end.Stage, end.Asker, end.Checker = dispute.Upheld, "", "cy"
+		case d.Stage == dispute.RejectProposed:
+			end.Stage, end.Asker, end.Checker = dispute.Rejected, "", "cy"
+		case d.Deadline != 0 && b.Clock() > d.Deadline && d.Stage == dispute.Represented:
+			end.Stage, end.Asker = dispute.DeemedWithdrawn, ""
+		case d.Deadline != 0 && b.Clock() > d.Deadline && d.Stage.Timed():
+			end.Stage, end.Asker = dispute.DeemedAccepted, ""
+		}
+		if !must(end) {
+			return es, false
+		}
+	}
 	for _, p := range b.OpenPayments() {
 		end := Entry{Kind: KindVoid, Payment: p.ID}
 		if p.Phase == KindReversing {
@@ -430,7 +449,7 @@ func (s *search) canon(b *Book, exact bool) []byte {
 		if p.Phase == KindHold && p.Expiry != 0 {
 			left = max(p.Expiry-b.Clock(), 0)
 		}
-		number(int64(p.Phase), int64(p.Op), p.Captured, p.Refunded, p.Refunding, int64(p.Reason), int64(p.AuthWindow), int64(p.Window), left, int64(len(p.Legs)))
+		number(int64(p.Phase), int64(p.Op), p.Captured, p.Refunded, p.Refunding, p.Disputed, p.ChargedBack, int64(p.Reason), int64(p.AuthWindow), int64(p.Window), left, int64(len(p.Legs)))
 		yes(p.Posted, p.Late)
 		if exact {
 			number(int64(p.Entry), p.HeldAt, p.ChangedAt, p.Expiry, p.Amount.Minor, int64(p.Amount.Currency))
@@ -474,6 +493,13 @@ func (s *search) canon(b *Book, exact bool) []byte {
 		out = append(out, key...)
 		number(int64(b.orders[key].state))
 		yes(c.Stale)
+	}
+	for _, d := range b.Disputes(func(*Dispute) bool { return true }) {
+		number(int64(d.Stage), d.Amount.Minor, int64(d.AuthWindow), int64(d.Window), max(d.Deadline-b.Clock(), -1))
+		out = append(append(append(out, d.Maker...), ' '), d.Checker...)
+		if exact {
+			number(int64(d.Entry), d.RaisedAt, d.ChangedAt, d.Deadline)
+		}
 	}
 	yes(b.spent(digestOf("c1")))
 	number(int64(b.Unfinished()))
@@ -628,6 +654,8 @@ func scopes() []scope {
 		{"sub of a short sponsor", append(open(capOf("bank-a", 200), capOf("shop-b", 100), capOf("sub", 70), sponsor("sub", "bank-a"), hold(1, "sub", "shop-b", 60), hold(2, "sub", "bank-c", 10), hold(3, "bank-a", "sub", 40)),
 			post(1, fee(schemes.FeeInterchange, schemes.FeeReturn, "shop-b", "sub", 7)), post(2), post(3), Entry{Kind: KindClose}, Entry{Kind: KindInstruct, Window: 1}),
 			letters(shortages(1, "bank-a", "sub"), shortages(1, "bank-a", "bank-c"), settles(2, everyone, tongma.CNY), []letter{always("no sponsor", 0, sponsor("sub", ""))}), 3, 5},
+		{"disputes", append(open(Entry{Kind: KindOpen, Model: "disputes", Method: calendar.Bilateral}, capOf("bank-a", 100), capOf("shop-b", 100), paid), post(1)), letters(
+			quarrels(4, 40), quarrels(5, 30), pays(refund(2, 30), 2, 15), []letter{always("reversing 1", 1, Entry{Kind: KindReversing, Payment: testID(1)}), closes("disputes", 3)}), 3, 6},
 		{"pairs", open(Entry{Kind: KindOpen, Model: "pairs", Method: calendar.Bilateral}, Entry{Kind: KindOpen, Model: "gross", Method: calendar.Gross}, capOf("bank-a", 100), capOf("shop-b", 100), capOf("bank-c", 100)),
 			letters(pays(of(hold(1, "bank-a", "shop-b", 60), "pairs"), 1, 45, fee(schemes.FeeScheme, schemes.FeeKeep, "bank-a", "bank-c", 3)), pays(of(hold(2, "shop-b", "bank-a", 30), "pairs"), 2, 30),
 				pays(of(hold(3, "bank-a", "bank-c", 20), "gross"), 3, 20), []letter{closes("pairs", 5), closes("gross", 5), closes("", 5)}, pairs(3, "bank-a", "shop-b", "bank-c")), 3, 5},
@@ -661,6 +689,37 @@ func closes(model string, windows int) letter {
 	return letter{"close " + model, func(b *Book) (Entry, int64, bool) {
 		return Entry{Kind: KindClose, Model: model}, b.Clock(), len(b.windows) <= windows
 	}}
+}
+
+// quarrels are the letters of a dispute of payment 1.
+func quarrels(n uint64, minor int64) []letter {
+	e := Entry{Kind: KindDispute, Payment: testID(n), Key: testID(n).String(), Asker: "bank-a", Original: testID(1), Model: "disputes", Amount: tongma.Money{Minor: minor, Currency: tongma.CNY}}
+	wrong := e
+	wrong.Asker = "shop-b"
+	out := []letter{{fmt.Sprintf("dispute %d", n), func(b *Book) (Entry, int64, bool) {
+		raised := e
+		raised.Expiry = b.Clock() + holdMillis
+		return raised, b.Clock(), true
+	}}, always(fmt.Sprintf("dispute %d by the other", n), 0, wrong)}
+	step := func(stage dispute.Stage, who tongma.ParticipantID, maker, checker string) letter {
+		return letter{fmt.Sprintf("%d %s by %s%s%s", n, stage, who, maker, checker), func(b *Book) (Entry, int64, bool) {
+			_, ok := b.Dispute(testID(n))
+			s := Entry{Kind: KindDisputeStep, Payment: testID(n), Stage: stage, Asker: who, Maker: maker, Checker: checker}
+			if stage.Timed() {
+				s.Expiry = b.Clock() + holdMillis
+			}
+			return s, b.Clock(), ok
+		}}
+	}
+	late := func(stage dispute.Stage) letter {
+		return letter{fmt.Sprintf("%d %s, too late", n, stage), func(b *Book) (Entry, int64, bool) {
+			d, ok := b.Dispute(testID(n))
+			return Entry{Kind: KindDisputeStep, Payment: testID(n), Stage: stage}, max(b.Clock(), d.Deadline+1), ok
+		}}
+	}
+	return append(out, step(dispute.Represented, "shop-b", "", ""), step(dispute.PreArbitration, "bank-a", "", ""), step(dispute.Arbitration, "shop-b", "", ""), step(dispute.Accepted, "shop-b", "", ""),
+		step(dispute.Accepted, "bank-a", "", ""), step(dispute.Withdrawn, "bank-a", "", ""), step(dispute.UpholdProposed, "", "ann", ""), step(dispute.RejectProposed, "", "ann", ""), step(dispute.Upheld, "", "", "bob"),
+		step(dispute.Upheld, "", "", "ann"), step(dispute.Rejected, "", "", "bob"), step(dispute.Arbitration, "", "", "bob"), step(dispute.DeemedAccepted, "", "", ""), late(dispute.DeemedAccepted), late(dispute.DeemedWithdrawn))
 }
 
 // pairs are the letters of settling between pairs.

@@ -130,13 +130,13 @@ func (x *explainer) window(w *window) {
 			x.posting(w, it, p)
 		}
 	}
+	for _, d := range w.debts {
+		if d.currency == x.Currency {
+			x.add(ExplainLine{Entry: d.entry, Kind: d.kind(), Payment: d.dispute, Amount: tongma.Money{Minor: d.minor, Currency: d.currency}, Other: x.other(d.from, d.to), Window: w.id, Position: x.side(d.from, d.to, d.minor)})
+		}
+	}
 	if x.memo { // others settle for it
 		return
-	}
-	for _, c := range w.covers {
-		if c.currency == x.Currency {
-			x.add(ExplainLine{Entry: c.entry, Kind: KindCover, Amount: tongma.Money{Minor: c.minor, Currency: c.currency}, Other: x.other(c.short, c.payer), Window: w.id, Position: x.side(c.short, c.payer, c.minor)})
-		}
 	}
 	for _, t := range w.told {
 		if t.currency == x.Currency && t.kind != KindShort {

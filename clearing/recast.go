@@ -168,9 +168,9 @@ func (b *Book) applyRecast(e *Entry, w *window) error {
 
 // WindowItem is one posting into a window, in the order of the journal.
 type WindowItem struct {
-	Entry      uint64 // that posted it here, turned it back here, or deferred it to here
-	Kind       Kind   // KindPost, KindReversed, or KindCover, which is no payment
-	Payment    tongma.PaymentID
+	Entry      uint64           // that posted it here, turned it back here, or deferred it to here
+	Kind       Kind             // KindPost or KindReversed; KindCover, which is no payment; KindDisputeStep: a chargeback
+	Payment    tongma.PaymentID // of a chargeback, the dispute
 	Op         tongma.Operation
 	Debtor     tongma.ParticipantID // pays, as it was posted: of a payment turned back, its creditor
 	Creditor   tongma.ParticipantID
@@ -191,17 +191,18 @@ func (b *Book) WindowPayments(id tongma.WindowID, see func(WindowItem) bool) {
 	if w == nil {
 		return
 	}
-	covers := w.covers
-	cover := func() bool {
-		c := covers[0]
-		covers = covers[1:]
-		return see(WindowItem{Entry: c.entry, Kind: KindCover, Debtor: tongma.ParticipantID(b.names[c.short]), Creditor: tongma.ParticipantID(b.names[c.payer]),
-			Payer: tongma.ParticipantID(b.names[c.short]), Payee: tongma.ParticipantID(b.names[c.payer]), Amount: tongma.Money{Minor: c.minor, Currency: c.currency}})
+	debts := w.debts
+	owed := func() bool {
+		d := debts[0]
+		debts = debts[1:]
+		from, to := tongma.ParticipantID(b.names[d.from]), tongma.ParticipantID(b.names[d.to])
+		return see(WindowItem{Entry: d.entry, Kind: d.kind(), Payment: d.dispute, Debtor: from, Creditor: to, Payer: b.settledBy(from, d.entry), Payee: b.settledBy(to, d.entry),
+			Amount: tongma.Money{Minor: d.minor, Currency: d.currency}})
 	}
 	for _, it := range w.items {
 		entry := w.opened + uint64(it.behind)
-		for len(covers) > 0 && covers[0].entry < entry {
-			if !cover() {
+		for len(debts) > 0 && debts[0].entry < entry {
+			if !owed() {
 				return
 			}
 		}
@@ -209,7 +210,7 @@ func (b *Book) WindowPayments(id tongma.WindowID, see func(WindowItem) bool) {
 			return
 		}
 	}
-	for len(covers) > 0 && cover() {
+	for len(debts) > 0 && owed() {
 	}
 }
 

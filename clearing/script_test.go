@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/clearing/dispute"
 	"github.com/tongma/tongma/schemes"
 	"github.com/tongma/tongma/schemes/calendar"
 )
@@ -42,6 +43,9 @@ var update = flag.Bool("update", false, "write what the scripts gave into the sc
 //	move     WINDOW WHO to WHO AMOUNT CUR a leg between two
 //	short    WINDOW WHO AMOUNT CUR id X   the agent refused it; "to WHO" between two
 //	cover    WINDOW WHO by WHO AMOUNT CUR id X
+//	dispute  NAME of NAME AMOUNT CUR by WHO  in the model "disputes"; then "for 72h" to answer, "code C", "key K", "model M"
+//	step     NAME STAGE by WHO            then "for 72h"; of a ruling "maker NAME" or "checker NAME", and nobody else
+//	disputes                              all of them
 //	sponsor  WHO by WHO                   settles for it; nobody without "by"
 //	defer    NAME WINDOW                  out of that window
 //	recast   WINDOW                       its sheet is drawn up anew
@@ -230,6 +234,12 @@ func (s *script) do(fields []string) (said string, detail []string) {
 		said = s.say(Entry{Kind: KindCap, Debtor: w.who(), Amount: w.money()})
 	case "suspend":
 		said = s.say(Entry{Kind: KindSuspend, Debtor: w.who()})
+	case "dispute":
+		said = s.raise(w)
+	case "step":
+		said = s.step(w)
+	case "disputes":
+		said, detail = s.disputes()
 	case "sponsor":
 		said = s.say(Entry{Kind: KindSponsor, Debtor: w.who(), Creditor: tongma.ParticipantID(w.option("by"))})
 	case "resume":
@@ -376,7 +386,10 @@ func (s *script) say(e Entry) string {
 func (s *script) verdict(v Verdict, e Entry) string {
 	past := map[Kind]string{KindHold: "held", KindPend: "pending", KindPost: "posted", KindVoid: "voided", KindExpire: "expired", KindCapProposed: "proposed",
 		KindCapApproved: "approved", KindCapRejected: "rejected", KindDeposit: "done", KindWithdraw: "done", KindRefuse: "refused",
-		KindClose: "closed", KindInstruct: "instructed", KindSettle: "confirmed", KindOpen: "opened", KindDefer: "deferred"}
+		KindClose: "closed", KindInstruct: "instructed", KindSettle: "confirmed", KindOpen: "opened", KindDefer: "deferred", KindDispute: "raised"}
+	if e.Kind == KindDisputeStep && v.Write {
+		return e.Stage.String()
+	}
 	name, ok := past[e.Kind]
 	if !ok {
 		name = e.Kind.String()
@@ -396,6 +409,61 @@ func (s *script) verdict(v Verdict, e Entry) string {
 		return "exists"
 	}
 	return v.Reason.String()
+}
+
+func (s *script) deadline(w *words) int64 {
+	life := w.option("for")
+	if life == "" {
+		return 0
+	}
+	d, err := time.ParseDuration(life)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return s.now + d.Milliseconds()
+}
+
+func (s *script) raise(w *words) string {
+	name := w.next()
+	s.count++
+	e := Entry{Kind: KindDispute, Payment: testID(s.count), Key: cmp.Or(w.option("key"), name), Model: cmp.Or(w.option("model"), "disputes"), Expiry: s.deadline(w), SchemeRef: w.option("code"),
+		Asker: tongma.ParticipantID(w.option("by")), Original: s.ids[w.option("of")]}
+	e.Amount = w.money()
+	v, out := s.submit(s.t, e)
+	if v.Write {
+		s.ids[name] = out.Payment
+	}
+	return s.verdict(v, out)
+}
+
+func (s *script) step(w *words) string {
+	e := Entry{Kind: KindDisputeStep, Payment: s.ids[w.next()], Expiry: s.deadline(w), Asker: tongma.ParticipantID(w.option("by")), Maker: w.option("maker"), Checker: w.option("checker")}
+	var err error
+	if e.Stage, err = dispute.ParseStage(w.next()); err != nil {
+		s.t.Fatal(err)
+	}
+	v, out := s.submit(s.t, e)
+	if v.Write && out.Window != 0 {
+		return out.Stage.String() + ", charged back in " + out.Window.String()
+	}
+	return s.verdict(v, out)
+}
+
+func (s *script) disputes() (said string, detail []string) {
+	for _, d := range s.book.Disputes(func(*Dispute) bool { return true }) {
+		line := fmt.Sprintf("%s of %s: %s against %s, %s, %s", s.name(d.ID), s.name(d.Payment), d.Raiser, d.Respondent, d.Amount, d.Stage)
+		if d.Deadline != 0 {
+			line += ", until " + time.UnixMilli(d.Deadline).UTC().Format("2006-01-02 15:04")
+		}
+		if d.Window != 0 {
+			line += ", charged back in " + d.Window.String()
+		}
+		if d.Maker != "" {
+			line += fmt.Sprintf(", ruled by %s and %s", d.Maker, cmp.Or(d.Checker, "nobody yet"))
+		}
+		detail = append(detail, line)
+	}
+	return fmt.Sprintf("%d, %d late", len(detail), len(s.book.DisputesOver(s.now))), detail
 }
 
 var methods = map[string]calendar.Model{"": calendar.NoModel, "multilateral": calendar.Multilateral, "bilateral": calendar.Bilateral, "gross": calendar.Gross}
@@ -539,6 +607,10 @@ func (s *script) payment(name string) string {
 	if p.Refunded+p.Refunding > 0 {
 		said += fmt.Sprintf(", refunded %s, under way %s", tongma.Money{Minor: p.Refunded, Currency: p.Amount.Currency}.Decimal(),
 			tongma.Money{Minor: p.Refunding, Currency: p.Amount.Currency}.Decimal())
+	}
+	if p.Disputed+p.ChargedBack > 0 {
+		said += fmt.Sprintf(", disputed %s, charged back %s", tongma.Money{Minor: p.Disputed, Currency: p.Amount.Currency}.Decimal(),
+			tongma.Money{Minor: p.ChargedBack, Currency: p.Amount.Currency}.Decimal())
 	}
 	if p.Reason != tongma.NoReason {
 		said += ", " + p.Reason.String()

@@ -51,13 +51,23 @@ type toldKey struct {
 	id   string
 }
 
-// cover is what a debtor that was short owes whoever paid for it.
-type cover struct {
-	entry        uint64
-	short, payer uint16
-	currency     tongma.Currency
-	minor        int64
-	of           tongma.WindowID // which it was short in
+// debt is what one owes another in a window, and is no payment: to whoever covered
+// for it, or as a chargeback.
+type debt struct {
+	entry    uint64
+	from, to uint16
+	currency tongma.Currency
+	minor    int64
+	of       tongma.WindowID  // of a cover: which the debtor was short in
+	dispute  tongma.PaymentID // of a chargeback
+}
+
+// kind is that of the entry that made it.
+func (d *debt) kind() Kind {
+	if d.of != 0 {
+		return KindCover
+	}
+	return KindDisputeStep
 }
 
 // legsOf computes the legs of a window from its flows, in the order of the sheet.
@@ -386,9 +396,5 @@ func (b *Book) owe(e *Entry, w *window, t *told) {
 		b.account(t.from, t.currency).prefunding -= t.minor
 		return
 	}
-	open := b.openOf(w.model)
-	b.account(t.from, t.currency).position += t.minor
-	b.account(t.payer, t.currency).position -= t.minor
-	open.addDebt(flowKey{t.from, t.payer, t.currency}, t.minor)
-	open.covers = append(open.covers, cover{e.Number, t.from, t.payer, t.currency, t.minor, w.id})
+	b.debit(b.openOf(w.model), debt{entry: e.Number, from: t.from, to: t.payer, currency: t.currency, minor: t.minor, of: w.id})
 }

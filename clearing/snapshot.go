@@ -37,6 +37,7 @@ const (
 	blockBlocked
 	blockOrders
 	blockSponsors
+	blockDisputes
 	blockPayments
 	blockFees
 	blockCodes
@@ -107,6 +108,7 @@ func (b *Book) WriteSnapshot(w io.Writer, at journal.Position) error {
 	s := &snapshotWriter{w: w, sums: sha256.New(), buf: make([]byte, 0, 4<<20)}
 	b.writeHead(s, at)
 	b.writeFew(s)
+	b.writeDisputes(s)
 	b.writePayments(s)
 	b.writeFees(s)
 	for n := range b.codes {
@@ -215,6 +217,32 @@ func (b *Book) writeFew(s *snapshotWriter) {
 		s.number(b.memos[k].reserved)
 	}
 	s.end(len(b.sponsorships))
+}
+
+func (b *Book) writeDisputes(s *snapshotWriter) {
+	s.begin(blockDisputes)
+	for i := range b.disputes {
+		d := &b.disputes[i]
+		s.bytes(d.id[:])
+		s.bytes(d.key[:])
+		s.unsigned(uint64(d.payment))
+		for _, n := range [...]int64{d.amount, d.raisedAt, d.changedAt, d.deadline, int64(d.entry)} {
+			s.number(n)
+		}
+		s.unsigned(uint64(d.authWindow))
+		s.unsigned(uint64(d.window))
+		s.unsigned(uint64(d.model))
+		s.bytes([]byte{byte(d.stage)})
+		s.text(d.code)
+		s.text(d.maker)
+		s.text(d.checker)
+	}
+	for _, i := range slices.Sorted(maps.Keys(b.claims)) {
+		s.unsigned(uint64(i))
+		s.number(b.claims[i].open)
+		s.number(b.claims[i].chargedBack)
+	}
+	s.end(len(b.disputes))
 }
 
 // Which of a payment's fields follow.
@@ -372,12 +400,13 @@ func (b *Book) writeWindow(s *snapshotWriter, w *window) {
 		s.number(f.count)
 		s.number(f.fees)
 	}
-	s.unsigned(uint64(len(w.covers)))
-	for _, c := range w.covers {
-		s.unsigned(c.entry)
-		s.flowKey(flowKey{c.short, c.payer, c.currency})
-		s.number(c.minor)
-		s.unsigned(uint64(c.of))
+	s.unsigned(uint64(len(w.debts)))
+	for _, d := range w.debts {
+		s.unsigned(d.entry)
+		s.flowKey(flowKey{d.from, d.to, d.currency})
+		s.number(d.minor)
+		s.unsigned(uint64(d.of))
+		s.bytes(d.dispute[:])
 	}
 	s.unsigned(uint64(len(w.legs)))
 	for _, l := range w.legs {

@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/clearing/dispute"
 	"github.com/tongma/tongma/clearing/journal"
 	"github.com/tongma/tongma/schemes"
 	"github.com/tongma/tongma/schemes/calendar"
@@ -244,6 +245,8 @@ func (s *snapshotReader) readSmall(kind uint8, count int, r *entryReader) error 
 		s.readOrders(r, count)
 	case blockSponsors:
 		s.readSponsors(r, count)
+	case blockDisputes:
+		s.readDisputes(r, count)
 	case blockCodes:
 		s.readCodes(r, count)
 	case blockWindow:
@@ -363,6 +366,25 @@ func (s *snapshotReader) readSponsors(r *entryReader, count int) {
 	for len(r.b) > 0 && !r.bad {
 		k := r.account()
 		b.memos[k] = &memo{r.varint(), r.varint()}
+	}
+}
+
+func (s *snapshotReader) readDisputes(r *entryReader, count int) {
+	b := s.book
+	for i := 0; i < count && !r.bad; i++ {
+		var d disputed
+		r.digest((*[16]byte)(&d.id))
+		r.digest((*[16]byte)(&d.key))
+		d.payment = r.long()
+		d.amount, d.raisedAt, d.changedAt, d.deadline, d.entry = r.varint(), r.varint(), r.varint(), r.varint(), uint64(r.varint())
+		d.authWindow, d.window, d.model = r.long(), r.long(), r.short()
+		d.stage, d.code, d.maker, d.checker = dispute.Stage(r.byte()), r.word(maxRef), r.word(maxName), r.word(maxName)
+		b.disputeByID[d.id], b.disputeByKey[d.key] = uint32(i), uint32(i)
+		b.disputes = append(b.disputes, d)
+	}
+	for len(r.b) > 0 && !r.bad {
+		i := r.long()
+		b.claims[i] = claims{r.varint(), r.varint()}
 	}
 }
 
@@ -492,7 +514,9 @@ func (s *snapshotReader) readWindow(r *entryReader) error {
 	}
 	for range r.count() {
 		entry, k := r.uvarint(), r.flowKey()
-		w.covers = append(w.covers, cover{entry, k.debtor, k.creditor, k.currency, r.varint(), tongma.WindowID(r.uvarint())})
+		d := debt{entry: entry, from: k.debtor, to: k.creditor, currency: k.currency, minor: r.varint(), of: tongma.WindowID(r.uvarint())}
+		r.digest((*[16]byte)(&d.dispute))
+		w.debts = append(w.debts, d)
 	}
 	if n := r.count(); w.state >= WindowInstructed {
 		w.legs = make([]leg, 0, n)
@@ -598,6 +622,11 @@ func (b *Book) sound() error {
 			return bad("a sponsor")
 		}
 	}
+	for i := range b.disputes {
+		if d := &b.disputes[i]; int(d.payment) >= len(b.payments) || int(d.model) >= len(b.models) || !d.stage.Known() || max(d.authWindow, d.window) > windows {
+			return bad("a dispute")
+		}
+	}
 	for _, o := range b.orders {
 		if b.accounts[o.account] == nil {
 			return bad("an order")
@@ -620,8 +649,8 @@ func (b *Book) soundWindow(w *window) bool {
 	for k := range w.memos {
 		ok = ok && int(k.participant) < names
 	}
-	for _, c := range w.covers {
-		ok = ok && int(max(c.short, c.payer)) < names
+	for _, d := range w.debts {
+		ok = ok && int(max(d.from, d.to)) < names
 	}
 	for _, l := range w.legs {
 		ok = ok && int(max(l.one, l.other)) < names

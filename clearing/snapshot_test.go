@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/clearing/dispute"
 	"github.com/tongma/tongma/clearing/journal"
 	"github.com/tongma/tongma/schemes"
 	"pgregory.net/rapid"
@@ -110,6 +111,14 @@ func everything(t testing.TB) *Book {
 	back = hold(75, "shop-b", "bank-c", 5)
 	back.Op, back.Original = tongma.OpRefund, testID(70)
 	step(back)
+	quarrel := Entry{Kind: KindDispute, Payment: testID(80), Asker: "bank-c", Key: "d-80", Original: testID(70), Amount: tongma.Money{Minor: 3, Currency: tongma.CNY}, Expiry: k.now + 1_000, Model: "cards", SchemeRef: "4853"}
+	step(quarrel)
+	quarrel.Payment, quarrel.Key = testID(81), "d-81"
+	step(quarrel)
+	for _, to := range []Entry{{Stage: dispute.Represented, Asker: "shop-b"}, {Stage: dispute.PreArbitration, Asker: "bank-c"}, {Stage: dispute.Arbitration, Asker: "shop-b"}, {Stage: dispute.UpholdProposed, Maker: "ann"}, {Stage: dispute.Upheld, Checker: "bob"}} {
+		to.Kind, to.Payment = KindDisputeStep, testID(81)
+		step(to)
+	}
 	for n := range uint64(20) { // deferred, if it is in that window
 		e := Entry{Kind: KindDefer, Window: 2, Payment: testID(n)}
 		if k.book.Propose(&e, k.now).Write {
@@ -121,7 +130,7 @@ func everything(t testing.TB) *Book {
 }
 
 // derived are the fields that a snapshot does not hold, since they follow from others.
-var derived = map[string]bool{"numbers": true, "byID": true, "byKey": true, "sponsors": true, "toldAt": true}
+var derived = map[string]bool{"numbers": true, "byID": true, "byKey": true, "sponsors": true, "toldAt": true, "disputeByID": true, "disputeByKey": true}
 
 // TestASnapshotLeavesNothingOut: of a Book in which no field of any kind of thing is
 // empty everywhere, nothing is lost. A field that is added and not written fails here:
@@ -136,7 +145,7 @@ func TestASnapshotLeavesNothingOut(t *testing.T) {
 			t.Errorf("%s is empty in the whole sample: extend it", name)
 		}
 	}
-	for _, of := range []any{Book{}, payment{}, window{}, account{}, order{}, memo{}, windowMemo{}, flow{}, leg{}, told{}, cover{}, item{}, feeLeg{}, sponsorship{}, settlementModel{}, currencySum{}} {
+	for _, of := range []any{Book{}, payment{}, window{}, account{}, order{}, memo{}, windowMemo{}, flow{}, leg{}, told{}, debt{}, disputed{}, claims{}, item{}, feeLeg{}, sponsorship{}, settlementModel{}, currencySum{}} {
 		typ := reflect.TypeOf(of)
 		for i := range typ.NumField() {
 			if name := typ.Name() + "." + typ.Field(i).Name; !all[name] && !derived[typ.Field(i).Name] {
@@ -157,7 +166,7 @@ func TestASnapshotLeavesNothingOut(t *testing.T) {
 			t.Errorf("payment %d is found by its key as %d, %t", i, at, ok)
 		}
 	}
-	if !reflect.DeepEqual(again.numbers, book.numbers) || !reflect.DeepEqual(again.sponsors, book.sponsors) {
+	if !reflect.DeepEqual(again.disputeByID, book.disputeByID) || !reflect.DeepEqual(again.disputeByKey, book.disputeByKey) || !reflect.DeepEqual(again.numbers, book.numbers) || !reflect.DeepEqual(again.sponsors, book.sponsors) {
 		t.Error("what is derived differs")
 	}
 	for i, w := range book.windows {

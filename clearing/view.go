@@ -22,6 +22,8 @@ type Payment struct {
 	Captured     int64        // minor units of it that were posted: less than held if captured in part
 	Refunded     int64        // minor units, posted
 	Refunding    int64        // minor units, under way
+	Disputed     int64        // minor units, in disputes that are not over
+	ChargedBack  int64        // minor units, by disputes
 	Reason       tongma.Reason
 	AuthWindow   tongma.WindowID
 	Window       tongma.WindowID // that its posting counts in
@@ -47,6 +49,11 @@ func (b *Book) view(p *payment) Payment {
 	if tail[0] == 0 {
 		tail = nil
 	}
+	var taken claims
+	if len(b.claims) > 0 {
+		i, _ := b.find(p.id)
+		taken = b.claims[i]
+	}
 	captured := int64(0)
 	if p.posted {
 		captured = p.moved()
@@ -54,7 +61,7 @@ func (b *Book) view(p *payment) Payment {
 	return Payment{ID: p.id, Original: p.original, Op: p.op, Phase: p.phase, Posted: p.posted, Late: p.late,
 		Asker: tongma.ParticipantID(b.names[p.asker]), Debtor: tongma.ParticipantID(b.names[p.debtor]),
 		Creditor: tongma.ParticipantID(b.names[p.creditor]), Scheme: tongma.SchemeID(b.names[p.scheme]),
-		Amount: tongma.Money{Minor: p.amount, Currency: p.currency}, Captured: captured, Refunded: p.refunded, Refunding: p.refunding, Legs: b.legs(p),
+		Amount: tongma.Money{Minor: p.amount, Currency: p.currency}, Captured: captured, Refunded: p.refunded, Refunding: p.refunding, Disputed: taken.open, ChargedBack: taken.chargedBack, Legs: b.legs(p),
 		Reason: p.reason, AuthWindow: tongma.WindowID(p.authWindow), Window: tongma.WindowID(p.window),
 		BackWindow: tongma.WindowID(p.backWindow), Model: b.models[p.model].name, HeldAt: p.heldAt,
 		ChangedAt: p.changedAt, Expiry: p.expiry, Entry: p.entry, SchemeRef: string(b.texts.get(p.schemeRef)), Approval: string(p.approval[:p.approvalSize]), CodeTail: string(tail)}

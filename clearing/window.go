@@ -85,7 +85,7 @@ type window struct {
 	flows              map[flowKey]*flow
 	gross              sums   // of all flows
 	items              []item // postings, in the order of the journal
-	covers             []cover
+	debts              []debt
 	legs               []leg                     // from instruct on
 	told               []told                    // what the agent said of the legs, in the order of the journal
 	toldAt             map[toldKey]uint32        // index in told
@@ -121,7 +121,7 @@ func (w *window) addFee(k flowKey, amount int64) {
 	*w.gross.of(k.currency) += amount
 }
 
-// addDebt adds what a debtor owes for a cover: no payment, and no fee.
+// addDebt adds what is owed and is no payment, and no fee.
 func (w *window) addDebt(k flowKey, amount int64) {
 	w.flow(k).gross += amount
 	*w.gross.of(k.currency) += amount
