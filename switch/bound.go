@@ -1,9 +1,11 @@
 package switching
 
 import (
+	"bytes"
 	"context"
 	"maps"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/tongma/tongma"
@@ -66,6 +68,7 @@ func (e *Engine) takeUpStranded() {
 		}
 	}
 	e.mu.Unlock()
+	slices.SortFunc(found, func(x, y tongma.PaymentID) int { return bytes.Compare(x[:], y[:]) })
 	for _, id := range found {
 		e.takeUp(id)
 	}
@@ -99,12 +102,19 @@ func (e *Engine) turn(id tongma.SchemeID) func() {
 		e.asking[id] = turns
 	}
 	e.mu.Unlock()
-	select {
-	case turns <- struct{}{}:
-		return func() { <-turns }
-	case <-e.ctx.Done():
+	if e.ctx.Err() != nil { // said apart: a select would toss a coin, and histories must replay
 		return nil
 	}
+	select {
+	case turns <- struct{}{}:
+	default:
+		select {
+		case turns <- struct{}{}:
+		case <-e.ctx.Done():
+			return nil
+		}
+	}
+	return func() { <-turns }
 }
 
 // openPayments is a figure; not a number while the books cannot be read.

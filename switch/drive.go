@@ -93,10 +93,8 @@ func (e *Engine) run(ctx context.Context, r *tongma.Request, hold clearing.Entry
 	c.late.Store(true)
 	confirming, inDoubt := c.state == Confirming, c.owed != nil // c is the driver's from the next line on
 	e.background(c, next)
-	if inDoubt {
-		a := answerOf(&p)
-		a.Reason = tongma.JournalInDoubt
-		return a, nil
+	if inDoubt { // as the books stand, on the disk: nobody hears of more
+		return answerOf(&p), nil
 	}
 	if !confirming {
 		e.await(ctx, c.id)
