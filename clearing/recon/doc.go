@@ -16,8 +16,9 @@
 //	payment_id,scheme_ref,kind,status,amount,currency,fee,window,date,participant
 //
 //	payment_id   the switch's id, pay_ and 26 characters; may be empty if scheme_ref is not
+//	             (of a chargeback, the dispute's)
 //	scheme_ref   the scheme's reference, at most 64 printable characters; may be empty if payment_id is not
-//	kind         pay, transfer, refund, or reversal (of a payment or transfer)
+//	kind         pay, transfer, refund (a chargeback too), or reversal (of a payment or transfer)
 //	status       approved, declined, reversed or pending
 //	amount       major units with a point: 12.50; no sign; at most twelve digits of minor units
 //	currency     ISO 4217, three letters

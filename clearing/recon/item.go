@@ -87,6 +87,10 @@ func (j *Journal) Add(e *clearing.Entry) error {
 			return fault(tongma.PaymentUnknown, "recon: journal", "entry %d changes a payment whose first entry is missing", e.Number)
 		}
 		j.items[i].change(e)
+	case clearing.KindDisputeStep:
+		if e.Window != 0 {
+			return j.chargeBack(e)
+		}
 	case clearing.KindDefer:
 		i, ok := j.byID[e.Payment]
 		if !ok {
@@ -114,6 +118,18 @@ func (j *Journal) begin(e *clearing.Entry) error {
 	}
 	j.byID[e.Payment] = int32(len(j.items))
 	j.items = append(j.items, it)
+	return nil
+}
+
+// chargeBack adds what a dispute moved: like a refund, under the dispute's id, by
+// the one who was paid. Payer and payee of the entry are those of the payment.
+func (j *Journal) chargeBack(e *clearing.Entry) error {
+	if err := j.begin(e); err != nil {
+		return err
+	}
+	it := &j.items[len(j.items)-1]
+	it.Op, it.Status, it.Debtor, it.Creditor = tongma.OpRefund, tongma.Paid, e.Creditor, e.Debtor
+	it.Posted, it.PostedAt, it.SchemeRef = e.Window, e.Time, "" // the entry's says why it was disputed, or decided so
 	return nil
 }
 

@@ -5,10 +5,11 @@ import (
 
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing"
+	"github.com/tongma/tongma/clearing/dispute"
 )
 
 // TestAnItemIsWhatWasPostedNotWhatWasHeld: captured in part, expired, with fees,
-// and moved to another window.
+// moved to another window, charged back.
 func TestAnItemIsWhatWasPostedNotWhatWasHeld(t *testing.T) {
 	j := NewJournal()
 	n := uint64(0)
@@ -28,6 +29,12 @@ func TestAnItemIsWhatWasPostedNotWhatWasHeld(t *testing.T) {
 	add(clearing.Entry{Kind: clearing.KindExpire, Payment: pid(2)})
 	add(clearing.Entry{Kind: clearing.KindClose, Window: 1})
 	add(clearing.Entry{Kind: clearing.KindDefer, Payment: pid(1), Window: 1, AuthWindow: 2})
+	add(clearing.Entry{Kind: clearing.KindDispute, Payment: pid(3), Original: pid(1), Amount: cny(400), Debtor: "lotus", Creditor: "harbour"})
+	add(clearing.Entry{Kind: clearing.KindDisputeStep, Payment: pid(3), Original: pid(1), Amount: cny(400), Debtor: "lotus", Creditor: "harbour", Stage: dispute.Represented})
+	add(clearing.Entry{Kind: clearing.KindDisputeStep, Payment: pid(3), Original: pid(1), Amount: cny(400), Debtor: "lotus", Creditor: "harbour", Stage: dispute.Upheld, Window: 4})
+	if back := j.Items()[2]; len(j.Items()) != 3 || back.Op != tongma.OpRefund || back.Debtor != "harbour" || back.Creditor != "lotus" || back.Amount != cny(400) || back.Posted != 4 || back.Status != tongma.Paid {
+		t.Fatalf("%+v", j.Items())
+	}
 	one, two := &j.Items()[0], &j.Items()[1]
 	if one.Amount != cny(1000) || one.Posted != 2 || two.Status != tongma.Refused || two.Posted != 0 || j.LastWindow() != 2 {
 		t.Fatalf("%+v, %+v, %v", one, two, j.LastWindow())

@@ -3,6 +3,7 @@ package office
 import (
 	"context"
 	"encoding/binary"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -44,6 +45,24 @@ schemes:
     participant: lotus
     countries: all
     currencies: [THB]
+calendar:
+  calendars:
+    - id: thb-th
+      version: 1
+      zone: Asia/Bangkok
+      valid: {from: 2026-01-01, to: 2027-12-31}
+      weekend: [saturday, sunday]
+  currencies: {THB: thb-th}
+  agents: {}
+disputes:
+  calendar: thb-th
+  answer_days: 5
+  pre_arbitration_days: 3
+  arbitration_days: 4
+  ruling_days: 10
+  max_age_days: 120
+  reasons:
+    - {code: not-received, title: Goods were not received}
 `
 
 // market is an Office over a Ledger whose journal is in memory.
@@ -53,7 +72,8 @@ type market struct {
 	store  *journal.Memory
 	ledger *clearing.Ledger
 	now    time.Time
-	ids    uint64
+	clock  func() time.Time // in place of now, if it is given
+	ids    atomic.Uint64
 }
 
 func directory(t testing.TB, source string) *schemes.Directory {
@@ -68,7 +88,7 @@ func directory(t testing.TB, source string) *schemes.Directory {
 func newMarket(t testing.TB, data string) *market {
 	t.Helper()
 	m := &market{t: t, store: journal.NewMemory(), now: time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)}
-	l, err := clearing.OpenLedger(t.Context(), m.store, clearing.LedgerOptions{Now: func() int64 { return m.now.UnixMilli() }})
+	l, err := clearing.OpenLedger(t.Context(), m.store, clearing.LedgerOptions{Now: func() int64 { return m.time().UnixMilli() }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,20 +107,33 @@ func newMarket(t testing.TB, data string) *market {
 	return m
 }
 
+// newCourt is a market whose disputes have a window: the second.
+func newCourt(t testing.TB) *market {
+	m := newMarket(t, "")
+	m.write(clearing.Entry{Kind: clearing.KindOpen, Model: "disputes"})
+	return m
+}
+
 // open makes an Office over the ledger: as after a restart.
 func (m *market) open(data string, d *schemes.Directory) *Office {
 	m.t.Helper()
 	o, err := New(Options{Ledger: m.ledger, Journal: m.store, Directory: func() *schemes.Directory { return d },
-		Now: func() time.Time { return m.now }, NewID: m.id, Data: data})
+		Now: m.time, NewID: m.id, Data: data})
 	if err != nil {
 		m.t.Fatal(err)
 	}
 	return o
 }
 
+func (m *market) time() time.Time {
+	if m.clock != nil {
+		return m.clock()
+	}
+	return m.now
+}
+
 func (m *market) id() (id tongma.PaymentID) {
-	m.ids++
-	binary.BigEndian.PutUint64(id[8:], m.ids)
+	binary.BigEndian.PutUint64(id[8:], m.ids.Add(1))
 	id[0] = 1
 	return id
 }

@@ -19,6 +19,13 @@ type past struct {
 	caps     []CapView      // in order; Key, Participant and the times only
 	capAt    map[string]int // by key
 	standing map[tongma.ParticipantID]standingChange
+	disputes map[disputeKey]tongma.PaymentID // their ids
+}
+
+// disputeKey is who raised a dispute under which key.
+type disputeKey struct {
+	raiser tongma.ParticipantID
+	key    string
 }
 
 // standingChange is the latest suspension or resumption of a participant.
@@ -29,7 +36,7 @@ type standingChange struct {
 
 func (p *past) start(shard uint16) {
 	p.chain = journal.NewChain(journal.Position{Shard: shard})
-	p.capAt, p.standing = map[string]int{}, map[tongma.ParticipantID]standingChange{}
+	p.capAt, p.standing, p.disputes = map[string]int{}, map[tongma.ParticipantID]standingChange{}, map[disputeKey]tongma.PaymentID{}
 }
 
 // look reads what is new, and shows all. see keeps nothing of it. If reading stops
@@ -57,6 +64,8 @@ func (p *past) add(e *clearing.Entry) {
 		p.caps[p.capAt[e.Key]].DecidedAt = at
 	case clearing.KindSuspend, clearing.KindResume:
 		p.standing[e.Debtor] = standingChange{at, e.Maker, e.SchemeRef}
+	case clearing.KindDispute:
+		p.disputes[disputeKey{e.Asker, e.Key}] = e.Payment
 	case clearing.KindShort:
 		p.standing[e.Debtor] = standingChange{at, "", "short of " + e.Amount.String() + " in " + e.Window.String()}
 	}

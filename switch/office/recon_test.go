@@ -29,10 +29,11 @@ func row(id tongma.PaymentID, ref, amount string, w tongma.WindowID) string {
 	return fmt.Sprintf("%s,%s,pay,approved,%s,THB,,%d,,", id, ref, amount, w)
 }
 
-// close ends the open window and instructs the agent.
-func (m *market) close() clearing.Sheet {
+// close ends the open window, of the default model or of the one given, and
+// instructs the agent.
+func (m *market) close(model ...string) clearing.Sheet {
 	m.t.Helper()
-	w := m.write(clearing.Entry{Kind: clearing.KindClose}).Window
+	w := m.write(clearing.Entry{Kind: clearing.KindClose, Model: strings.Join(model, "")}).Window
 	var s clearing.Sheet
 	if err := m.ledger.Read(context.Background(), func(b *clearing.Book) { s, _ = b.Sheet(w) }); err != nil {
 		m.t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing"
+	"github.com/tongma/tongma/clearing/dispute"
 )
 
 var update = flag.Bool("update", false, "write what the scripts gave into the scripts")
@@ -25,7 +26,13 @@ var update = flag.Bool("update", false, "write what the scripts gave into the sc
 //	suspend, resume WHO by NAME because WORDS
 //	pay NAME AMOUNT CUR                  lotus pays harbour, posted at once
 //	position WHO CUR                     position, holds, and what may still be debited
-//	close; settle WINDOW
+//	dispute NAME of PAYMENT AMOUNT CUR   lotus disputes; "reason CODE" if not not-received
+//	WHO accept|represent|pre-arbitrate|arbitrate|withdraw NAME
+//	operator PERSON propose-uphold|propose-reject|approve|refuse NAME
+//	clock                                ends what has passed its deadline
+//	show NAME
+//	refund NAME of PAYMENT AMOUNT CUR    harbour pays lotus back, posted at once
+//	close [MODEL]; settle WINDOW
 //	wait DURATION
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.script")
@@ -38,7 +45,7 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := &story{market: newMarket(t, ""), payments: map[string]tongma.PaymentID{}}
+			s := &story{market: newCourt(t), payments: map[string]tongma.PaymentID{}}
 			got := s.render(string(text))
 			if *update {
 				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
@@ -116,6 +123,30 @@ func said(done Done, err error) string {
 	return "done"
 }
 
+// judged is said of a dispute: its stage and, where it is waited for, until when.
+func judged(d DisputeDone, err error) string {
+	out := said(d.Done, err)
+	if err == nil {
+		out += ", " + d.Dispute.Stage.String()
+		if !d.Dispute.Deadline.IsZero() {
+			out += " until " + d.Dispute.Deadline.Format("Mon 2 Jan 15:04")
+		}
+	}
+	return out
+}
+
+func (s *story) refund(w []string) string {
+	id, of := s.id(), s.payments[w[3]]
+	s.payments[w[1]] = id
+	res, err := s.ledger.Submit(s.t.Context(), clearing.Entry{Kind: clearing.KindHold, Payment: id, Original: of, Op: tongma.OpRefund, Asker: "harbour", Key: w[1], Debtor: "harbour", Creditor: "lotus",
+		Scheme: "lotus", Amount: s.money(w[4:])})
+	if err != nil || res.Reason != tongma.NoReason {
+		return res.Reason.String()
+	}
+	s.write(clearing.Entry{Kind: clearing.KindPost, Payment: id})
+	return "posted"
+}
+
 func (s *story) do(w []string, dry bool) string {
 	ctx := s.t.Context()
 	switch w[0] {
@@ -155,8 +186,44 @@ func (s *story) do(w []string, dry bool) string {
 			out += ", suspended"
 		}
 		return out
+	case "dispute":
+		reason := after(w, "reason")
+		if reason == "" {
+			reason = "not-received"
+		}
+		d, err := s.Raise(ctx, DisputeRequest{Key: w[1], By: "lotus", Payment: s.payments[w[3]], Amount: s.money(w[4:]), Reason: reason, DryRun: dry})
+		if err == nil && !dry {
+			s.payments[w[1]] = d.Dispute.ID
+		}
+		return judged(d, err)
+	case "lotus", "harbour", "orchid":
+		action, err := dispute.ParseAction(w[1])
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		return judged(s.Step(ctx, DisputeStep{Dispute: s.payments[w[2]], By: tongma.ParticipantID(w[0]), Action: action, DryRun: dry}))
+	case "operator":
+		action, err := dispute.ParseAction(w[2])
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		return judged(s.Step(ctx, DisputeStep{Dispute: s.payments[w[3]], Person: w[1], Action: action, DryRun: dry}))
+	case "clock":
+		n, err := s.ExpireDisputes(ctx)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		return strconv.Itoa(n) + " ended"
+	case "show":
+		v, err := s.ShowDispute(ctx, s.payments[w[1]], "")
+		if err != nil {
+			return tongma.ReasonOf(err).String()
+		}
+		return v.Stage.String() + ": " + v.Money
+	case "refund":
+		return s.refund(w)
 	case "close":
-		return s.close().Window.String()
+		return s.close(w[1:]...).Window.String()
 	case "settle":
 		n, err := strconv.ParseUint(w[1], 10, 64)
 		if err != nil {
