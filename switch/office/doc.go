@@ -18,6 +18,11 @@
 // what happened to the money. JournalInDoubt is the one that needs care: repeat
 // unchanged, everything here is done once.
 //
+// Disputes: POST raises one (Raise), POST on one of its actions is a Step, whose
+// By is the participant that asks; an operator's door leaves By empty and fills
+// Person. Whoever is the writer runs RunDisputeClock beside the windows' clock; two
+// at once do no harm.
+//
 // # What is kept where
 //
 // Caps, suspensions, prefunding and disputes are entries of the journal. The
