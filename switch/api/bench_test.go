@@ -56,6 +56,15 @@ settlement:
   agent: bank
   models:
     - {id: fast, method: gross, schedule: daily, agent: bank, currencies: [CNY], schemes: [north]}
+disputes:
+  calendar: cny-cn
+  answer_days: 5
+  pre_arbitration_days: 3
+  arbitration_days: 4
+  ruling_days: 10
+  max_age_days: 120
+  reasons:
+    - {code: not-received, title: Goods or services were not received}
 `
 
 // scheme approves, unless the amount says otherwise.

@@ -15,7 +15,7 @@ import (
 	"github.com/tongma/tongma/switch/office"
 )
 
-// Office is what operators do besides settling: an *office.Office. Its methods may
+// Office is what operators and parties do besides paying and settling: an *office.Office. Its methods may
 // be called at once from many goroutines.
 type Office interface {
 	ProposeCap(context.Context, office.CapRequest) (office.Done, error)
@@ -30,6 +30,10 @@ type Office interface {
 	Reconcile(context.Context, office.Reconciliation) (office.ReconReport, error)
 	Breaks(office.BreakFilter) ([]recon.Break, error)
 	Resolve(context.Context, office.BreakResolution) (recon.Break, error)
+	Raise(context.Context, office.DisputeRequest) (office.DisputeDone, error)
+	Step(context.Context, office.DisputeStep) (office.DisputeDone, error)
+	ShowDispute(ctx context.Context, id tongma.PaymentID, who tongma.ParticipantID) (office.DisputeView, error)
+	Disputes(context.Context, office.DisputeFilter) ([]office.DisputeView, error)
 	ExplainPosition(ctx context.Context, who tongma.ParticipantID, c tongma.Currency, limit int) (office.PositionView, error)
 }
 

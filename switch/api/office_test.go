@@ -22,9 +22,10 @@ func withOffice(t testing.TB) *bench {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
+	serial := byte(0)
 	return newBench(t, func(c *Config) {
 		c.Office, err = office.New(office.Options{Ledger: c.Engine.Ledger(), Journal: c.Store, Directory: func() *schemes.Directory { return d }, Now: time.Now,
-			NewID: func() tongma.PaymentID { return tongma.PaymentID{1} }, Data: dir})
+			NewID: func() tongma.PaymentID { serial++; return tongma.PaymentID{2, 15: serial} }, Data: dir})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -173,7 +173,7 @@ func newDocument() *huma.OpenAPI {
 		},
 		Security: []map[string][]string{{securityName: {}}},
 		Tags: []*huma.Tag{{Name: "payments", Description: "Taking, giving back and undoing payments."}, {Name: "books", Description: "Positions, windows and the journal."},
-			{Name: "office", Description: "What operators do besides: caps, prefunding, suspensions, reconciliation."}, {Name: "switch", Description: "About the switch itself."}},
+			{Name: "office", Description: "What operators do besides: caps, prefunding, suspensions, reconciliation."}, {Name: "disputes", Description: "What two networks do about a payment that one of them contests."}, {Name: "switch", Description: "About the switch itself."}},
 	}
 }
 
@@ -309,7 +309,7 @@ func base(id, tag, method, path, summary, text string) huma.Operation {
 func (a *API) operations(registry huma.Registry) []operation {
 	registry.RegisterTypeAlias(reflect.TypeFor[tongma.Money](), reflect.TypeFor[Money]())
 	d := describe{registry}
-	return slices.Concat(a.paymentOperations(d), a.bookOperations(d), a.settlementOperations(d), a.officeOperations(d), a.switchOperations(d))
+	return slices.Concat(a.paymentOperations(d), a.bookOperations(d), a.settlementOperations(d), a.officeOperations(d), a.disputeOperations(d), a.switchOperations(d))
 }
 
 func (a *API) paymentOperations(d describe) []operation {

@@ -34,6 +34,8 @@ type PaymentView struct {
 	Amount     string `json:"amount,omitempty" doc:"decimal, with the currency's own number of decimals"`
 	Currency   string `json:"currency,omitempty"`
 	Refunded   string `json:"refunded,omitempty"`
+	Disputed   string `json:"disputed,omitempty" doc:"in disputes that are not over"`
+	Back       string `json:"charged_back,omitempty" doc:"by disputes"`
 	CodeTail   string `json:"code_tail,omitempty" doc:"last four digits of the payer's code"`
 	Approval   string `json:"approval,omitempty"`
 	SchemeRef  string `json:"scheme_ref,omitempty"`
@@ -191,7 +193,13 @@ func viewPayment(p *clearing.Payment) PaymentView {
 	if p.Amount.Currency.Valid() {
 		v.Amount, v.Currency = p.Amount.Decimal(), p.Amount.Currency.Code()
 		if p.Refunded > 0 {
-			v.Refunded = tongma.Money{Minor: p.Refunded, Currency: p.Amount.Currency}.Decimal()
+			v.Refunded = dec(p.Refunded, p.Amount.Currency)
+		}
+		if p.Disputed > 0 {
+			v.Disputed = dec(p.Disputed, p.Amount.Currency)
+		}
+		if p.ChargedBack > 0 {
+			v.Back = dec(p.ChargedBack, p.Amount.Currency)
 		}
 	}
 	if p.Reason != tongma.NoReason && state != switching.Approved {

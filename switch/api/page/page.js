@@ -141,8 +141,8 @@
     return row(el("td", c.participant), el("td", money(c.standing), "num"), el("td", money(c.cap), "num"), el("td", c.maker), el("td", c.state), act);
   });
 
-  const showDisputes = (list) => list.map((d) => row(el("td", String(d.id || d.dispute || "").slice(0, 14), "id"), el("td", String(d.payment || d.original || "").slice(0, 14), "id"), el("td", d.stage || ""),
-    el("td", d.turn || ""), el("td", (d.deadline || "").slice(0, 16).replace("T", " ")), el("td", d.amount ? (d.amount.currency ? money(d.amount) : String(d.amount)) : "", "num"), el("td", d.reason || "")));
+  const showDisputes = (list) => list.map((d) => row(el("td", d.dispute.slice(0, 14), "id"), el("td", d.payment.slice(0, 14), "id"), el("td", d.raiser + " → " + d.respondent),
+    el("td", d.stage), el("td", d.turn || "–"), el("td", (d.deadline || "").slice(0, 16).replace("T", " "), d.passed ? "short" : undefined), el("td", money(d.amount), "num"), el("td", d.title || d.reason)));
 
   // A list that this switch does not offer, or not to this caller, is not shown.
   const optional = async (name, path, member, show) => {
@@ -165,7 +165,7 @@
     if (Date.now() - slow < 5000) return;
     slow = Date.now();
     showModels((await get("/v1/models")).models);
-    await optional("disputes", "/v1/disputes?limit=20", "disputes", showDisputes);
+    await optional("disputes", "/v1/disputes?open=true&limit=20", "disputes", showDisputes);
     if (!me.operator) return;
     await optional("breaks", "/v1/recon/breaks?state=open&limit=20", "breaks", showBreaks);
     await optional("caps", "/v1/caps/proposals?waiting=true", "proposals", showCaps);
