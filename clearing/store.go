@@ -1,7 +1,9 @@
 package clearing
 
 import (
+	"encoding/binary"
 	"hash/maphash"
+	"math/bits"
 
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/schemes"
@@ -204,9 +206,12 @@ type digestTable struct {
 	count int
 }
 
-// place of a digest: it is keyed already, so that nobody can choose where it falls.
+// place of a digest. It is keyed already, so that nobody can choose where it falls;
+// it is mixed all the same, for those that are not spread.
 func (d *Digest) place() (table, at uint32) {
-	return uint32(d[0])<<1 | uint32(d[1])>>7, uint32(d[2]) | uint32(d[3])<<8 | uint32(d[4])<<16 | uint32(d[5])<<24
+	hi, lo := bits.Mul64(binary.LittleEndian.Uint64(d[:8])^0x9e3779b97f4a7c15, binary.LittleEndian.Uint64(d[8:])^0xd6e8feb86659fd93)
+	h := hi ^ lo
+	return uint32(h >> (64 - 9)), uint32(h)
 }
 
 func (s *digests) has(d Digest) bool {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,6 +40,7 @@ const (
 	lookAgain     = time.Second
 	forgetEach    = 10        // looks at the writer, events that it has published are forgotten
 	maxChunk      = 256 << 10 // bytes of a directory in one message
+	snapshotEvery = 2_000_000 // entries
 )
 
 // office is what a switch has as a writer, or as one to come.
@@ -162,6 +164,7 @@ func (n *node) enter(ctx context.Context, opts clearing.LedgerOptions, outbox *s
 		return nil, err
 	}
 	opts.Confirm = n.shared()
+	opts.Snapshot = clearing.SnapshotOptions{Path: filepath.Join(n.cfg.data, "snapshot"), Every: snapshotEvery, See: marked + 1, Told: n.tellSnapshot}
 	opts.OnReplay = func(es []clearing.Entry) {
 		if len(es) > 0 && es[len(es)-1].Number > marked {
 			outbox.Committed(es)
@@ -176,6 +179,9 @@ func (n *node) enter(ctx context.Context, opts clearing.LedgerOptions, outbox *s
 		s, err = clearing.OpenStandby(ctx, n.store, opts)
 		return err
 	})
+	if err == nil {
+		err = s.Read(n.office.recall)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -187,6 +193,29 @@ func (n *node) enter(ctx context.Context, opts clearing.LedgerOptions, outbox *s
 		return nil, errors.Join(err, ledger.Close())
 	}
 	return ledger, nil
+}
+
+// tellSnapshot logs what became of a snapshot of the books, which is a cache.
+func (n *node) tellSnapshot(e clearing.SnapshotEvent) {
+	what := "snapshot written"
+	if e.Read {
+		what = "books read from a snapshot"
+	}
+	if e.Err != nil {
+		n.cfg.logger.Warn("snapshot passed over", "read", e.Read, "err", e.Err)
+		return
+	}
+	n.cfg.logger.Info(what, "entries", e.At.Next-1, "took", e.Took.String())
+}
+
+// recall takes note of the directory that the books name, when a snapshot held its
+// entry.
+func (o *office) recall(b *clearing.Book) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.named.version < b.Directory() {
+		o.named = directoryRef{b.Directory(), b.DirectoryHash()}
+	}
 }
 
 // heed takes note of the directory that the journal names.
