@@ -45,7 +45,7 @@ type target struct {
 func (t *target) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&t.data, "data", "", "data folder of the running switch; TONGMA_DATA")
-	f.StringVar(&t.url, "url", "", "its HTTP door, instead of the one that the data folder names; TONGMA_URL")
+	f.StringVar(&t.url, "url", "", "its HTTP door, instead of the one that the data folder names; several with commas where switches stand by; TONGMA_URL")
 	f.StringVar(&t.tokenFile, "token-file", "", "file with the bearer token; TONGMA_TOKEN_FILE; default: of the data folder")
 	f.BoolVar(&t.plain, "plain-http", false, "send the token without TLS to another machine")
 	f.DurationVar(&t.timeout, "timeout", 30*time.Second, "how long to wait, all in all")
@@ -99,7 +99,7 @@ func (a *app) connect(t *target) (*client, error) {
 		}
 		address = node.HTTP
 	}
-	base, err := baseURL(address, t.plain)
+	base, err := firstReady(address, t.plain)
 	if err != nil {
 		return nil, err
 	}
@@ -138,6 +138,36 @@ func readNodeFile(dir string) (nodeFile, error) {
 		return n, failf(exitUnreachable, "the switch of %s has no HTTP door", dir).then("tongma serve --http-listen 127.0.0.1:8480")
 	}
 	return n, nil
+}
+
+// firstReady returns the first of several addresses, with commas between, whose
+// switch is in office: of those that stand by for each other, one is. If none says
+// so it is the first one, whose answer then says why. One address is not asked.
+func firstReady(addresses string, plain bool) (first *url.URL, err error) {
+	list := strings.Split(addresses, ",")
+	var bases []*url.URL
+	for _, address := range list {
+		base, err := baseURL(strings.TrimSpace(address), plain)
+		if err != nil {
+			return nil, err
+		}
+		bases = append(bases, base)
+	}
+	asking := &http.Client{Timeout: 2 * time.Second}
+	for _, base := range bases {
+		if len(bases) == 1 {
+			break
+		}
+		res, err := asking.Get(base.JoinPath("readyz").String())
+		if err != nil {
+			continue
+		}
+		_ = res.Body.Close()
+		if res.StatusCode == http.StatusOK {
+			return base, nil
+		}
+	}
+	return bases[0], nil
 }
 
 // baseURL checks an address. A token goes over TLS, or stays on this machine.

@@ -48,6 +48,7 @@ type office struct {
 	lease    *clearing.Lease
 	nc       *nats.Conn
 	people   *nats.Conn // in the participants' account
+	stranger bool       // the writer that was heard last has another secret
 	mark     switching.Mark
 	replicas int
 	timeout  time.Duration // of one question to the journal; zero: its default
@@ -438,14 +439,17 @@ func (n *node) askPapers(ctx context.Context, ask paperRequest) (papers, error) 
 
 // readPapers compares this switch with the writer, and gets the versions of the
 // directory that it lacks. A writer that does not answer shows nothing, which is
-// no fault.
+// no fault; that it had another secret is not forgotten with it.
 func (n *node) readPapers(ctx context.Context) error {
 	p, err := n.askPapers(ctx, paperRequest{})
+	if err == nil {
+		n.office.stranger = p.Digest != n.fingerprint()
+	}
+	if n.office.stranger {
+		return fmt.Errorf("%w: the secret of payers' codes (creds/code-digest.key) is not the writer's: tongma cluster credentials", errUnfit)
+	}
 	if err != nil {
 		return nil
-	}
-	if p.Digest != n.fingerprint() {
-		return fmt.Errorf("%w: the secret of payers' codes (creds/code-digest.key) is not the writer's: tongma cluster credentials", errUnfit)
 	}
 	for version := uint64(len(n.registry.Versions())) + 1; version <= p.Directory; version++ {
 		source, err := n.fetch(ctx, version)
