@@ -23,12 +23,14 @@ type oracle struct {
 	short     map[string]bool // legs of windows
 	recasting map[int]bool    // windows
 	sponsors  map[string]string
-	used      []movement       // prefunding that covered a debit
-	models    []string         // of windows
-	open      map[string]int   // window of each model
-	caps      map[string]int64 // in force
-	directed  map[string]int64 // what the directory last said
-	capNumber map[string]int   // how often the cap was set
+	quarrels  []*quarrel
+	settledBy map[*quarrel]string // model
+	used      []movement          // prefunding that covered a debit
+	models    []string            // of windows
+	open      map[string]int      // window of each model
+	caps      map[string]int64    // in force
+	directed  map[string]int64    // what the directory last said
+	capNumber map[string]int      // how often the cap was set
 	orders    []*orderly
 	suspended map[string]bool
 	codes     []spentCode
@@ -343,8 +345,13 @@ func (o *oracle) refusal(x *transfer) tongma.Reason {
 			return tongma.NotRefundable
 		case was.currency != x.currency:
 			return tongma.CurrencyMismatch
-		case o.refunds(was)+x.amount > was.captured:
+		}
+		open, back := o.claimed(was)
+		switch left := was.captured - o.refunds(was) - back - x.amount; {
+		case left < 0:
 			return tongma.RefundExceeds
+		case left < open:
+			return tongma.DisputeOpen
 		}
 	}
 	limit, ok := o.caps[x.debtor+x.currency.Code()]
@@ -366,6 +373,7 @@ func (o *oracle) refusal(x *transfer) tongma.Reason {
 
 func (o *oracle) change(x *transfer, kind Kind, now int64, capture tongma.Money) expectation {
 	waiting := x.phase == KindHold || x.phase == KindPend
+	disputed, back := o.claimed(x)
 	allowed := false
 	switch kind {
 	case KindPend:
@@ -388,7 +396,9 @@ func (o *oracle) change(x *transfer, kind Kind, now int64, capture tongma.Money)
 		return expectation{kind: kind, reason: tongma.TooEarly}
 	case !allowed:
 		return expectation{kind: kind, reason: tongma.StateConflict}
-	case kind == KindReversing && o.refunds(x) > 0:
+	case kind == KindReversing && disputed > 0:
+		return expectation{kind: kind, reason: tongma.DisputeOpen}
+	case kind == KindReversing && o.refunds(x)+back > 0:
 		return expectation{kind: kind, reason: tongma.AlreadyRefunded}
 	case kind == KindReversing && x.op == tongma.OpRefund:
 		return expectation{kind: kind, reason: tongma.StateConflict}
@@ -816,7 +826,7 @@ func TestBookAgainstTheOracle(t *testing.T) {
 	}
 	rapid.Check(t, func(rt *rapid.T) {
 		m := &machine{keeper: newKeeper(), oracle: &oracle{caps: map[string]int64{}, directed: map[string]int64{}, capNumber: map[string]int{}, suspended: map[string]bool{},
-			sponsors: map[string]string{}, short: map[string]bool{}, recasting: map[int]bool{}, open: map[string]int{}}, t: t, rt: rt}
+			settledBy: map[*quarrel]string{}, sponsors: map[string]string{}, short: map[string]bool{}, recasting: map[int]bool{}, open: map[string]int{}}, t: t, rt: rt}
 		for i, model := range []string{"", "pairs", "single"} {
 			m.must(t, Entry{Kind: KindOpen, Model: model, Method: calendar.Model(i + 1)})
 			m.begin(model)
@@ -844,7 +854,7 @@ func TestBookAgainstTheOracle(t *testing.T) {
 		rt.Repeat(map[string]func(*rapid.T){
 			"hold": do(m.holdOne), "hold more": do(m.holdOne), "refund": do(m.refundOne), "change": do(m.changeOne), "change more": do(m.changeOne),
 			"change again": do(m.changeOne), "cap": do(m.setCap), "order": do(m.orderOne), "expire": do(m.expireOne), "check": do(m.checkCapOne), "suspend": do(m.suspend), "close": do(m.closeWindow),
-			"instruct": do(m.instruct), "agent": do(m.agentSays), "agent more": do(m.agentSays), "agent again": do(m.agentSays), "defer": do(m.deferOne), "sponsor": do(m.sponsorOne), "recast": do(m.recast), "settled": do(m.settleWindow),
+			"instruct": do(m.instruct), "agent": do(m.agentSays), "agent more": do(m.agentSays), "agent again": do(m.agentSays), "defer": do(m.deferOne), "sponsor": do(m.sponsorOne), "dispute": do(m.disputeOne), "step": do(m.stepOne), "step more": do(m.stepOne), "recast": do(m.recast), "settled": do(m.settleWindow),
 			"wait": do(func() { m.now += rapid.SampledFrom([]int64{0, 1, 3_600_000, day - 1, 2 * day}).Draw(m.rt, "millis") }),
 			"":     do(m.agree),
 		})
@@ -855,7 +865,7 @@ func TestBookAgainstTheOracle(t *testing.T) {
 			ends[m.written[i].Kind]++
 		}
 	})
-	for _, kind := range []Kind{KindSettle, KindSettled, KindShort, KindCover, KindDefer, KindRecast, KindSponsor, KindRefuse, KindHold, KindPend, KindPost, KindVoid, KindExpire, KindReversing, KindReversed} {
+	for _, kind := range []Kind{KindSettle, KindSettled, KindShort, KindCover, KindDefer, KindRecast, KindSponsor, KindDispute, KindDisputeStep, KindRefuse, KindHold, KindPend, KindPost, KindVoid, KindExpire, KindReversing, KindReversed} {
 		if ends[kind] == 0 && !testing.Short() {
 			t.Errorf("no payment ever came to %s", kind)
 		}
