@@ -58,6 +58,7 @@ const (
 	checkRecast    = "recast"
 	checkSponsor   = "sponsor"
 	checkDispute   = "dispute"
+	checkExchange  = "exchange"
 )
 
 var auditChecks = []AuditCheck{
@@ -98,6 +99,7 @@ var auditChecks = []AuditCheck{
 	{checkShort, "Whoever was found short owed as much by the sheet, and is suspended by the same entry."},
 	{checkCover, "Others, or its own prefunding, paid only for who was short, never more than was due, and nothing was covered from what was not there."},
 	{checkRecast, "Payments are deferred only out of a window in which somebody is short, into the next one of the same model; nothing is settled until the sheet is drawn up anew."},
+	{checkExchange, "The two amounts of a payment in two currencies follow from the rate that it names, by a quote that is used once; both are held, posted or released together, and what goes back of it goes back on both sides in proportion."},
 	{checkDispute, "Disputes are raised by the payer's network, go on by whose turn it is, in time, and never take more than is left of the payment; each is charged back at most once, and rulings are two people's."},
 	{checkSponsor, "A sub-participant has one sponsor, which has none; it changes only when nothing of the sub-participant is open; what it adds to its sponsor's account is the sum of its own movements in windows that are not settled."},
 }
@@ -241,6 +243,7 @@ type Auditor struct {
 	codes                   map[Digest]int64 // day of the hold
 	windows                 []*auditWindow
 	open                    map[string]*auditWindow // by model
+	quotes                  map[string]int64        // day of the hold
 	disputes                map[tongma.PaymentID]*auditDispute
 	sponsors                map[tongma.ParticipantID]tongma.ParticipantID
 	usedUp                  map[*auditBalance]*big.Int // prefunding that covered a debit
@@ -266,7 +269,7 @@ func NewAuditor(opts AuditOptions) *Auditor {
 	}
 	a := &Auditor{opts: opts, chain: journal.NewChain(journal.Position{Shard: opts.Shard}), next: 1,
 		unknown: map[uint64][32]byte{}, accounts: map[auditAccount]*auditBalance{}, suspended: map[tongma.ParticipantID]bool{},
-		payments: map[tongma.PaymentID]*auditPayment{}, keys: map[auditKey]struct{}{}, orders: map[string]*auditOrder{}, open: map[string]*auditWindow{}, usedUp: map[*auditBalance]*big.Int{}, sponsors: map[tongma.ParticipantID]tongma.ParticipantID{}, disputes: map[tongma.PaymentID]*auditDispute{}, codes: map[Digest]int64{},
+		payments: map[tongma.PaymentID]*auditPayment{}, keys: map[auditKey]struct{}{}, orders: map[string]*auditOrder{}, open: map[string]*auditWindow{}, usedUp: map[*auditBalance]*big.Int{}, sponsors: map[tongma.ParticipantID]tongma.ParticipantID{}, disputes: map[tongma.PaymentID]*auditDispute{}, quotes: map[string]int64{}, codes: map[Digest]int64{},
 		totals: map[tongma.Currency]*AuditTotal{}}
 	for number, hash := range opts.Known {
 		a.unknown[number] = hash

@@ -10,6 +10,7 @@ import (
 type auditDispute struct {
 	of       *auditPayment
 	amount   tongma.Money
+	other    tongma.Money // of two currencies: what the debtor gets back
 	model    string
 	stage    uint8
 	deadline int64
@@ -47,10 +48,12 @@ func (a *Auditor) raised(e *Entry) {
 		return
 	case e.Asker != p.debtor.who || e.Stage != 1:
 		a.find(checkDispute, "raised by %s in stage %d, the payer's network is %s", e.Asker, e.Stage, p.debtor.who)
-	case e.Amount.Currency != p.first.Currency || e.Amount.Minor <= 0 || p.given+p.giving+p.disputed+p.chargedBack+e.Amount.Minor > p.paid:
-		a.find(checkDispute, "%d + %d + %d + %d + %d is more than the %d that were paid", p.given, p.giving, p.disputed, p.chargedBack, e.Amount.Minor, p.paid)
+	case e.Amount.Currency != p.creditor.currency || e.Amount.Minor <= 0 || p.given+p.giving+p.disputed+p.chargedBack+e.Amount.Minor > p.limit():
+		a.find(checkDispute, "%d + %d + %d + %d + %d is more than the %d that were paid", p.given, p.giving, p.disputed, p.chargedBack, e.Amount.Minor, p.limit())
 	}
-	a.disputes[e.Payment] = &auditDispute{of: p, amount: e.Amount, model: e.Model, stage: 1, deadline: e.Expiry}
+	a.samePart(e, p)
+	a.add(&p.disputedOther, e.Target.Minor)
+	a.disputes[e.Payment] = &auditDispute{of: p, amount: e.Amount, other: e.Target, model: e.Model, stage: 1, deadline: e.Expiry}
 	a.add(&p.disputed, e.Amount.Minor)
 }
 
@@ -64,7 +67,7 @@ func (a *Auditor) stepped(e *Entry) {
 	stage := uint8(e.Stage)
 	actor := auditMoves[[2]uint8{d.stage, stage}]
 	a.checkActor(e, d, actor)
-	if e.Amount != d.amount || e.Debtor != d.of.debtor.who || e.Creditor != d.of.creditor.who {
+	if e.Amount != d.amount || e.Target != d.other || e.Debtor != d.of.debtor.who || e.Creditor != d.of.creditor.who {
 		a.find(checkSame, "%d of %s and %s, disputed are %d of %s and %s", e.Amount.Minor, e.Debtor, e.Creditor, d.amount.Minor, d.of.debtor.who, d.of.creditor.who)
 	}
 	d.stage, d.deadline = stage, e.Expiry
@@ -74,6 +77,7 @@ func (a *Auditor) stepped(e *Entry) {
 	back := stage == 10 || stage == 11 || stage == 14
 	if stage >= 10 {
 		a.add(&d.of.disputed, -d.amount.Minor)
+		a.add(&d.of.disputedOther, -d.other.Minor)
 	}
 	if !back {
 		if e.Window != 0 {
@@ -82,11 +86,17 @@ func (a *Auditor) stepped(e *Entry) {
 		return
 	}
 	a.add(&d.of.chargedBack, d.amount.Minor)
+	a.add(&d.of.backOther, d.other.Minor)
 	w := a.open[d.model]
 	if w == nil || e.Window != w.id {
 		a.find(checkWindow, "charged back in %s, %s is open", e.Window, w.name())
 	}
-	a.moves(w, d.of.creditor, d.of.debtor, d.amount.Minor)
+	if d.of.dealer != nil {
+		a.moves(w, d.of.creditor, d.of.dealer, d.amount.Minor)
+		a.moves(w, a.balance(d.of.dealer.who, d.other.Currency), d.of.debtor, d.other.Minor)
+	} else {
+		a.moves(w, d.of.creditor, d.of.debtor, d.amount.Minor)
+	}
 	a.add(&a.total(d.amount.Currency).ChargedBack, d.amount.Minor)
 }
 

@@ -19,20 +19,24 @@ type auditBalance struct {
 
 // auditPayment is one payment, as the audit follows it.
 type auditPayment struct {
-	debtor, creditor      *auditBalance // nil if nothing was held
-	original              *auditPayment // of a refund
-	amount                int64
-	paid                  int64 // posted of amount
-	fees                  []Leg // of its posting
-	given, giving         int64 // refunds posted, and under way
-	disputed, chargedBack int64
-	expiry                int64
-	code                  Digest
-	first                 tongma.Money // as it was asked for
-	model                 string
-	window, back          *auditWindow // in which its posting counts, and its turning back; nil for none
-	phase                 Kind
-	refund, posted        bool
+	debtor, creditor         *auditBalance // nil if nothing was held
+	original                 *auditPayment // of a refund
+	amount                   int64
+	paid                     int64 // posted of amount
+	fees                     []Leg // of its posting
+	given, giving            int64 // refunds posted, and under way
+	disputed, chargedBack    int64
+	dealer                   *auditBalance // of two currencies: in the one that it pays; nil for none
+	target                   int64         // that it pays
+	givenOther, givingOther  int64         // the same as given and so on, of what the debtor paid
+	disputedOther, backOther int64
+	expiry                   int64
+	code                     Digest
+	first                    tongma.Money // as it was asked for
+	model                    string
+	window, back             *auditWindow // in which its posting counts, and its turning back; nil for none
+	phase                    Kind
+	refund, posted           bool
 }
 
 func (a *Auditor) balance(who tongma.ParticipantID, c tongma.Currency) *auditBalance {
@@ -88,6 +92,7 @@ func (a *Auditor) held(e *Entry, p *auditPayment) {
 	}
 	p.debtor, p.creditor, p.code = a.balance(e.Debtor, e.Amount.Currency), a.balance(e.Creditor, e.Amount.Currency), e.Code
 	a.checkCode(e)
+	a.exchanged(e, p)
 	a.checkCap(p)
 	if e.Op == tongma.OpRefund {
 		a.checkRefund(e, p)
@@ -104,10 +109,17 @@ func (a *Auditor) settler(b *auditBalance) *auditBalance {
 }
 
 func (a *Auditor) hold(p *auditPayment, minor int64) {
-	s := a.settler(p.debtor)
+	a.holdOne(p.debtor, minor)
+	if p.dealer != nil {
+		a.holdOne(p.dealer, map[bool]int64{true: p.target, false: -p.target}[minor > 0])
+	}
+}
+
+func (a *Auditor) holdOne(b *auditBalance, minor int64) {
+	s := a.settler(b)
 	a.add(&s.reserved, minor)
-	if s != p.debtor {
-		a.add(&p.debtor.memoHeld, minor)
+	if s != b {
+		a.add(&b.memoHeld, minor)
 	}
 }
 
@@ -155,10 +167,17 @@ func (a *Auditor) checkCode(e *Entry) {
 }
 
 func (a *Auditor) checkCap(p *auditPayment) {
-	d, s := p.debtor, a.settler(p.debtor)
-	a.checkLimit(s, s.position, s.reserved, p.amount)
+	a.checkCapOf(p.debtor, p.amount)
+	if p.dealer != nil {
+		a.checkCapOf(p.dealer, p.target)
+	}
+}
+
+func (a *Auditor) checkCapOf(d *auditBalance, amount int64) {
+	s := a.settler(d)
+	a.checkLimit(s, s.position, s.reserved, amount)
 	if s != d {
-		a.checkLimit(d, d.memo, d.memoHeld, p.amount)
+		a.checkLimit(d, d.memo, d.memoHeld, amount)
 	}
 }
 
@@ -191,11 +210,13 @@ func (a *Auditor) checkRefund(e *Entry, p *auditPayment) {
 		a.find(checkRefund, "from %s to %s, the original went from %s to %s", p.debtor.who, p.creditor.who, o.debtor.who, o.creditor.who)
 	case o.model != p.model:
 		a.find(checkModels, "the refund is settled by model %q, its original by %q", p.model, o.model)
-	case o.given+o.giving+o.disputed+o.chargedBack+p.amount > o.paid:
-		a.find(checkRefund, "%d + %d + %d, and %d disputed, is more than the original's %d", o.given, o.giving, p.amount, o.disputed+o.chargedBack, o.paid)
+	case o.given+o.giving+o.disputed+o.chargedBack+p.amount > o.limit():
+		a.find(checkRefund, "%d + %d + %d, and %d disputed, is more than the original's %d", o.given, o.giving, p.amount, o.disputed+o.chargedBack, o.limit())
 	}
+	a.samePart(e, o)
 	p.original = o
 	a.add(&o.giving, p.amount)
+	a.add(&o.givingOther, p.target)
 }
 
 // follows tells whether a payment may come from one phase to the next.
@@ -231,7 +252,7 @@ func (a *Auditor) changed(e *Entry) {
 	case KindPost:
 		p.posted, p.paid, p.fees = true, a.captured(e, p), e.Legs
 		a.release(p)
-		p.window = a.post(e, p, p.debtor, p.creditor)
+		p.window = a.post(e, p, false)
 		a.checkFees(e, p)
 		a.refundEnds(p, p.paid)
 	case KindExpire:
@@ -252,7 +273,7 @@ func (a *Auditor) changed(e *Entry) {
 		}
 	case KindReversed:
 		if p.posted {
-			p.back = a.post(e, p, p.creditor, p.debtor)
+			p.back = a.post(e, p, true)
 			a.add(&a.total(p.debtor.currency).Reversed, p.paid)
 		} else {
 			a.release(p)
@@ -273,6 +294,8 @@ func (a *Auditor) checkSame(e *Entry, p *auditPayment) {
 	switch {
 	case e.Amount != (tongma.Money{}) && e.Amount != stands && e.Kind != KindPost:
 		a.find(checkSame, "amount %d, it is of %d", e.Amount.Minor, stands.Minor)
+	case (e.Dealer != "") != (p.dealer != nil) || (p.dealer != nil && (e.Dealer != p.dealer.who || e.Target != tongma.Money{Minor: p.target, Currency: p.dealer.currency})):
+		a.find(checkSame, "%d through %q, held were %d", e.Target.Minor, e.Dealer, p.target)
 	case e.Debtor != "" && e.Debtor != p.debtor.who:
 		a.find(checkSame, "debtor %s, the hold was of %s", e.Debtor, p.debtor.who)
 	case e.Creditor != "" && e.Creditor != p.creditor.who:
@@ -291,18 +314,19 @@ func (a *Auditor) refundEnds(p *auditPayment, paid int64) {
 	if o := p.original; o != nil {
 		a.add(&o.giving, -p.amount)
 		a.add(&o.given, paid)
+		a.add(&o.givingOther, -p.target)
+		if paid > 0 {
+			a.add(&o.givenOther, p.target)
+		}
 	}
 	if p.refund {
 		a.add(&a.total(p.debtor.currency).Refunded, paid)
 	}
 }
 
-// post books a debit and a credit: in the positions, and in the open window of the
-// payment's model, which it returns.
-func (a *Auditor) post(e *Entry, p *auditPayment, debtor, creditor *auditBalance) *auditWindow {
-	t := a.total(debtor.currency)
-	t.Postings++
-	a.add(&t.Posted, p.paid)
+// post books what a payment moves: in the positions, and in the open window of its
+// model, which it returns.
+func (a *Auditor) post(e *Entry, p *auditPayment, back bool) *auditWindow {
 	w := a.open[p.model]
 	if w == nil || e.Window != w.id {
 		a.find(checkWindow, "posted into %s, %s is open", e.Window, w.name())
@@ -310,6 +334,11 @@ func (a *Auditor) post(e *Entry, p *auditPayment, debtor, creditor *auditBalance
 	if w != nil {
 		w.items++
 	}
-	a.moves(w, debtor, creditor, p.paid)
+	a.each(p, back, func(from, to *auditBalance, minor int64) {
+		t := a.total(from.currency)
+		t.Postings++
+		a.add(&t.Posted, minor)
+		a.moves(w, from, to, minor)
+	})
 	return w
 }

@@ -168,6 +168,9 @@ func (a *Auditor) captured(e *Entry, p *auditPayment) int64 {
 		a.find(checkCapture, "%d of currency %d are posted, held were %d of %d", e.Amount.Minor, e.Amount.Currency, p.amount, p.first.Currency)
 		return p.amount
 	}
+	if p.dealer != nil && e.Amount.Minor != p.amount {
+		a.find(checkExchange, "%d of %d are posted: both sides are posted whole", e.Amount.Minor, p.amount)
+	}
 	return e.Amount.Minor
 }
 
@@ -186,8 +189,12 @@ func (a *Auditor) checkFees(e *Entry, p *auditPayment) {
 	if len(e.Legs) > MaxLegs {
 		a.find(checkFees, "%d fees", len(e.Legs))
 	}
+	currency := p.first.Currency
+	if p.refund && p.dealer != nil { // in which its original was paid
+		currency = p.creditor.currency
+	}
 	for _, l := range e.Legs {
-		if l.From == "" || l.To == "" || l.From == l.To || l.Amount.Minor <= 0 || l.Amount.Minor > tongma.MaxMinor || l.Amount.Currency != p.first.Currency {
+		if l.From == "" || l.To == "" || l.From == l.To || l.Amount.Minor <= 0 || l.Amount.Minor > tongma.MaxMinor || l.Amount.Currency != currency {
 			a.find(checkFees, "%s pays %s %d of currency %d", l.From, l.To, l.Amount.Minor, l.Amount.Currency)
 			continue
 		}
@@ -214,7 +221,7 @@ func (p *auditPayment) feesBack(before, minor int64) []Leg {
 			if l.OnRefund != schemes.FeeReturn {
 				continue
 			}
-			back = halfEven(l.Amount.Minor, before+minor, p.paid) - halfEven(l.Amount.Minor, before, p.paid)
+			back = halfEven(l.Amount.Minor, before+minor, p.limit()) - halfEven(l.Amount.Minor, before, p.limit())
 		}
 		if back > 0 {
 			due = append(due, Leg{l.Kind, l.OnRefund, l.To, l.From, tongma.Money{Minor: back, Currency: l.Amount.Currency}})

@@ -55,7 +55,7 @@ func (a *Auditor) deferred(e *Entry, w *auditWindow) {
 		a.find(checkRecast, "%s is not in %s, or goes to %s", e.Payment, w.id, e.AuthWindow)
 		return
 	}
-	if !w.recast && !w.anyShort(p.first.Currency) {
+	if !w.recast && !w.anyShort(p.first.Currency) && (p.dealer == nil || !w.anyShort(p.dealer.currency)) {
 		a.find(checkRecast, "%s: nobody is short in %s", w.id, p.first.Currency)
 	}
 	if e.Amount != (tongma.Money{Minor: p.paid, Currency: p.first.Currency}) || e.Debtor != p.debtor.who || e.Creditor != p.creditor.who {
@@ -76,9 +76,6 @@ func (a *Auditor) deferred(e *Entry, w *auditWindow) {
 // way round if it was turned back.
 func (a *Auditor) shift(p *auditPayment, w, next *auditWindow, back bool) {
 	one := func(from, to *auditBalance, minor int64) {
-		if back {
-			from, to = to, from
-		}
 		a.memos(w, from, to, -minor, -1)
 		a.memos(next, from, to, minor, 1)
 		from, to = a.settler(from), a.settler(to)
@@ -88,9 +85,13 @@ func (a *Auditor) shift(p *auditPayment, w, next *auditWindow, back bool) {
 	}
 	w.items--
 	next.items++
-	one(p.debtor, p.creditor, p.paid)
+	a.each(p, back, one)
 	for _, l := range p.fees {
-		one(a.balance(l.From, l.Amount.Currency), a.balance(l.To, l.Amount.Currency), l.Amount.Minor)
+		from, to := a.balance(l.From, l.Amount.Currency), a.balance(l.To, l.Amount.Currency)
+		if back {
+			from, to = to, from
+		}
+		one(from, to, l.Amount.Minor)
 	}
 }
 

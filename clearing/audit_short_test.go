@@ -74,6 +74,28 @@ func hardship(t testing.TB) []Entry {
 	turn(21, dispute.Arbitration, "shop-b", "", "")
 	turn(21, dispute.UpholdProposed, "", "ann", "")
 	turn(21, dispute.Upheld, "", "", "bob")
+	yen := func(who tongma.ParticipantID) Entry {
+		e := capOf(who, 100_000)
+		e.Amount.Currency = tongma.JPY
+		return e
+	}
+	step(yen("fx"))
+	step(yen("shop-b"))
+	step(capOf("fx", 10_000))
+	step(Entry{Kind: KindResume, Debtor: "bank-a", Maker: "ann"})
+	abroad := hold(30, "bank-a", "shop-b", 600)
+	abroad.Dealer, abroad.Target, abroad.Quote, abroad.Rate = "fx", tongma.Money{Minor: 9_315, Currency: tongma.JPY}, "q-1", "CNY/JPY 1552.5 source"
+	posted(abroad)
+	abroad = hold(31, "bank-a", "shop-b", 0)
+	abroad.Amount.Minor, abroad.Dealer, abroad.Target, abroad.Quote, abroad.Rate = 65, "fx", tongma.Money{Minor: 1_000, Currency: tongma.JPY}, "q-2", "JPY/CNY 0.000644 target"
+	posted(abroad)
+	part := hold(32, "shop-b", "bank-a", 0)
+	part.Op, part.Original, part.Amount, part.Asker = tongma.OpRefund, testID(30), tongma.Money{Minor: 5_000, Currency: tongma.JPY}, "shop-b"
+	posted(part)
+	over := quarrel(33, 4_000)
+	over.Original, over.Amount.Currency = testID(30), tongma.JPY
+	step(over)
+	turn(33, dispute.Accepted, "shop-b", "", "")
 	step(capOf("sub", 100))
 	step(Entry{Kind: KindSponsor, Debtor: "sub", Creditor: "bank-c"})
 	step(hold(6, "sub", "bank-a", 60))
@@ -85,6 +107,21 @@ func hardship(t testing.TB) []Entry {
 }
 
 var hardDamages = []damage{
+	{"a target does not follow from the rate", checkExchange, edit(KindHold, 30, func(e *Entry) { e.Target.Minor++ })},
+	{"a source does not follow from the rate", checkExchange, edit(KindHold, 31, func(e *Entry) { e.Amount.Minor-- })},
+	{"a rate is of other currencies", checkExchange, edit(KindHold, 30, func(e *Entry) { e.Rate = "USD/JPY 1552.5 source" })},
+	{"a quote is used twice", checkExchange, edit(KindHold, 31, func(e *Entry) { e.Quote = "q-1" })},
+	{"a rate without a dealer", checkExchange, edit(KindHold, 30, func(e *Entry) { e.Dealer = "" })},
+	{"one side is posted in part", checkExchange, edit(KindPost, 30, func(e *Entry) { e.Amount.Minor-- })},
+	{"a dealer's cap is passed", checkCap, func(es []Entry, _ func(Kind, int) int, of func(Kind, uint64) int) ([]Entry, int) {
+		i, e := of(KindHold, 30), capOf("fx", 9_314)
+		e.Amount.Currency = tongma.JPY
+		return renumber(slices.Insert(es, i, e)), i + 2
+	}},
+	{"the dealer gives back less", checkExchange, edit(KindHold, 32, func(e *Entry) { e.Target.Minor-- })},
+	{"the dealer keeps all", checkExchange, edit(KindHold, 32, func(e *Entry) { e.Dealer, e.Target = "", tongma.Money{} })},
+	{"a posting names another target", checkSame, edit(KindPost, 30, func(e *Entry) { e.Target.Minor++ })},
+	{"a chargeback gives back less", checkExchange, edit(KindDispute, 33, func(e *Entry) { e.Target.Minor-- })},
 	{"disputed by the payee", checkDispute, edit(KindDispute, 20, func(e *Entry) { e.Asker = "shop-b" })},
 	{"more is disputed than was paid", checkDispute, edit(KindDispute, 21, func(e *Entry) { e.Amount.Minor = 2_001 })},
 	{"disputed was nothing", checkDispute, edit(KindDispute, 20, func(e *Entry) { e.Original = testID(77) })},

@@ -460,6 +460,10 @@ func (a *Auditor) checkHolds() (n AuditPayments, open int64) {
 		if p.phase == KindHold || p.phase == KindPend || (p.phase == KindReversing && !p.posted) {
 			holds[a.settler(p.debtor)] += p.amount
 			memos[p.debtor] += p.amount
+			if p.dealer != nil {
+				holds[a.settler(p.dealer)] += p.target
+				memos[p.dealer] += p.target
+			}
 			open++
 		}
 	}

@@ -23,6 +23,7 @@ type Book struct {
 	kept          map[uint16]bool // those of them that a person blocked, or who are short: the directory does not unblock them
 	payments      []payment
 	low           uint32 // all payments before it are final
+	crosses       []cross
 	fees          []feeLeg
 	texts         texts
 	byID          *index
@@ -81,6 +82,7 @@ type payment struct {
 	entry                    uint64
 	schemeRef                textRef
 	feesAt                   uint32 // of its posting
+	cross                    uint32 // number of its second side and one; zero for none
 	authWindow, window       uint32
 	backWindow               uint32 // in which it was turned back
 	debtor, creditor, scheme uint16
@@ -142,7 +144,7 @@ func (b *Book) number(name string) uint16 {
 // hasRoom tells whether every name in e has a number, or can be given one: a
 // number that wraps round would be another participant's.
 func (b *Book) hasRoom(e *Entry) bool {
-	names := [...]string{string(e.Asker), string(e.Debtor), string(e.Creditor), string(e.Scheme)}
+	names := [...]string{string(e.Asker), string(e.Debtor), string(e.Creditor), string(e.Scheme), string(e.Dealer)}
 	if len(b.names)+len(names)+2*len(e.Legs) <= math.MaxUint16+1 {
 		return true
 	}
@@ -271,6 +273,7 @@ func (b *Book) proposeNew(e *Entry) Verdict {
 		if reason != tongma.NoReason {
 			// The scheme never hears of it, so the code is not spent.
 			e.Kind, e.Reason, e.Expiry, e.Code, e.CodeTail = KindRefuse, reason, 0, Digest{}, ""
+			e.Dealer, e.Target, e.Quote, e.Rate = "", tongma.Money{}, "", ""
 		}
 	}
 	v.Reason = e.Reason
@@ -328,29 +331,41 @@ func (b *Book) holdable(e *Entry, w *window) (tongma.Reason, uint8) {
 			return reason, 0
 		}
 	}
-	return b.withinLimits(e, w)
+	if reason := b.exchangeable(e); reason != tongma.NoReason {
+		return reason, 0
+	}
+	if len(b.payments) >= maxPayments {
+		return tongma.PositionOverflow, 0
+	}
+	if e.Dealer == "" {
+		return b.withinLimits(e.Debtor, e.Creditor, e.Amount, w)
+	}
+	if reason, _ := b.withinLimits(e.Dealer, e.Creditor, e.Target, w); reason != tongma.NoReason {
+		return reason, 0
+	}
+	return b.withinLimits(e.Debtor, e.Dealer, e.Amount, w)
 }
 
 // withinLimits says why a debtor may not owe more, itself or whoever settles for it;
 // if it may, which part of its limit that reaches, the higher one of both.
-func (b *Book) withinLimits(e *Entry, w *window) (tongma.Reason, uint8) {
-	debtor, known := b.numbers[string(e.Debtor)]
+func (b *Book) withinLimits(who, creditor tongma.ParticipantID, m tongma.Money, w *window) (tongma.Reason, uint8) {
+	debtor, known := b.numbers[string(who)]
 	settler := b.settler(debtor)
-	own := b.accounts[accountKey{debtor, e.Amount.Currency}]
-	a := b.accounts[accountKey{settler, e.Amount.Currency}]
-	if !known || own == nil || !own.capped || a == nil || !a.capped || e.Creditor == "" {
+	own := b.accounts[accountKey{debtor, m.Currency}]
+	a := b.accounts[accountKey{settler, m.Currency}]
+	if !known || own == nil || !own.capped || a == nil || !a.capped || creditor == "" {
 		return tongma.NoAccount, 0
 	}
 	if b.blocked[debtor] || b.blocked[settler] {
 		return tongma.ParticipantSuspended, 0
 	}
-	reason, crossed := room(a.position, a.reserved, a.limit(), e.Amount.Minor)
-	if reason == tongma.PositionOverflow || b.nearEdge(e.Creditor, e.Amount.Currency) || b.tooMuch(w, e.Amount.Currency, e.Amount.Minor, mostHeld) || len(b.payments) >= maxPayments {
+	reason, crossed := room(a.position, a.reserved, a.limit(), m.Minor)
+	if reason == tongma.PositionOverflow || b.nearEdge(creditor, m.Currency) || b.tooMuch(w, m.Currency, m.Minor, mostHeld) {
 		return tongma.PositionOverflow, 0
 	}
-	if m, sub := b.memoNow(debtor, e.Amount.Currency); sub && reason == tongma.NoReason {
+	if through, sub := b.memoNow(debtor, m.Currency); sub && reason == tongma.NoReason {
 		var other uint8
-		reason, other = room(m.position, m.reserved, own.limit(), e.Amount.Minor)
+		reason, other = room(through.position, through.reserved, own.limit(), m.Minor)
 		crossed = max(crossed, other)
 	}
 	if reason != tongma.NoReason {
@@ -395,11 +410,11 @@ func (b *Book) refundable(e *Entry) tongma.Reason {
 		return tongma.PaymentUnknown
 	case p.phase != KindPost || p.op == tongma.OpRefund:
 		return tongma.NotRefundable
-	case p.currency != e.Amount.Currency:
+	case b.given(p).Currency != e.Amount.Currency:
 		return tongma.CurrencyMismatch
 	}
 	taken := b.claimsOn(i)
-	switch left := p.moved() - p.refunded - p.refunding - taken.chargedBack - e.Amount.Minor; {
+	switch left := b.given(p).Minor - p.refunded - p.refunding - taken.chargedBack - e.Amount.Minor; {
 	case left < 0:
 		return tongma.RefundExceeds
 	case left < taken.open:
@@ -446,7 +461,10 @@ func (b *Book) proposeChange(e *Entry) Verdict {
 	case e.Kind == KindExpire && !p.expired(e.Time):
 		v.Reason = tongma.TooEarly
 	case e.Kind == KindPost:
-		_, v.Reason = p.capture(e.Amount)
+		var minor int64
+		if minor, v.Reason = p.capture(e.Amount); p.cross != 0 && minor != p.amount && v.Reason == tongma.NoReason {
+			v.Reason = tongma.AmountInvalid // both sides are posted whole
+		}
 		v.Write = v.Reason == tongma.NoReason
 	default:
 		v.Write = true
@@ -501,13 +519,17 @@ func (b *Book) complete(e *Entry, p *payment) {
 		e.Reason = tongma.HoldExpired
 	}
 	e.Amount = tongma.Money{Minor: minor, Currency: p.currency}
+	e.Dealer, e.Target, e.Quote, e.Rate = "", tongma.Money{}, "", ""
+	if x := b.crossOf(p); x != nil {
+		e.Dealer, e.Target = tongma.ParticipantID(b.names[x.dealer]), tongma.Money{Minor: x.target, Currency: x.currency}
+	}
 }
 
 // returned returns the fees that go back if minor units of a refund are posted now.
 func (b *Book) returned(p *payment, minor int64) []Leg {
 	i, _ := b.find(p.original)
 	o := &b.payments[i]
-	return Returned(b.legs(o), o.moved(), o.refunded, minor)
+	return Returned(b.legs(o), b.given(o).Minor, o.refunded, minor)
 }
 
 // chargeable says why the fee legs of a completed entry may not be written. Caps
@@ -518,13 +540,13 @@ func (b *Book) chargeable(e *Entry, p *payment) tongma.Reason {
 		if e.Kind == KindReversed { // a posting was held, and counts already
 			more += e.Amount.Minor
 		}
-		if b.tooMuch(b.openOf(p.model), p.currency, more, mostPosted) {
+		if b.tooMuch(b.openOf(p.model), p.currency, more, mostPosted) || b.tooMuch(b.openOf(p.model), b.given(p).Currency, more, mostPosted) {
 			return tongma.PositionOverflow
 		}
 	}
 	for i := range e.Legs {
 		l := &e.Legs[i]
-		if l.Amount.Currency != e.Amount.Currency {
+		if l.Amount.Currency != b.feeCurrency(p) {
 			return tongma.FieldInvalid
 		}
 		from, to := b.standing(l.From, l.Amount.Currency), b.standing(l.To, l.Amount.Currency)
@@ -612,15 +634,24 @@ func (b *Book) applyNew(e *Entry) error {
 		scheme: b.number(string(e.Scheme)), asker: b.number(string(e.Asker)), model: model, reason: e.Reason, op: e.Op, phase: e.Kind}
 	copy(p.codeTail[:], e.CodeTail)
 	if e.Kind == KindHold {
+		if again := *e; e.Dealer != "" || e.Op == tongma.OpRefund {
+			if reason := b.exchangeable(&again); reason != tongma.NoReason || again.Dealer != e.Dealer || again.Target != e.Target {
+				return b.broken(e, "the two amounts do not go together")
+			}
+		}
 		if p.op == tongma.OpRefund {
 			i, ok := b.find(p.original)
 			if !ok || b.payments[i].model != model {
 				return b.broken(e, "refund of nothing, or by another model")
 			}
 			b.payments[i].refunding += p.amount
+			if x := b.crossOf(&b.payments[i]); x != nil {
+				x.refunding += e.Target.Minor
+			}
 		}
-		b.hold(&p, p.amount)
 		b.spend(e)
+		b.keepCross(&p, e)
+		b.hold(&p, p.amount)
 		b.open++
 	}
 	at := uint32(len(b.payments))
@@ -633,11 +664,22 @@ func (b *Book) applyNew(e *Entry) error {
 
 // hold adds to what is held for a payment, or releases it.
 func (b *Book) hold(p *payment, minor int64) {
-	b.account(b.settler(p.debtor), p.currency).reserved += minor
-	if m := b.memoOf(p.debtor, p.currency); m != nil {
+	b.holdOne(p.debtor, p.currency, minor)
+	if x := b.crossOf(p); x != nil {
+		if minor < 0 {
+			b.holdOne(x.dealer, x.currency, -x.target)
+		} else {
+			b.holdOne(x.dealer, x.currency, x.target)
+		}
+	}
+}
+
+func (b *Book) holdOne(n uint16, c tongma.Currency, minor int64) {
+	b.account(b.settler(n), c).reserved += minor
+	if m := b.memoOf(n, c); m != nil {
 		m.reserved += minor
 	}
-	*b.held.of(p.currency) += minor
+	*b.held.of(c) += minor
 }
 
 // spend remembers a payer's code for one to two days of entry time, which is far
@@ -672,14 +714,14 @@ func (b *Book) applyChange(e *Entry) error {
 	switch e.Kind {
 	case KindPost:
 		minor, reason := p.capture(e.Amount)
-		if reason != tongma.NoReason {
+		if reason != tongma.NoReason || (p.cross != 0 && minor != p.amount) {
 			return b.broken(e, "posted is not of what is held")
 		}
 		b.hold(p, -p.amount)
-		b.move(w, p.debtor, p.creditor, p.currency, minor)
+		p.posted, p.captured, p.window = true, minor, uint32(e.Window)
+		b.move(w, p, false)
 		w.put(i, e.Number)
 		b.keepFees(p, e.Legs)
-		p.posted, p.captured, p.window = true, minor, uint32(e.Window)
 		b.settleRefund(p, minor)
 		b.open--
 	case KindExpire:
@@ -703,7 +745,7 @@ func (b *Book) applyChange(e *Entry) error {
 		}
 	case KindReversed:
 		if p.posted {
-			b.move(w, p.creditor, p.debtor, p.currency, p.moved())
+			b.move(w, p, true)
 			p.backWindow = uint32(w.id)
 			w.put(i|itemBack, e.Number)
 		} else {
@@ -754,7 +796,7 @@ func (b *Book) wrongLegs(e *Entry, p *payment) string {
 	var due []Leg
 	switch {
 	case e.Kind == KindPost && p.op != tongma.OpRefund:
-		if !legsFit(e.Legs) || slices.ContainsFunc(e.Legs, func(l Leg) bool { return l.Amount.Currency != p.currency }) {
+		if !legsFit(e.Legs) || slices.ContainsFunc(e.Legs, func(l Leg) bool { return l.Amount.Currency != b.feeCurrency(p) }) {
 			return "fee legs"
 		}
 		return ""
@@ -779,12 +821,30 @@ func (b *Book) settleRefund(p *payment, paid int64) {
 		original := &b.payments[i]
 		original.refunding -= p.amount
 		original.refunded += paid
+		if x, own := b.crossOf(original), b.crossOf(p); x != nil && own != nil {
+			x.refunding -= own.target
+			if paid > 0 {
+				x.refunded += own.target
+			}
+		}
 	}
 }
 
-// move posts one debit and one credit, in an open window.
-func (b *Book) move(w *window, debtor, creditor uint16, c tongma.Currency, amount int64) {
-	w.add(b.entered(w, debtor, creditor, c, amount), amount)
+// move posts what p pays in an open window, or turns it back.
+func (b *Book) move(w *window, p *payment, back bool) {
+	if p.cross != 0 {
+		b.movements(p, back, func(m moving) {
+			if !m.fee {
+				w.add(b.entered(w, m.from, m.to, m.currency, m.minor), m.minor)
+			}
+		})
+		return
+	}
+	from, to := p.debtor, p.creditor
+	if back {
+		from, to = to, from
+	}
+	w.add(b.entered(w, from, to, p.currency, p.moved()), p.moved())
 }
 
 // charge posts a fee, in an open window.

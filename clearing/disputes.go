@@ -12,6 +12,7 @@ type disputed struct {
 	key                 Digest // of raiser and key
 	payment             uint32
 	amount              int64
+	other               int64 // of a payment in two currencies: what its debtor gets back
 	raisedAt, changedAt int64
 	deadline            int64
 	entry               uint64
@@ -59,7 +60,7 @@ type Dispute struct {
 func (b *Book) viewDispute(d *disputed) Dispute {
 	p := &b.payments[d.payment]
 	return Dispute{ID: d.id, Payment: p.id, Raiser: tongma.ParticipantID(b.names[p.debtor]), Respondent: tongma.ParticipantID(b.names[p.creditor]),
-		Amount: tongma.Money{Minor: d.amount, Currency: p.currency}, Code: d.code, Stage: d.stage, Deadline: d.deadline, Model: b.models[d.model].name,
+		Amount: tongma.Money{Minor: d.amount, Currency: b.given(p).Currency}, Code: d.code, Stage: d.stage, Deadline: d.deadline, Model: b.models[d.model].name,
 		AuthWindow: tongma.WindowID(d.authWindow), Window: tongma.WindowID(d.window), RaisedAt: d.raisedAt, ChangedAt: d.changedAt, Entry: d.entry, Maker: d.maker, Checker: d.checker}
 }
 
@@ -131,7 +132,7 @@ func (b *Book) otherDispute(e *Entry, d *disputed) tongma.Reason {
 	switch {
 	case e.Amount.Minor != d.amount:
 		return tongma.ExistsOtherAmount
-	case e.Amount.Currency != p.currency:
+	case e.Amount.Currency != b.given(p).Currency:
 		return tongma.ExistsOtherCurrency
 	case e.Original != p.id:
 		return tongma.ExistsOtherOriginal
@@ -153,10 +154,15 @@ func (b *Book) disputable(e *Entry, p *payment, i uint32) tongma.Reason {
 	switch {
 	case p.phase != KindPost || p.op == tongma.OpRefund:
 		return tongma.NotRefundable
-	case p.currency != e.Amount.Currency:
+	case b.given(p).Currency != e.Amount.Currency:
 		return tongma.CurrencyMismatch
-	case p.refunded+p.refunding+taken.open+taken.chargedBack+e.Amount.Minor > p.moved():
+	case p.refunded+p.refunding+taken.open+taken.chargedBack+e.Amount.Minor > b.given(p).Minor:
 		return tongma.DisputeExceeds
+	}
+	if e.Dealer, e.Target = "", (tongma.Money{}); p.cross != 0 {
+		other, reason := b.proportionOf(i, e.Amount.Minor)
+		e.Dealer, e.Target = tongma.ParticipantID(b.names[b.crossOf(p).dealer]), tongma.Money{Minor: other, Currency: p.currency}
+		return reason
 	}
 	return tongma.NoReason
 }
@@ -179,14 +185,17 @@ func (b *Book) proposeDisputeStep(e *Entry) Verdict {
 	}
 	action, effect, reason := b.step(e, d, p)
 	w := b.openOf(d.model)
-	if reason == tongma.NoReason && effect == dispute.Chargeback && (b.tooMuch(w, p.currency, d.amount, mostPosted) || b.nearEdge(tongma.ParticipantID(b.names[p.debtor]), p.currency)) {
+	if reason == tongma.NoReason && effect == dispute.Chargeback && (b.tooMuch(w, p.currency, d.amount+d.other, mostPosted) || b.tooMuch(w, b.given(p).Currency, d.amount, mostPosted) || b.nearEdge(tongma.ParticipantID(b.names[p.debtor]), p.currency)) {
 		reason = tongma.PositionOverflow
 	}
 	if v.Reason, v.Write = reason, reason == tongma.NoReason; !v.Write {
 		return v
 	}
 	e.Original, e.Debtor, e.Creditor = p.id, tongma.ParticipantID(b.names[p.debtor]), tongma.ParticipantID(b.names[p.creditor])
-	e.Amount, e.Model, e.Window = tongma.Money{Minor: d.amount, Currency: p.currency}, b.models[d.model].name, 0
+	e.Amount, e.Model, e.Window = tongma.Money{Minor: d.amount, Currency: b.given(p).Currency}, b.models[d.model].name, 0
+	if x := b.crossOf(p); x != nil {
+		e.Dealer, e.Target = tongma.ParticipantID(b.names[x.dealer]), tongma.Money{Minor: d.other, Currency: p.currency}
+	}
 	switch action {
 	case dispute.ProposeUphold, dispute.ProposeReject:
 		e.Checker = ""
@@ -241,7 +250,7 @@ func (b *Book) applyDispute(e *Entry) error {
 	if e.Kind == KindDisputeStep {
 		propose = b.proposeDisputeStep
 	}
-	if v := propose(&again); !v.Write || again.Window != e.Window || again.AuthWindow != e.AuthWindow || again.Amount != e.Amount || again.Stage != e.Stage || again.Maker != e.Maker {
+	if v := propose(&again); !v.Write || again.Window != e.Window || again.AuthWindow != e.AuthWindow || again.Amount != e.Amount || again.Target != e.Target || again.Stage != e.Stage || again.Maker != e.Maker {
 		return b.broken(e, "no Book would have proposed it")
 	}
 	if e.Kind == KindDispute {
@@ -257,8 +266,15 @@ func (b *Book) applyDispute(e *Entry) error {
 	if was.Open() && e.Stage.Final() {
 		taken := b.claims[d.payment]
 		taken.open -= d.amount
+		x := b.crossOf(p)
+		if x != nil {
+			x.disputed -= d.other
+		}
 		if e.Stage.Effect() == dispute.Chargeback {
 			taken.chargedBack += d.amount
+			if x != nil {
+				x.back += d.other
+			}
 			b.chargeBack(e, d, p)
 		}
 		b.claims[d.payment] = taken
@@ -270,20 +286,28 @@ func (b *Book) raise(e *Entry) {
 	i, _ := b.find(e.Original)
 	model, _ := b.model(e.Model)
 	at := uint32(len(b.disputes))
-	d := disputed{id: e.Payment, key: keyDigest(e.Asker, e.Key), payment: i, amount: e.Amount.Minor, raisedAt: e.Time, changedAt: e.Time, deadline: e.Expiry,
+	d := disputed{id: e.Payment, key: keyDigest(e.Asker, e.Key), payment: i, amount: e.Amount.Minor, other: e.Target.Minor, raisedAt: e.Time, changedAt: e.Time, deadline: e.Expiry,
 		entry: e.Number, authWindow: uint32(e.AuthWindow), model: model, stage: dispute.Raised, code: e.SchemeRef}
 	b.disputes = append(b.disputes, d)
 	b.disputeByID[d.id], b.disputeByKey[d.key] = at, at
 	taken := b.claims[i]
 	taken.open += d.amount
 	b.claims[i] = taken
+	if x := b.crossOf(&b.payments[i]); x != nil {
+		x.disputed += d.other
+	}
 }
 
 // chargeBack has the creditor of a disputed payment pay it back to its debtor.
 func (b *Book) chargeBack(e *Entry, d *disputed, p *payment) {
 	w := b.openOf(d.model)
-	b.debit(w, debt{entry: e.Number, from: p.creditor, to: p.debtor, currency: p.currency, minor: d.amount, dispute: d.id})
 	d.window = uint32(w.id)
+	if x := b.crossOf(p); x != nil {
+		b.debit(w, debt{entry: e.Number, from: p.creditor, to: x.dealer, currency: x.currency, minor: d.amount, dispute: d.id})
+		b.debit(w, debt{entry: e.Number, from: x.dealer, to: p.debtor, currency: p.currency, minor: d.other, dispute: d.id})
+		return
+	}
+	b.debit(w, debt{entry: e.Number, from: p.creditor, to: p.debtor, currency: p.currency, minor: d.amount, dispute: d.id})
 }
 
 // debit books a debt that is no payment.

@@ -106,12 +106,16 @@ type Entry struct {
 	Maker      string   // who proposed a cap
 	Checker    string   // who approved or rejected it: somebody else
 
-	Model     string         // settlement model of a payment or a window; "" is the one that every book has
-	Method    calendar.Model // open, close: how the window that opens is settled; zero is multilateral
-	Cutoff    int64          // close: Unix milliseconds that the schedule named; zero if it was closed by hand
-	ValueDate uint32         // close: yyyymmdd on which it settles
-	Calendar  string         // close: the calendars' versions by which both were found
-	Stage     dispute.Stage  // dispute, dispute-step: that it comes to
+	Model     string               // settlement model of a payment or a window; "" is the one that every book has
+	Method    calendar.Model       // open, close: how the window that opens is settled; zero is multilateral
+	Cutoff    int64                // close: Unix milliseconds that the schedule named; zero if it was closed by hand
+	ValueDate uint32               // close: yyyymmdd on which it settles
+	Calendar  string               // close: the calendars' versions by which both were found
+	Stage     dispute.Stage        // dispute, dispute-step: that it comes to
+	Dealer    tongma.ParticipantID // hold, post, reversed: gets Amount from the debtor, and pays Target to the creditor; empty if there is one currency
+	Target    tongma.Money         // what the creditor gets
+	Quote     string               // hold: id of the dealer's quote, which is used once
+	Rate      string               // hold: by which Target follows from Amount, or the other way round, as exchange.Terms writes it
 }
 
 // field numbers of the canonical form; the order is the order on disk.
@@ -157,6 +161,10 @@ const (
 	fValueDate
 	fCalendar
 	fStage
+	fDealer
+	fTarget
+	fQuote
+	fRate
 	fieldCount
 	secondWord = 31
 )
@@ -239,6 +247,13 @@ func (e *Entry) AppendTo(b []byte) []byte {
 		number(fValueDate, int64(e.ValueDate))
 		text(fCalendar, e.Calendar)
 		number(fStage, int64(e.Stage))
+		text(fDealer, string(e.Dealer))
+		if flag(fTarget, e.Target != tongma.Money{}) {
+			b = binary.AppendVarint(b, e.Target.Minor)
+			b = binary.BigEndian.AppendUint16(b, uint16(e.Target.Currency))
+		}
+		text(fQuote, e.Quote)
+		text(fRate, e.Rate)
 		bits |= 1 << secondWord
 		binary.BigEndian.PutUint32(b[at+4:], uint32(bits>>32))
 	}
@@ -248,7 +263,8 @@ func (e *Entry) AppendTo(b []byte) []byte {
 
 // hasMore tells whether any field of the second word is present.
 func (e *Entry) hasMore() bool {
-	return e.Model != "" || e.Method != 0 || e.Cutoff != 0 || e.ValueDate != 0 || e.Calendar != "" || e.Stage != 0
+	return e.Model != "" || e.Method != 0 || e.Cutoff != 0 || e.ValueDate != 0 || e.Calendar != "" || e.Stage != 0 ||
+		e.Dealer != "" || e.Target != tongma.Money{} || e.Quote != "" || e.Rate != ""
 }
 
 // appendLegs appends how many there are and, of each, what it is for, what a
@@ -388,7 +404,7 @@ func (e *Entry) fits() bool {
 	for _, f := range [...]struct{ length, limit int }{{len(e.Asker), maxName}, {len(e.Debtor), maxName}, {len(e.Creditor), maxName},
 		{len(e.Scheme), maxName}, {len(e.Key), tongma.MaxKey}, {len(e.SchemeRef), maxRef}, {len(e.Order), maxRef}, {len(e.Approval), maxApproval},
 		{len(e.Merchant), maxMerchant}, {len(e.CodeTail), maxTail}, {len(e.Salt), maxSalt}, {len(e.Maker), maxName}, {len(e.Checker), maxName},
-		{int(e.Reason), maxReason}, {len(e.Model), maxName}, {len(e.Calendar), maxCalendar}, {int(e.ValueDate), maxDate}, {int(e.Method), int(calendar.Gross)}} {
+		{int(e.Reason), maxReason}, {len(e.Model), maxName}, {len(e.Calendar), maxCalendar}, {len(e.Dealer), maxName}, {len(e.Quote), maxRef}, {len(e.Rate), maxRate}, {int(e.ValueDate), maxDate}, {int(e.Method), int(calendar.Gross)}} {
 		if f.length > f.limit {
 			return false
 		}
@@ -462,6 +478,15 @@ func ParseEntry(data []byte) (Entry, error) {
 	if e.Stage = dispute.Stage(r.number(fStage, 1, 255)); r.has(fStage) && !e.Stage.Known() {
 		r.bad = true
 	}
+	e.Dealer = tongma.ParticipantID(r.text(fDealer, maxName))
+	if r.has(fTarget) {
+		e.Target.Minor = r.varint()
+		if c := r.take(2); c != nil {
+			e.Target.Currency = tongma.Currency(binary.BigEndian.Uint16(c))
+		}
+		r.bad = r.bad || e.Target == tongma.Money{}
+	}
+	e.Quote, e.Rate = r.text(fQuote, maxRef), r.text(fRate, maxRate)
 	if r.bad || len(r.b) != 0 || kindNames[e.Kind] == "" {
 		return Entry{}, &tongma.Error{Op: "clearing.ParseEntry", Reason: tongma.Internal, Offset: len(data) - len(r.b), Detail: "not a canonical entry"}
 	}
@@ -472,46 +497,51 @@ func ParseEntry(data []byte) (Entry, error) {
 // are documented in docs/journal.md, and an outsider can recompute every figure
 // from them.
 type Line struct {
-	Entry      uint64 `json:"entry"`
-	Kind       string `json:"kind"`
-	Time       string `json:"time"`
-	Batch      uint64 `json:"batch"`
-	Hash       string `json:"hash"` // SHA-256 of the entry's canonical bytes behind a zero byte, as RFC 6962 hashes a leaf
-	Payment    string `json:"payment,omitempty"`
-	Original   string `json:"original,omitempty"`
-	Operation  string `json:"operation,omitempty"`
-	Asker      string `json:"asker,omitempty"`
-	Key        string `json:"key,omitempty"`
-	Debtor     string `json:"debtor,omitempty"`
-	Creditor   string `json:"creditor,omitempty"`
-	Scheme     string `json:"scheme,omitempty"`
-	AmountMin  *int64 `json:"amount_minor,omitempty"`
-	Currency   string `json:"currency,omitempty"`
-	AuthWindow uint64 `json:"auth_window,omitempty"`
-	Window     uint64 `json:"window,omitempty"`
-	Expiry     string `json:"expiry,omitempty"`
-	CodeDigest string `json:"code_digest,omitempty"`
-	CodeTail   string `json:"code_tail,omitempty"`
-	Content    string `json:"content_digest,omitempty"`
-	Reason     string `json:"reason,omitempty"`
-	ReasonName string `json:"reason_name,omitempty"`
-	SchemeRef  string `json:"scheme_ref,omitempty"`
-	Approval   string `json:"approval,omitempty"`
-	Merchant   string `json:"merchant,omitempty"`
-	Order      string `json:"order,omitempty"`
-	Directory  uint64 `json:"directory,omitempty"`
-	Sheet      string `json:"sheet_hash,omitempty"`
-	Late       bool   `json:"late,omitempty"`
-	KeepCode   bool   `json:"keep_code,omitempty"`
-	Fees       []Fee  `json:"fees,omitempty"`
-	Maker      string `json:"maker,omitempty"`
-	Checker    string `json:"checker,omitempty"`
-	Model      string `json:"model,omitempty"`
-	Method     string `json:"method,omitempty"` // "bilateral" or "gross"; none is multilateral
-	Cutoff     string `json:"cutoff,omitempty"`
-	ValueDate  uint32 `json:"value_date,omitempty"` // yyyymmdd
-	Calendar   string `json:"calendar,omitempty"`
-	Stage      string `json:"stage,omitempty"` // of a dispute
+	Entry          uint64 `json:"entry"`
+	Kind           string `json:"kind"`
+	Time           string `json:"time"`
+	Batch          uint64 `json:"batch"`
+	Hash           string `json:"hash"` // SHA-256 of the entry's canonical bytes behind a zero byte, as RFC 6962 hashes a leaf
+	Payment        string `json:"payment,omitempty"`
+	Original       string `json:"original,omitempty"`
+	Operation      string `json:"operation,omitempty"`
+	Asker          string `json:"asker,omitempty"`
+	Key            string `json:"key,omitempty"`
+	Debtor         string `json:"debtor,omitempty"`
+	Creditor       string `json:"creditor,omitempty"`
+	Scheme         string `json:"scheme,omitempty"`
+	AmountMin      *int64 `json:"amount_minor,omitempty"`
+	Currency       string `json:"currency,omitempty"`
+	AuthWindow     uint64 `json:"auth_window,omitempty"`
+	Window         uint64 `json:"window,omitempty"`
+	Expiry         string `json:"expiry,omitempty"`
+	CodeDigest     string `json:"code_digest,omitempty"`
+	CodeTail       string `json:"code_tail,omitempty"`
+	Content        string `json:"content_digest,omitempty"`
+	Reason         string `json:"reason,omitempty"`
+	ReasonName     string `json:"reason_name,omitempty"`
+	SchemeRef      string `json:"scheme_ref,omitempty"`
+	Approval       string `json:"approval,omitempty"`
+	Merchant       string `json:"merchant,omitempty"`
+	Order          string `json:"order,omitempty"`
+	Directory      uint64 `json:"directory,omitempty"`
+	Sheet          string `json:"sheet_hash,omitempty"`
+	Late           bool   `json:"late,omitempty"`
+	KeepCode       bool   `json:"keep_code,omitempty"`
+	Fees           []Fee  `json:"fees,omitempty"`
+	Maker          string `json:"maker,omitempty"`
+	Checker        string `json:"checker,omitempty"`
+	Model          string `json:"model,omitempty"`
+	Method         string `json:"method,omitempty"` // "bilateral" or "gross"; none is multilateral
+	Cutoff         string `json:"cutoff,omitempty"`
+	ValueDate      uint32 `json:"value_date,omitempty"` // yyyymmdd
+	Calendar       string `json:"calendar,omitempty"`
+	Stage          string `json:"stage,omitempty"` // of a dispute
+	Dealer         string `json:"dealer,omitempty"`
+	TargetMin      *int64 `json:"target_minor,omitempty"`
+	TargetCurrency string `json:"target_currency,omitempty"`
+	Quote          string `json:"quote,omitempty"`
+	Rate           string `json:"rate,omitempty"`
 }
 
 // Fee is a fee leg as a Line shows it, in the currency of the line.
@@ -546,6 +576,10 @@ func NewLine(e *Entry, batch uint64, canonical []byte) Line {
 	}
 	if e.Amount.Currency != 0 {
 		l.AmountMin, l.Currency = &e.Amount.Minor, e.Amount.Currency.Code()
+	}
+	l.Dealer, l.Quote, l.Rate = string(e.Dealer), e.Quote, e.Rate
+	if e.Target.Currency != 0 {
+		l.TargetMin, l.TargetCurrency = &e.Target.Minor, e.Target.Currency.Code()
 	}
 	if e.Stage != dispute.NoStage {
 		l.Stage = e.Stage.String()

@@ -179,6 +179,7 @@ func TestLineHoldsWhatTheEntryHolds(t *testing.T) {
 		Content: Digest{1}, Code: Digest{2}, CodeTail: "1234", Reason: tongma.OverCap, SchemeRef: "ref", Approval: "A1B2C3",
 		Merchant: "m-1", Order: "o-1", Directory: 7, Hash: [32]byte{9}, Salt: []byte("salt"), Maker: "ann", Checker: "bob",
 		Model: "cards", Method: calendar.Gross, Cutoff: startMillis, ValueDate: 20261123, Calendar: "cny.1", Stage: dispute.Represented,
+		Dealer: "fx-d", Target: tongma.Money{Minor: 15523, Currency: tongma.JPY}, Quote: "q-1", Rate: "USD/JPY 155.230 source",
 		Legs: []Leg{{schemes.FeeScheme, schemes.FeeReturn, "shop-b", "net-s", tongma.Money{Minor: 3, Currency: tongma.CNY}}}}
 	data := e.AppendTo(nil)
 	text, err := json.Marshal(NewLine(&e, 5, data))
@@ -193,7 +194,8 @@ func TestLineHoldsWhatTheEntryHolds(t *testing.T) {
 		`"reason":"TM-3001","reason_name":"over-cap","scheme_ref":"ref","approval":"A1B2C3","merchant":"m-1","order":"o-1",` +
 		`"directory":7,"sheet_hash":"0900000000000000000000000000000000000000000000000000000000000000","late":true,"keep_code":true,` +
 		`"fees":[{"fee":"scheme","from":"shop-b","to":"net-s","fee_minor":3,"on_refund":"return"}],"maker":"ann","checker":"bob",` +
-		`"model":"cards","method":"gross","cutoff":"2026-11-22T00:00:00.000Z","value_date":20261123,"calendar":"cny.1","stage":"represented"}`
+		`"model":"cards","method":"gross","cutoff":"2026-11-22T00:00:00.000Z","value_date":20261123,"calendar":"cny.1","stage":"represented",` +
+		`"dealer":"fx-d","target_minor":15523,"target_currency":"JPY","quote":"q-1","rate":"USD/JPY 155.230 source"}`
 	var got, expected map[string]any
 	if err := json.Unmarshal(text, &got); err != nil {
 		t.Fatal(err)

@@ -73,7 +73,10 @@ func (t *clerk) may(e *Entry) (faults []string) {
 		if limit, capped := t.cap[k]; via != k && (!capped || t.memo(k)+t.memoHeld(k)+e.Amount.Minor > limit+t.prefunded[k]) {
 			faults = append(faults, ruleLimit)
 		}
-		if o := t.payments[e.Original]; e.Op == tongma.OpRefund && (o == nil || o.phase != KindPost || o.refunded+o.refunding+o.disputed+o.chargedBack+e.Amount.Minor > o.captured) {
+		if k := (auditAccount{e.Dealer, e.Target.Currency}); e.Dealer != "" && t.position[k]+t.reserved[k]+e.Target.Minor > t.cap[k]+t.prefunded[k] {
+			faults = append(faults, ruleLimit)
+		}
+		if o := t.payments[e.Original]; e.Op == tongma.OpRefund && (o == nil || o.phase != KindPost || o.refunded+o.refunding+o.disputed+o.chargedBack+e.Amount.Minor > o.whole()) {
 			faults = append(faults, ruleRefund)
 		}
 	case KindPend, KindPost, KindVoid, KindExpire, KindReversing, KindReversed:
@@ -95,7 +98,7 @@ func (t *clerk) may(e *Entry) (faults []string) {
 			faults = append(faults, ruleLimit)
 		}
 	case KindDispute:
-		if o := t.payments[e.Original]; o == nil || o.phase != KindPost || o.refunded+o.refunding+o.disputed+o.chargedBack+e.Amount.Minor > o.captured || e.Asker != o.first.Debtor {
+		if o := t.payments[e.Original]; o == nil || o.phase != KindPost || o.refunded+o.refunding+o.disputed+o.chargedBack+e.Amount.Minor > o.whole() || e.Asker != o.first.Debtor {
 			faults = append(faults, ruleDispute)
 		}
 	case KindDisputeStep:
@@ -139,6 +142,23 @@ func (d *clerkDispute) may(e *Entry) bool {
 	return false
 }
 
+// paid lists what a payment moves besides its fees.
+func (p *clerkPayment) paid(minor int64) []Leg {
+	f := &p.first
+	if f.Dealer == "" {
+		return []Leg{{From: f.Debtor, To: f.Creditor, Amount: tongma.Money{Minor: minor, Currency: f.Amount.Currency}}}
+	}
+	return []Leg{{From: f.Debtor, To: f.Dealer, Amount: f.Amount}, {From: f.Dealer, To: f.Creditor, Amount: f.Target}}
+}
+
+// whole is what may go back of a payment.
+func (p *clerkPayment) whole() int64 {
+	if p.first.Dealer != "" {
+		return p.first.Target.Minor
+	}
+	return p.captured
+}
+
 func (p *clerkPayment) mayBecome(e *Entry) bool {
 	open := p.phase == KindHold || p.phase == KindPend
 	switch e.Kind {
@@ -172,7 +192,7 @@ func (t *clerk) add(e *Entry) {
 	case KindHold, KindRefuse, KindTombstone:
 		t.payments[e.Payment] = &clerkPayment{first: *e, phase: e.Kind}
 		if e.Kind == KindHold {
-			t.reserved[t.via(k)] += e.Amount.Minor
+			t.reserve(e, 1)
 			t.refunds(e, e.Amount.Minor, 0)
 		}
 	case KindPend, KindPost, KindVoid, KindExpire, KindReversing, KindReversed:
@@ -201,7 +221,12 @@ func (t *clerk) add(e *Entry) {
 		}
 		if e.Stage == dispute.Accepted || e.Stage == dispute.DeemedAccepted || e.Stage == dispute.Upheld {
 			d.of.chargedBack += d.first.Amount.Minor
-			t.move(t.open[d.first.Model], d.of.first.Creditor, d.of.first.Debtor, d.first.Amount, owing)
+			to := d.of.first.Debtor
+			if dealer := d.of.first.Dealer; dealer != "" {
+				t.move(t.open[d.first.Model], dealer, to, d.first.Target, owing)
+				to = dealer
+			}
+			t.move(t.open[d.first.Model], d.of.first.Creditor, to, d.first.Amount, owing)
 		}
 	case KindShort:
 		t.blocked[e.Debtor] = true
@@ -231,7 +256,9 @@ func (t *clerk) postpone(e *Entry) {
 			m.Minor = -m.Minor
 			t.cell(from, debtor, creditor, m, -what)
 		}
-		one(p.first.Debtor, p.first.Creditor, tongma.Money{Minor: p.captured, Currency: p.first.Amount.Currency}, posting)
+		for _, m := range p.paid(p.captured) {
+			one(m.From, m.To, m.Amount, posting)
+		}
 		for _, l := range p.fees {
 			one(l.From, l.To, l.Amount, fees)
 		}
@@ -246,6 +273,14 @@ func (t *clerk) postpone(e *Entry) {
 	}
 }
 
+// reserve holds what a payment may move, or releases it.
+func (t *clerk) reserve(e *Entry, sign int64) {
+	t.reserved[t.via(auditAccount{e.Debtor, e.Amount.Currency})] += sign * e.Amount.Minor
+	if e.Dealer != "" {
+		t.reserved[t.via(auditAccount{e.Dealer, e.Target.Currency})] += sign * e.Target.Minor
+	}
+}
+
 // refunds adds to what is under way and what is given back of a refund's original.
 func (t *clerk) refunds(e *Entry, underWay, given int64) {
 	if o := t.payments[e.Original]; o != nil && e.Op == tongma.OpRefund {
@@ -257,18 +292,22 @@ func (t *clerk) refunds(e *Entry, underWay, given int64) {
 func (t *clerk) change(e *Entry) {
 	p := t.payments[e.Payment]
 	first := &p.first
-	held, w := auditAccount{first.Debtor, first.Amount.Currency}, t.open[first.Model]
+	w := t.open[first.Model]
 	switch {
 	case e.Kind == KindPost:
 		p.posted, p.captured, p.fees, p.window = true, e.Amount.Minor, e.Legs, w
-		t.reserved[t.via(held)] -= first.Amount.Minor
+		t.reserve(first, -1)
 		t.refunds(first, -first.Amount.Minor, e.Amount.Minor)
-		t.move(w, first.Debtor, first.Creditor, e.Amount, posting)
+		for _, m := range p.paid(e.Amount.Minor) {
+			t.move(w, m.From, m.To, m.Amount, posting)
+		}
 	case e.Kind == KindReversed && p.posted:
 		p.back = w
-		t.move(w, first.Creditor, first.Debtor, tongma.Money{Minor: p.captured, Currency: first.Amount.Currency}, posting)
+		for _, m := range p.paid(p.captured) {
+			t.move(w, m.To, m.From, m.Amount, posting)
+		}
 	case e.Kind == KindVoid, e.Kind == KindExpire, e.Kind == KindReversed:
-		t.reserved[t.via(held)] -= first.Amount.Minor
+		t.reserve(first, -1)
 		t.refunds(first, -first.Amount.Minor, 0)
 	}
 	for _, l := range e.Legs {
@@ -382,7 +421,7 @@ func (t *clerk) check(b *Book) (faults []string) {
 		p, ok := b.Payment(id)
 		fault(ruleEnd, !ok || p.Phase != x.phase || p.Posted != x.posted || p.Captured != x.captured)
 		fault(ruleWindow, p.Window != x.window.number() || p.BackWindow != x.back.number())
-		fault(ruleRefund, p.Refunded != x.refunded || p.Refunding != x.refunding || (p.Posted && p.Refunded+p.Refunding+p.Disputed+p.ChargedBack > p.Captured))
+		fault(ruleRefund, p.Refunded != x.refunded || p.Refunding != x.refunding || (p.Posted && p.Refunded+p.Refunding+p.Disputed+p.ChargedBack > x.whole()))
 		fault(ruleDispute, p.Disputed != x.disputed || p.ChargedBack != x.chargedBack)
 	}
 	for id, x := range t.disputes {

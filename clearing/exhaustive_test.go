@@ -449,7 +449,7 @@ func (s *search) canon(b *Book, exact bool) []byte {
 		if p.Phase == KindHold && p.Expiry != 0 {
 			left = max(p.Expiry-b.Clock(), 0)
 		}
-		number(int64(p.Phase), int64(p.Op), p.Captured, p.Refunded, p.Refunding, p.Disputed, p.ChargedBack, int64(p.Reason), int64(p.AuthWindow), int64(p.Window), left, int64(len(p.Legs)))
+		number(int64(p.Phase), int64(p.Op), p.Captured, p.Refunded, p.Refunding, p.Disputed, p.ChargedBack, p.Target.Minor, int64(p.Reason), int64(p.AuthWindow), int64(p.Window), left, int64(len(p.Legs)))
 		yes(p.Posted, p.Late)
 		if exact {
 			number(int64(p.Entry), p.HeldAt, p.ChangedAt, p.Expiry, p.Amount.Minor, int64(p.Amount.Currency))
@@ -620,6 +620,19 @@ func scopes() []scope {
 	}
 	back3 := hold(3, "shop-b", "sub", 40)
 	back3.Op, back3.Original = tongma.OpRefund, testID(1)
+	yensOf := func(minor int64) tongma.Money { return tongma.Money{Minor: minor, Currency: tongma.JPY} }
+	yens := func(who tongma.ParticipantID, minor int64) Entry {
+		e := capOf(who, 0)
+		e.Amount = yensOf(minor)
+		return e
+	}
+	dear2 := hold(1, "bank-a", "shop-b", 60)
+	dear2.Dealer, dear2.Target, dear2.Quote, dear2.Rate, dear2.Expiry = "fx", yensOf(9_315), "q-1", "CNY/JPY 15525 source", 1
+	yenBack := func(n uint64, minor int64) Entry {
+		e := hold(n, "shop-b", "bank-a", 0)
+		e.Op, e.Original, e.Amount = tongma.OpRefund, testID(1), yensOf(minor)
+		return e
+	}
 	dear := hold(2, "bank-a", "bank-c", 60)
 	rule := func(kind Kind, key, maker, checker string, minor int64) Entry {
 		e := Entry{Kind: kind, Key: key, Maker: maker, Checker: checker, Debtor: "bank-a", Amount: tongma.Money{Minor: minor, Currency: tongma.CNY}}
@@ -656,6 +669,8 @@ func scopes() []scope {
 			letters(shortages(1, "bank-a", "sub"), shortages(1, "bank-a", "bank-c"), settles(2, everyone, tongma.CNY), []letter{always("no sponsor", 0, sponsor("sub", ""))}), 3, 5},
 		{"disputes", append(open(Entry{Kind: KindOpen, Model: "disputes", Method: calendar.Bilateral}, capOf("bank-a", 100), capOf("shop-b", 100), paid), post(1)), letters(
 			quarrels(4, 40), quarrels(5, 30), pays(refund(2, 30), 2, 15), []letter{always("reversing 1", 1, Entry{Kind: KindReversing, Payment: testID(1)}), closes("disputes", 3)}), 3, 6},
+		{"two currencies", open(capOf("bank-a", 100), yens("fx", 20_000), yens("shop-b", 20_000), capOf("fx", 100)), letters(
+			pays(dear2, 1, 45, fee(schemes.FeeScheme, schemes.FeeReturn, "bank-a", "bank-c", 3)), pays(yenBack(2, 5_000), 2, 100), pays(yenBack(3, 4_315), 3, 4_315), quarrelsOver(4, yensOf(4_000)), settles(1, everyone, tongma.CNY)[:3]), 3, 5},
 		{"pairs", open(Entry{Kind: KindOpen, Model: "pairs", Method: calendar.Bilateral}, Entry{Kind: KindOpen, Model: "gross", Method: calendar.Gross}, capOf("bank-a", 100), capOf("shop-b", 100), capOf("bank-c", 100)),
 			letters(pays(of(hold(1, "bank-a", "shop-b", 60), "pairs"), 1, 45, fee(schemes.FeeScheme, schemes.FeeKeep, "bank-a", "bank-c", 3)), pays(of(hold(2, "shop-b", "bank-a", 30), "pairs"), 2, 30),
 				pays(of(hold(3, "bank-a", "bank-c", 20), "gross"), 3, 20), []letter{closes("pairs", 5), closes("gross", 5), closes("", 5)}, pairs(3, "bank-a", "shop-b", "bank-c")), 3, 5},
@@ -693,7 +708,14 @@ func closes(model string, windows int) letter {
 
 // quarrels are the letters of a dispute of payment 1.
 func quarrels(n uint64, minor int64) []letter {
-	e := Entry{Kind: KindDispute, Payment: testID(n), Key: testID(n).String(), Asker: "bank-a", Original: testID(1), Model: "disputes", Amount: tongma.Money{Minor: minor, Currency: tongma.CNY}}
+	return quarrelsOver(n, tongma.Money{Minor: minor, Currency: tongma.CNY})
+}
+
+func quarrelsOver(n uint64, m tongma.Money) []letter {
+	e := Entry{Kind: KindDispute, Payment: testID(n), Key: testID(n).String(), Asker: "bank-a", Original: testID(1), Amount: m}
+	if m.Currency == tongma.CNY {
+		e.Model = "disputes"
+	}
 	wrong := e
 	wrong.Asker = "shop-b"
 	out := []letter{{fmt.Sprintf("dispute %d", n), func(b *Book) (Entry, int64, bool) {

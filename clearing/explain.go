@@ -126,7 +126,7 @@ func (x *explainer) other(from, to uint16) tongma.ParticipantID {
 func (x *explainer) window(w *window) {
 	for _, it := range w.items {
 		p := &x.b.payments[it.payment&itemPayment]
-		if p.currency == x.Currency && w.holds(it, p) {
+		if w.holds(it, p) {
 			x.posting(w, it, p)
 		}
 	}
@@ -146,29 +146,38 @@ func (x *explainer) window(w *window) {
 }
 
 func (x *explainer) posting(w *window, it item, p *payment) {
-	from, to := p.debtor, p.creditor
-	kind, sign := KindPost, int64(1)
-	if it.payment&itemBack != 0 {
-		kind, sign = KindReversed, -1
-	}
-	effect := x.side(from, to, p.moved())
-	for _, f := range x.b.feesOf(p) {
-		effect += x.side(f.from, f.to, f.minor)
-	}
-	if it.payment&itemDeferred != 0 {
+	kind, effect := KindPost, int64(0)
+	back := it.payment&itemBack != 0
+	x.b.movements(p, back, func(m moving) {
+		if m.currency == x.Currency {
+			effect += x.side(m.from, m.to, m.minor)
+		}
+	})
+	switch {
+	case it.payment&itemDeferred != 0:
 		kind = KindDefer
+	case back:
+		kind = KindReversed
 	}
 	x.add(ExplainLine{Entry: w.opened + uint64(it.behind), Kind: kind, Payment: p.id, Amount: tongma.Money{Minor: p.moved(), Currency: p.currency},
-		Other: x.other(from, to), Window: w.id, Position: sign * effect})
+		Other: x.other(p.debtor, p.creditor), Window: w.id, Position: effect})
 }
 
 // holds adds the open holds, each by its latest entry.
 func (x *explainer) holds() {
 	for i := int(x.b.low); i < len(x.b.payments); i++ {
 		p := &x.b.payments[i]
-		if x.settler(p.debtor) == x.who && p.currency == x.Currency && !p.final() && !p.posted {
-			x.add(ExplainLine{Entry: p.entry, Kind: p.phase, Payment: p.id, Amount: tongma.Money{Minor: p.amount, Currency: p.currency},
-				Other: tongma.ParticipantID(x.b.names[p.creditor]), Window: tongma.WindowID(p.authWindow), Reserved: p.amount})
+		if p.final() || p.posted {
+			continue
 		}
+		held := int64(0)
+		if x.settler(p.debtor) == x.who && p.currency == x.Currency {
+			held = p.amount
+		}
+		if c := x.b.crossOf(p); c != nil && x.settler(c.dealer) == x.who && c.currency == x.Currency {
+			held += c.target
+		}
+		x.add(ExplainLine{Entry: p.entry, Kind: p.phase, Payment: p.id, Amount: tongma.Money{Minor: p.amount, Currency: p.currency},
+			Other: tongma.ParticipantID(x.b.names[p.creditor]), Window: tongma.WindowID(p.authWindow), Reserved: held})
 	}
 }

@@ -185,6 +185,30 @@ func (m *machine) agentSays() {
 	}
 }
 
+// hardTimes closes a window in which somebody owes, and finds it short.
+func (m *machine) hardTimes() {
+	w := m.open[""]
+	m.tell(Entry{Kind: KindClose}, expectation{write: true, kind: KindClose})
+	m.windows[w-1] = "closed"
+	m.begin("")
+	m.instructOne(w)
+	for _, who := range everybody {
+		for _, c := range []tongma.Currency{tongma.CNY, tongma.JPY} {
+			net, done := m.pairNet(w, who, "", c)
+			x := &spoken{kind: KindShort, window: w, id: "hard", from: who, currency: c, amount: net - done}
+			if net <= done {
+				continue
+			}
+			want := m.mayBeTold(x)
+			m.tell(Entry{Kind: x.kind, Window: tongma.WindowID(w), Debtor: tongma.ParticipantID(who), SchemeRef: x.id, Amount: tongma.Money{Minor: x.amount, Currency: c}}, want)
+			if want.write {
+				m.told(x)
+			}
+			return
+		}
+	}
+}
+
 // shortNow returns the last word by which somebody is short, if anybody is.
 func (m *machine) shortNow() *spoken {
 	for i := len(m.words) - 1; i >= 0; i-- {

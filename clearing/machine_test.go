@@ -854,7 +854,7 @@ func TestBookAgainstTheOracle(t *testing.T) {
 		rt.Repeat(map[string]func(*rapid.T){
 			"hold": do(m.holdOne), "hold more": do(m.holdOne), "refund": do(m.refundOne), "change": do(m.changeOne), "change more": do(m.changeOne),
 			"change again": do(m.changeOne), "cap": do(m.setCap), "order": do(m.orderOne), "expire": do(m.expireOne), "check": do(m.checkCapOne), "suspend": do(m.suspend), "close": do(m.closeWindow),
-			"instruct": do(m.instruct), "agent": do(m.agentSays), "agent more": do(m.agentSays), "agent again": do(m.agentSays), "defer": do(m.deferOne), "sponsor": do(m.sponsorOne), "dispute": do(m.disputeOne), "step": do(m.stepOne), "step more": do(m.stepOne), "recast": do(m.recast), "settled": do(m.settleWindow),
+			"instruct": do(m.instruct), "agent": do(m.agentSays), "agent more": do(m.agentSays), "agent again": do(m.agentSays), "hard times": do(m.hardTimes), "defer": do(m.deferOne), "defer more": do(m.deferOne), "sponsor": do(m.sponsorOne), "dispute": do(m.disputeOne), "step": do(m.stepOne), "step more": do(m.stepOne), "recast": do(m.recast), "settled": do(m.settleWindow),
 			"wait": do(func() { m.now += rapid.SampledFrom([]int64{0, 1, 3_600_000, day - 1, 2 * day}).Draw(m.rt, "millis") }),
 			"":     do(m.agree),
 		})

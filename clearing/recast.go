@@ -31,11 +31,11 @@ func (b *Book) proposeDefer(e *Entry) Verdict {
 		if !v.Exists {
 			v.Reason = tongma.StateConflict
 		}
-	case !w.shortOf(p.currency) && !w.recasting:
+	case !w.shortOf(p.currency) && !w.shortOf(b.given(p).Currency) && !w.recasting:
 		v.Reason = tongma.NotShort
 	case w.method == calendar.Gross && b.paidFor(w, p):
 		v.Reason = tongma.StateConflict
-	case b.tooMuch(b.openOf(w.model), p.currency, 2*b.weight(p), mostPosted):
+	case b.tooMuch(b.openOf(w.model), p.currency, 2*b.weight(p), mostPosted), b.tooMuch(b.openOf(w.model), b.given(p).Currency, 2*b.weight(p), mostPosted):
 		v.Reason = tongma.PositionOverflow
 	default:
 		v.Write = true
@@ -51,6 +51,9 @@ func (b *Book) proposeDefer(e *Entry) Verdict {
 func (b *Book) completeDefer(e *Entry, w *window, p *payment) {
 	e.Op, e.Original, e.AuthWindow = p.op, p.original, b.openOf(w.model).id
 	e.Asker, e.Debtor, e.Creditor = tongma.ParticipantID(b.names[p.asker]), tongma.ParticipantID(b.names[p.debtor]), tongma.ParticipantID(b.names[p.creditor])
+	if x := b.crossOf(p); x != nil {
+		e.Dealer, e.Target = tongma.ParticipantID(b.names[x.dealer]), tongma.Money{Minor: x.target, Currency: x.currency}
+	}
 	e.Scheme, e.Amount, e.Model = tongma.SchemeID(b.names[p.scheme]), tongma.Money{Minor: p.moved(), Currency: p.currency}, b.models[w.model].name
 }
 
@@ -59,52 +62,31 @@ func (w *window) has(p *payment) bool {
 	return p.window == uint32(w.id) || p.backWindow == uint32(w.id)
 }
 
-// weight is what a posting moves, with its fees.
-func (b *Book) weight(p *payment) int64 {
-	sum := p.moved()
-	for _, f := range b.feesOf(p) {
-		sum += f.minor
-	}
+// weight is at least what a posting moves in one currency, with its fees.
+func (b *Book) weight(p *payment) (sum int64) {
+	b.movements(p, false, func(m moving) { sum += m.minor })
 	return sum
 }
 
 // paidFor tells whether without p a leg would be less than what was paid of it.
-func (b *Book) paidFor(w *window, p *payment) bool {
-	paid := func(from, to uint16, minor int64) bool {
-		l := legBetween(w.legs, from, to, p.currency)
-		return l != nil && w.flows[flowKey{from, to, p.currency}].gross-minor < l.done
-	}
-	less := map[[2]uint16]int64{}
-	b.postings(p, w, func(from, to uint16, minor int64, _ bool) { less[[2]uint16{b.settler(from), b.settler(to)}] += minor })
+func (b *Book) paidFor(w *window, p *payment) (paid bool) {
+	less := map[flowKey]int64{}
+	b.postings(p, w, func(m moving) { less[flowKey{b.settler(m.from), b.settler(m.to), m.currency}] += m.minor })
 	for k, minor := range less {
-		if paid(k[0], k[1], minor) {
-			return true
-		}
+		l := legBetween(w.legs, k.debtor, k.creditor, k.currency)
+		paid = paid || (l != nil && w.flows[k].gross-minor < l.done)
 	}
-	return false
+	return paid
 }
 
 // postings calls see for every movement of p that a window holds: the posting, its
 // turning back, and the fees of both.
-func (b *Book) postings(p *payment, w *window, see func(from, to uint16, minor int64, fee bool)) {
-	each := func(turn bool) {
-		from, to := p.debtor, p.creditor
-		if turn {
-			from, to = to, from
-		}
-		see(from, to, p.moved(), false)
-		for _, f := range b.feesOf(p) {
-			if from, to = f.from, f.to; turn {
-				from, to = to, from
-			}
-			see(from, to, f.minor, true)
-		}
-	}
+func (b *Book) postings(p *payment, w *window, see func(moving)) {
 	if p.window == uint32(w.id) {
-		each(false)
+		b.movements(p, false, see)
 	}
 	if p.backWindow == uint32(w.id) {
-		each(true)
+		b.movements(p, true, see)
 	}
 }
 
@@ -139,16 +121,16 @@ func (b *Book) applyRecast(e *Entry, w *window) error {
 	}
 	i, _ := b.find(e.Payment)
 	p, open := &b.payments[i], b.openOf(w.model)
-	b.postings(p, w, func(from, to uint16, minor int64, fee bool) {
+	b.postings(p, w, func(m moving) {
 		// Nobody's sponsor changes while a window that it stands in is not settled.
-		k := flowKey{b.settler(from), b.settler(to), p.currency}
-		b.note(w, from, to, p.currency, minor, true)
-		b.note(open, from, to, p.currency, minor, false)
-		w.take(k, minor, fee)
-		if fee {
-			open.addFee(k, minor)
+		k := flowKey{b.settler(m.from), b.settler(m.to), m.currency}
+		b.note(w, m.from, m.to, m.currency, m.minor, true)
+		b.note(open, m.from, m.to, m.currency, m.minor, false)
+		w.take(k, m.minor, m.fee)
+		if m.fee {
+			open.addFee(k, m.minor)
 		} else {
-			open.add(k, minor)
+			open.add(k, m.minor)
 		}
 	})
 	if p.window == uint32(w.id) {
@@ -177,6 +159,9 @@ type WindowItem struct {
 	Payer      tongma.ParticipantID // who settled for Debtor: itself, or its sponsor
 	Payee      tongma.ParticipantID // who settled for Creditor
 	Amount     tongma.Money
+	Dealer     tongma.ParticipantID // of two currencies: Payer pays Amount to it, and it pays Target to Payee; else empty
+	Through    tongma.ParticipantID // who settled for Dealer
+	Target     tongma.Money
 	Legs       []Leg           // fees as they moved, between those who settled; not to be changed
 	DeferredIn bool            // it came out of an earlier window
 	DeferredTo tongma.WindowID // it is in that window now, and counts here no more; else zero
@@ -222,6 +207,13 @@ func (b *Book) windowItem(w *window, it item, entry uint64) WindowItem {
 	if it.payment&itemBack != 0 {
 		at = p.backWindow
 		out.Kind, out.Debtor, out.Creditor, out.Legs = KindReversed, out.Creditor, out.Debtor, turned(out.Legs)
+	}
+	if x := b.crossOf(p); x != nil {
+		out.Dealer, out.Target = tongma.ParticipantID(b.names[x.dealer]), tongma.Money{Minor: x.target, Currency: x.currency}
+		if it.payment&itemBack != 0 { // the creditor gives back what it got
+			out.Amount, out.Target = out.Target, out.Amount
+		}
+		out.Through = b.settledBy(out.Dealer, entry)
 	}
 	if !w.holds(it, p) {
 		out.DeferredTo = tongma.WindowID(at)

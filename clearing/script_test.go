@@ -28,7 +28,8 @@ var update = flag.Bool("update", false, "write what the scripts gave into the sc
 // is replayed and audited.
 //
 //	cap      WHO AMOUNT CUR               net debit cap
-//	reserve  NAME WHO -> WHO AMOUNT CUR   hold; then "code C", "content X", "op transfer", "key K", "for 30s"
+//	reserve  NAME WHO -> WHO AMOUNT CUR   hold; then "code C", "content X", "op transfer", "key K", "for 30s";
+//	                                      "gets AMOUNT CUR dealer WHO rate USD/JPY:155.230:source quote Q" in two currencies
 //	refund   NAME of NAME AMOUNT CUR      hold of a refund; "from WHO to WHO" if not simply back
 //	pend, post, void, expire, reversing, reversed NAME    then "keep-code"
 //	post     NAME AMOUNT CUR              less than was held; then "fee KIND from WHO to WHO AMOUNT CUR", and "return"
@@ -344,10 +345,15 @@ func (s *script) ask(cmd string, w *words) string {
 	}
 	switch cmd {
 	case "reserve":
+		e.Dealer, e.Quote, e.Rate = tongma.ParticipantID(w.option("dealer")), w.option("quote"), strings.ReplaceAll(w.option("rate"), ":", " ")
 		e.Debtor = w.who()
 		w.next() // the arrow
 		e.Creditor = w.who()
 		e.Amount = w.money()
+		if len(w.left) > 0 && w.left[0] == "gets" {
+			w.next()
+			e.Target = w.money()
+		}
 	case "refund":
 		e.Op = tongma.OpRefund
 		w.next() // "of"
@@ -530,6 +536,9 @@ func (s *script) name(id tongma.PaymentID) string {
 func (s *script) items(id tongma.WindowID) (said string, detail []string) {
 	s.book.WindowPayments(id, func(it WindowItem) bool {
 		line := fmt.Sprintf("%s %s: %s pays %s %s", it.Kind, s.name(it.Payment), it.Debtor, it.Creditor, it.Amount)
+		if it.Dealer != "" {
+			line = fmt.Sprintf("%s %s: %s pays %s %s, %s pays %s %s", it.Kind, s.name(it.Payment), it.Debtor, it.Dealer, it.Amount, it.Dealer, it.Creditor, it.Target)
+		}
 		for _, l := range it.Legs {
 			line += fmt.Sprintf(", fee of %s to %s %s", l.From, l.To, l.Amount.Decimal())
 		}
@@ -604,13 +613,15 @@ func (s *script) payment(name string) string {
 			said += fmt.Sprintf(", %s of %s", tongma.Money{Minor: p.Captured, Currency: p.Amount.Currency}.Decimal(), p.Amount.Decimal())
 		}
 	}
+	back := cmp.Or(p.Target.Currency, p.Amount.Currency)
 	if p.Refunded+p.Refunding > 0 {
-		said += fmt.Sprintf(", refunded %s, under way %s", tongma.Money{Minor: p.Refunded, Currency: p.Amount.Currency}.Decimal(),
-			tongma.Money{Minor: p.Refunding, Currency: p.Amount.Currency}.Decimal())
+		said += fmt.Sprintf(", refunded %s, under way %s", tongma.Money{Minor: p.Refunded, Currency: back}.Decimal(), tongma.Money{Minor: p.Refunding, Currency: back}.Decimal())
+	}
+	if p.Dealer != "" {
+		said += fmt.Sprintf(", through %s for %s", p.Dealer, p.Target)
 	}
 	if p.Disputed+p.ChargedBack > 0 {
-		said += fmt.Sprintf(", disputed %s, charged back %s", tongma.Money{Minor: p.Disputed, Currency: p.Amount.Currency}.Decimal(),
-			tongma.Money{Minor: p.ChargedBack, Currency: p.Amount.Currency}.Decimal())
+		said += fmt.Sprintf(", disputed %s, charged back %s", tongma.Money{Minor: p.Disputed, Currency: back}.Decimal(), tongma.Money{Minor: p.ChargedBack, Currency: back}.Decimal())
 	}
 	if p.Reason != tongma.NoReason {
 		said += ", " + p.Reason.String()

@@ -39,6 +39,7 @@ const (
 	blockSponsors
 	blockDisputes
 	blockPayments
+	blockCrosses
 	blockFees
 	blockCodes
 	blockWindow
@@ -110,6 +111,7 @@ func (b *Book) WriteSnapshot(w io.Writer, at journal.Position) error {
 	b.writeFew(s)
 	b.writeDisputes(s)
 	b.writePayments(s)
+	b.writeCrosses(s)
 	b.writeFees(s)
 	for n := range b.codes {
 		b.writeCodes(s, n)
@@ -133,7 +135,7 @@ func (b *Book) writeHead(s *snapshotWriter, at journal.Position) {
 	}
 	s.bytes(at.Hash[:])
 	for _, n := range []uint64{b.next, uint64(b.clock), b.directory, uint64(b.codeDay), uint64(b.open), uint64(b.low),
-		uint64(len(b.payments)), uint64(len(b.fees)), uint64(len(b.windows))} {
+		uint64(len(b.payments)), uint64(len(b.fees)), uint64(len(b.windows)), uint64(len(b.crosses))} {
 		s.unsigned(n)
 	}
 	s.sums2(b.held)
@@ -226,7 +228,7 @@ func (b *Book) writeDisputes(s *snapshotWriter) {
 		s.bytes(d.id[:])
 		s.bytes(d.key[:])
 		s.unsigned(uint64(d.payment))
-		for _, n := range [...]int64{d.amount, d.raisedAt, d.changedAt, d.deadline, int64(d.entry)} {
+		for _, n := range [...]int64{d.amount, d.other, d.raisedAt, d.changedAt, d.deadline, int64(d.entry)} {
 			s.number(n)
 		}
 		s.unsigned(uint64(d.authWindow))
@@ -261,6 +263,7 @@ const (
 	hasApproval
 	hasTail
 	hasReason
+	hasCross
 	hasUnknown // and all above
 )
 
@@ -282,7 +285,7 @@ func (b *Book) writePayment(s *snapshotWriter, p, before *payment) {
 	ref := b.texts.get(p.schemeRef)
 	bits := uint64(0)
 	for i, on := range [...]bool{!p.original.IsZero(), p.content != Digest{}, p.code != Digest{}, p.refunded != 0 || p.refunding != 0, p.posted && p.captured != p.amount,
-		p.expiry != 0, p.feeCount != 0, p.backWindow != 0, p.posted, p.late, len(ref) > 0, p.approvalSize != 0, p.codeTail != [maxTail]byte{}, p.reason != 0} {
+		p.expiry != 0, p.feeCount != 0, p.backWindow != 0, p.posted, p.late, len(ref) > 0, p.approvalSize != 0, p.codeTail != [maxTail]byte{}, p.reason != 0, p.cross != 0} {
 		if on {
 			bits |= 1 << i
 		}
@@ -337,6 +340,28 @@ func (b *Book) writePayment(s *snapshotWriter, p, before *payment) {
 	}
 	if bits&hasReason != 0 {
 		s.unsigned(uint64(p.reason))
+	}
+	if bits&hasCross != 0 {
+		s.unsigned(uint64(p.cross))
+	}
+}
+
+// writeCrosses writes the second sides of payments in two currencies.
+func (b *Book) writeCrosses(s *snapshotWriter) {
+	for from := 0; from < len(b.crosses); from += blockPaymentCount {
+		list := b.crosses[from:min(from+blockPaymentCount, len(b.crosses))]
+		s.begin(blockCrosses)
+		for i := range list {
+			x := &list[i]
+			s.unsigned(uint64(x.dealer))
+			s.unsigned(uint64(x.currency))
+			for _, n := range [...]int64{x.target, x.refunded, x.refunding, x.disputed, x.back} {
+				s.number(n)
+			}
+			s.text(string(b.texts.get(x.quote)))
+			s.text(string(b.texts.get(x.rate)))
+		}
+		s.end(len(list))
 	}
 }
 

@@ -62,11 +62,12 @@ type snapshotReader struct {
 	at    journal.Position
 	heads int // blocks read
 
-	payments, fees, windows int // how many the head announces
-	donePayments, doneFees  int // how many blocks before have
-	window                  *window
-	items                   int // that the window announces
-	codes                   [2][]Digest
+	payments, fees, windows, crosses int // how many the head announces
+	donePayments, doneFees           int // how many blocks before have
+	window                           *window
+	items                            int // that the window announces
+	codes                            [2][]Digest
+	words                            []string // quotes and rates
 
 	jobs    chan func()
 	workers sync.WaitGroup
@@ -247,6 +248,8 @@ func (s *snapshotReader) readSmall(kind uint8, count int, r *entryReader) error 
 		s.readSponsors(r, count)
 	case blockDisputes:
 		s.readDisputes(r, count)
+	case blockCrosses:
+		s.readCrosses(r, count)
 	case blockCodes:
 		s.readCodes(r, count)
 	case blockWindow:
@@ -331,16 +334,16 @@ func (s *snapshotReader) readHead(r *entryReader) error {
 	}
 	b.next, b.clock, b.directory, b.codeDay = r.uvarint(), int64(r.uvarint()), r.uvarint(), int64(r.uvarint())
 	b.open, b.low = int(r.long()), r.long()
-	payments, fees, windows := r.uvarint(), r.uvarint(), r.uvarint()
+	payments, fees, windows, crosses := r.uvarint(), r.uvarint(), r.uvarint(), r.uvarint()
 	b.held = r.sums()
 	if x := r.take(32); x != nil {
 		b.directoryHash = [32]byte(x)
 	}
 	// The least that a payment, a fee and a window take on disk bounds what is allocated.
-	if size := uint64(s.size); r.bad || payments > maxPayments || payments > size/40 || fees > size/5 || windows > size/40 || max(s.at.Next, 1) != b.next {
+	if size := uint64(s.size); r.bad || payments > maxPayments || payments > size/40 || fees > size/5 || crosses > size/9 || windows > size/40 || max(s.at.Next, 1) != b.next {
 		return fmt.Errorf("%w: its head announces too much", errSnapshot)
 	}
-	s.payments, s.fees, s.windows = int(payments), int(fees), int(windows)
+	s.payments, s.fees, s.windows, s.crosses = int(payments), int(fees), int(windows), int(crosses)
 	b.payments, b.fees = make([]payment, payments), make([]feeLeg, fees)
 	b.texts.chunks = make([][]byte, (payments+blockPaymentCount-1)/blockPaymentCount)
 	return nil
@@ -376,7 +379,7 @@ func (s *snapshotReader) readDisputes(r *entryReader, count int) {
 		r.digest((*[16]byte)(&d.id))
 		r.digest((*[16]byte)(&d.key))
 		d.payment = r.long()
-		d.amount, d.raisedAt, d.changedAt, d.deadline, d.entry = r.varint(), r.varint(), r.varint(), r.varint(), uint64(r.varint())
+		d.amount, d.other, d.raisedAt, d.changedAt, d.deadline, d.entry = r.varint(), r.varint(), r.varint(), r.varint(), r.varint(), uint64(r.varint())
 		d.authWindow, d.window, d.model = r.long(), r.long(), r.short()
 		d.stage, d.code, d.maker, d.checker = dispute.Stage(r.byte()), r.word(maxRef), r.word(maxName), r.word(maxName)
 		b.disputeByID[d.id], b.disputeByKey[d.key] = uint32(i), uint32(i)
@@ -385,6 +388,15 @@ func (s *snapshotReader) readDisputes(r *entryReader, count int) {
 	for len(r.b) > 0 && !r.bad {
 		i := r.long()
 		b.claims[i] = claims{r.varint(), r.varint()}
+	}
+}
+
+func (s *snapshotReader) readCrosses(r *entryReader, count int) {
+	b := s.book
+	for i := 0; i < count && !r.bad; i++ {
+		x := cross{dealer: r.short(), currency: tongma.Currency(r.short()), target: r.varint(), refunded: r.varint(), refunding: r.varint(), disputed: r.varint(), back: r.varint()}
+		s.words = append(s.words, r.word(maxRef), r.word(maxRate)) // kept when the texts of the payments are
+		b.crosses = append(b.crosses, x)
 	}
 }
 
@@ -483,6 +495,9 @@ func (r *entryReader) payment(p, before *payment, keep func([]byte) textRef) {
 	if bits&hasReason != 0 {
 		p.reason = tongma.Reason(r.short())
 	}
+	if bits&hasCross != 0 {
+		p.cross = r.long()
+	}
 }
 
 func readFees(r *entryReader, list []feeLeg) {
@@ -552,7 +567,7 @@ func (s *snapshotReader) readWindow(r *entryReader) error {
 // it against what it stands for.
 func (s *snapshotReader) finish() error {
 	b := s.book
-	if s.donePayments != s.payments || s.doneFees != s.fees || len(b.windows) != s.windows || (s.window != nil && len(s.window.items) != s.items) {
+	if s.donePayments != s.payments || s.doneFees != s.fees || len(b.windows) != s.windows || len(b.crosses) != s.crosses || (s.window != nil && len(s.window.items) != s.items) {
 		return fmt.Errorf("%w: it is not whole", errSnapshot)
 	}
 	for i := range b.models {
@@ -560,6 +575,9 @@ func (s *snapshotReader) finish() error {
 		if m.open = b.window(m.open.id); m.open == nil || m.open.state != WindowOpen || int(m.open.model) != i {
 			return fmt.Errorf("%w: a model without an open window", errSnapshot)
 		}
+	}
+	for i := range b.crosses {
+		b.crosses[i].quote, b.crosses[i].rate = b.texts.put(s.words[2*i]), b.texts.put(s.words[2*i+1])
 	}
 	var both sync.WaitGroup
 	both.Go(func() {
@@ -598,8 +616,13 @@ func (b *Book) sound() error {
 	for i := range b.payments {
 		p := &b.payments[i]
 		if int(max(p.debtor, p.creditor, p.scheme, p.asker)) >= names || int(p.model) >= len(b.models) || max(p.authWindow, p.window, p.backWindow) > windows ||
-			p.authWindow == 0 || kindNames[p.phase] == "" || int(p.feesAt)+int(p.feeCount) > len(b.fees) || p.feeCount > MaxLegs {
+			p.authWindow == 0 || kindNames[p.phase] == "" || int(p.feesAt)+int(p.feeCount) > len(b.fees) || p.feeCount > MaxLegs || int(p.cross) > len(b.crosses) {
 			return bad(fmt.Sprintf("payment %d", i))
+		}
+	}
+	for i := range b.crosses {
+		if int(b.crosses[i].dealer) >= names {
+			return bad("a dealer")
 		}
 	}
 	for i := range b.fees {

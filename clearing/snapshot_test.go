@@ -119,6 +119,30 @@ func everything(t testing.TB) *Book {
 		to.Kind, to.Payment = KindDisputeStep, testID(81)
 		step(to)
 	}
+	fx := func(who tongma.ParticipantID) Entry {
+		e := capOf(who, 100_000)
+		e.Amount.Currency = tongma.JPY
+		return e
+	}
+	for _, e := range []Entry{fx("fx"), fx("shop-b"), capOf("fx", 100_000)} {
+		k.submit(t, e)
+	}
+	abroad := hold(90, "bank-c", "shop-b", 600)
+	abroad.Dealer, abroad.Target, abroad.Quote, abroad.Rate = "fx", tongma.Money{Minor: 9_315, Currency: tongma.JPY}, "q-1", "CNY/JPY 1552.5 source"
+	step(abroad)
+	step(Entry{Kind: KindPost, Payment: testID(90)})
+	for n := range uint64(2) {
+		back := hold(91+n, "shop-b", "bank-c", 100)
+		back.Op, back.Original, back.Amount.Currency = tongma.OpRefund, testID(90), tongma.JPY
+		step(back)
+	}
+	step(Entry{Kind: KindPost, Payment: testID(91)})
+	quarrel = Entry{Kind: KindDispute, Asker: "bank-c", Original: testID(90), Amount: tongma.Money{Minor: 200, Currency: tongma.JPY}, Model: "cards"}
+	for n := range uint64(2) {
+		quarrel.Payment, quarrel.Key = testID(95+n), testID(95+n).String()
+		step(quarrel)
+	}
+	step(Entry{Kind: KindDisputeStep, Payment: testID(95), Stage: dispute.Accepted, Asker: "shop-b"})
 	for n := range uint64(20) { // deferred, if it is in that window
 		e := Entry{Kind: KindDefer, Window: 2, Payment: testID(n)}
 		if k.book.Propose(&e, k.now).Write {
@@ -145,7 +169,7 @@ func TestASnapshotLeavesNothingOut(t *testing.T) {
 			t.Errorf("%s is empty in the whole sample: extend it", name)
 		}
 	}
-	for _, of := range []any{Book{}, payment{}, window{}, account{}, order{}, memo{}, windowMemo{}, flow{}, leg{}, told{}, debt{}, disputed{}, claims{}, item{}, feeLeg{}, sponsorship{}, settlementModel{}, currencySum{}} {
+	for _, of := range []any{Book{}, payment{}, window{}, account{}, order{}, memo{}, windowMemo{}, flow{}, leg{}, told{}, debt{}, disputed{}, claims{}, cross{}, item{}, feeLeg{}, sponsorship{}, settlementModel{}, currencySum{}} {
 		typ := reflect.TypeOf(of)
 		for i := range typ.NumField() {
 			if name := typ.Name() + "." + typ.Field(i).Name; !all[name] && !derived[typ.Field(i).Name] {

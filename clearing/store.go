@@ -44,7 +44,7 @@ func (b *Book) legs(p *payment) []Leg {
 	}
 	legs := make([]Leg, 0, p.feeCount)
 	for _, f := range b.feesOf(p) {
-		legs = append(legs, Leg{f.kind, f.onRefund, tongma.ParticipantID(b.names[f.from]), tongma.ParticipantID(b.names[f.to]), tongma.Money{Minor: f.minor, Currency: p.currency}})
+		legs = append(legs, Leg{f.kind, f.onRefund, tongma.ParticipantID(b.names[f.from]), tongma.ParticipantID(b.names[f.to]), tongma.Money{Minor: f.minor, Currency: b.feeCurrency(p)}})
 	}
 	return legs
 }

@@ -36,6 +36,9 @@ type Payment struct {
 	SchemeRef    string
 	Approval     string
 	CodeTail     string
+	Dealer       tongma.ParticipantID // of a payment in two currencies: gets Amount, and pays Target to the creditor
+	Target       tongma.Money         // and Refunded, Refunding, Disputed and ChargedBack are in its currency
+	Quote, Rate  string
 	Legs         []Leg // fees of its posting; not to be changed
 }
 
@@ -58,13 +61,18 @@ func (b *Book) view(p *payment) Payment {
 	if p.posted {
 		captured = p.moved()
 	}
-	return Payment{ID: p.id, Original: p.original, Op: p.op, Phase: p.phase, Posted: p.posted, Late: p.late,
+	out := Payment{ID: p.id, Original: p.original, Op: p.op, Phase: p.phase, Posted: p.posted, Late: p.late,
 		Asker: tongma.ParticipantID(b.names[p.asker]), Debtor: tongma.ParticipantID(b.names[p.debtor]),
 		Creditor: tongma.ParticipantID(b.names[p.creditor]), Scheme: tongma.SchemeID(b.names[p.scheme]),
 		Amount: tongma.Money{Minor: p.amount, Currency: p.currency}, Captured: captured, Refunded: p.refunded, Refunding: p.refunding, Disputed: taken.open, ChargedBack: taken.chargedBack, Legs: b.legs(p),
 		Reason: p.reason, AuthWindow: tongma.WindowID(p.authWindow), Window: tongma.WindowID(p.window),
 		BackWindow: tongma.WindowID(p.backWindow), Model: b.models[p.model].name, HeldAt: p.heldAt,
 		ChangedAt: p.changedAt, Expiry: p.expiry, Entry: p.entry, SchemeRef: string(b.texts.get(p.schemeRef)), Approval: string(p.approval[:p.approvalSize]), CodeTail: string(tail)}
+	if x := b.crossOf(p); x != nil {
+		out.Dealer, out.Target = tongma.ParticipantID(b.names[x.dealer]), tongma.Money{Minor: x.target, Currency: x.currency}
+		out.Quote, out.Rate = string(b.texts.get(x.quote)), string(b.texts.get(x.rate))
+	}
+	return out
 }
 
 // Payment finds a payment by its id.
