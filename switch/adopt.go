@@ -66,9 +66,9 @@ type adoption struct {
 func (a *adoption) entries() []clearing.Entry {
 	entries := []clearing.Entry{{Kind: clearing.KindDirectory, Directory: a.to.Version(), Hash: a.to.Hash()}}
 	for _, m := range a.to.Models() {
-		// The dispute model opens with its first dispute; whose id is empty was opened
-		// with the books.
-		if m.ID != schemes.DefaultModel && m.ID != a.to.DisputeModel() {
+		// That whose id is empty was opened with the books; that of disputes is for those
+		// who have rules of disputes.
+		if _, disputes := a.to.Disputes(); m.ID != schemes.DefaultModel && (disputes || m.ID != a.to.DisputeModel()) {
 			entries = append(entries, clearing.Entry{Kind: clearing.KindOpen, Model: m.ID, Method: methodOf(m.Method)})
 		}
 	}

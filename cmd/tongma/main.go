@@ -120,7 +120,7 @@ func newRoot(a *app) *cobra.Command {
 		newServeCmd(a), newDemoCmd(a), newSandboxCmd(a), newSimCmd(a),
 		newCodeCmd(a), newErrorsCmd(a),
 		newPayCmd(a), newTransferCmd(a), newResolveCmd(a), newWindowCmd(a), newPositionCmd(a),
-		newCapCmd(a), newParticipantCmd(a), newReconCmd(a), newOperatorCmd(a),
+		newCapCmd(a), newParticipantCmd(a), newReconCmd(a), newDisputeCmd(a), newOperatorCmd(a),
 		newAuditCmd(a), newDrillCmd(a), newJournalCmd(a), newClusterCmd(a),
 		newConfigCmd(a), newDirectoryCmd(a),
 		newVersionCmd(a),

@@ -75,6 +75,7 @@ type node struct {
 	engine  *switching.Engine
 	api     *api.API
 	settler *settle.Settler
+	desk    *desk.Office
 
 	isoAddr, httpAddr, natsURL string
 
@@ -148,7 +149,7 @@ func (n *node) onClose(f func(context.Context)) {
 func (n *node) leaveOffice() {
 	stopAll(n.standing)
 	n.standing, n.inOffice = nil, false
-	n.store, n.engine, n.api, n.settler = nil, nil, nil, nil
+	n.store, n.engine, n.api, n.settler, n.desk = nil, nil, nil, nil, nil
 }
 
 // Close leaves the office, then gives up the ground.
@@ -383,12 +384,12 @@ func (n *node) makeAPI(feed *api.Feed, reg *prometheus.Registry) error {
 	if err != nil {
 		return &exitError{code: exitConfig, err: err}
 	}
-	counter, err := desk.New(desk.Options{Ledger: n.engine.Ledger(), Journal: n.store, Directory: n.registry.Current, Now: time.Now, Data: n.cfg.data,
+	n.desk, err = desk.New(desk.Options{Ledger: n.engine.Ledger(), Journal: n.store, Directory: n.registry.Current, Now: time.Now, Data: n.cfg.data,
 		NewID: func() tongma.PaymentID { return tongma.PaymentID(uuid.Must(uuid.NewV7())) }})
 	if err != nil {
 		return &exitError{code: exitConfig, err: err}
 	}
-	n.api, err = api.New(api.Config{Engine: n.engine, Auth: tokens, Settler: n.settler, Office: counter, Store: n.store, Feed: feed, Gatherer: reg,
+	n.api, err = api.New(api.Config{Engine: n.engine, Auth: tokens, Settler: n.settler, Office: n.desk, Store: n.store, Feed: feed, Gatherer: reg,
 		Logger: n.cfg.logger, Version: buildVersion(), Sandbox: n.cfg.sandbox})
 	if err != nil {
 		return err

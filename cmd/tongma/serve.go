@@ -149,9 +149,10 @@ func (a *app) inOffice(ctx context.Context, n *node, cfg config, market bool) er
 	}
 	a.say("tongma %s serving: http://%s  %s  iso8583 %s  data %s", buildVersion(), n.httpAddr, n.natsURL, n.isoAddr, cfg.Data)
 	ctx, cancel := context.WithCancel(ctx)
-	kept := make(chan error, 1)
+	kept := make(chan error, 2)
 	go func() { kept <- n.keepTime(ctx, cfg.WindowEvery, cfg.SettleClosed) }()
-	defer func() { cancel(); <-kept }()
+	go func() { kept <- n.desk.RunDisputeClock(ctx, time.Minute, n.disputesLate) }()
+	defer func() { cancel(); <-kept; <-kept }()
 	select {
 	case <-ctx.Done():
 		return nil
@@ -159,6 +160,9 @@ func (a *app) inOffice(ctx context.Context, n *node, cfg config, market bool) er
 		return stoppedError(n.engine.Ledger().Err())
 	}
 }
+
+// disputesLate logs why disputes whose deadline has passed are not ended.
+func (n *node) disputesLate(err error) { n.cfg.logger.Error("disputes are not ended", "err", err) }
 
 // stoppedError says why a switch is no longer its journal's writer.
 func stoppedError(err error) error {
