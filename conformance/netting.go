@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/tongma/tongma"
 )
@@ -57,7 +58,7 @@ type Sheet struct {
 	ValueDate  uint32 // yyyymmdd on which it settles; zero if nobody said
 	FirstEntry uint64 // that opened it
 	EndEntry   uint64 // that closed it; zero while it is open
-	Payments   int64  // postings, reversals of postings included
+	Payments   int64  // postings, reversals of postings included; those in two currencies count in each
 	Matrix     map[Pair]Cell
 	Figures    map[Account]Figure
 	Hash       string         // SHA-256 of the sheet's text, hex
@@ -96,9 +97,16 @@ type line struct {
 	Maker    string               `json:"maker"`
 	Checker  string               `json:"checker"`
 	Stage    string               `json:"stage"`
+
+	Dealer         tongma.ParticipantID `json:"dealer"`
+	Target         int64                `json:"target_minor"`
+	TargetCurrency string               `json:"target_currency"`
+	Quote          string               `json:"quote"`
+	Rate           string               `json:"rate"`
 }
 
-// fee is one fee of a line, in the line's currency.
+// fee is one fee of a line, in the line's currency; of a refund in two currencies, in
+// that of what goes back.
 type fee struct {
 	Kind     string               `json:"fee"`
 	From     tongma.ParticipantID `json:"from"`
@@ -201,15 +209,16 @@ type recomputing struct {
 	sponsors  map[tongma.ParticipantID]tongma.ParticipantID // of sub-participants
 	payments  map[string]*tracked
 	disputes  map[string]*disputed
-	keys      map[string]bool   // of payments, with their askers
-	orders    map[string]*order // by key
+	quotes    map[string]time.Time // when a dealer's quote was used last
+	keys      map[string]bool      // of payments, with their askers
+	orders    map[string]*order    // by key
 	capAt     map[Account]uint64
 	settling  map[tongma.WindowID]*settling // of instructed windows
 }
 
 func newRecomputing() *recomputing {
 	return &recomputing{positions: map[Account]*Standing{}, suspended: map[tongma.ParticipantID]bool{}, sponsors: map[tongma.ParticipantID]tongma.ParticipantID{},
-		payments: map[string]*tracked{}, disputes: map[string]*disputed{}, keys: map[string]bool{},
+		payments: map[string]*tracked{}, disputes: map[string]*disputed{}, quotes: map[string]time.Time{}, keys: map[string]bool{},
 		orders: map[string]*order{}, capAt: map[Account]uint64{}, settling: map[tongma.WindowID]*settling{}, open: map[string]*Sheet{}}
 }
 

@@ -36,6 +36,11 @@ var chargesBack = map[string]bool{"accepted": true, "deemed-accepted": true, "up
 // more than was posted.
 func (r *recomputing) raise(l *line) error {
 	p, key := r.payments[l.Original], l.Asker+"\x00"+l.Key
+	got, currency := int64(0), ""
+	if p != nil {
+		minor, c := p.got()
+		got, currency = minor, c.Code()
+	}
 	switch {
 	case l.Payment == "" || r.payments[l.Payment] != nil || r.disputes[l.Payment] != nil:
 		return fmt.Errorf("the dispute was there before")
@@ -45,13 +50,17 @@ func (r *recomputing) raise(l *line) error {
 		return fmt.Errorf("no window %d of model %q is open", l.Auth, l.Model)
 	case p == nil || p.phase != "post" || p.of != nil:
 		return fmt.Errorf("a dispute of what was not paid")
-	case l.Asker != string(p.Debtor) || l.Debtor != p.Debtor || l.Creditor != p.Creditor || l.Currency != p.Currency || l.Stage != "raised":
+	case l.Asker != string(p.Debtor) || l.Debtor != p.Debtor || l.Creditor != p.Creditor || l.Currency != currency || l.Stage != "raised":
 		return fmt.Errorf("it is not raised by who paid, or says another payment")
-	case l.Minor <= 0 || p.taken()+l.Minor > p.paid:
-		return fmt.Errorf("%d more are disputed of %d, of which refunds and disputes have %d", l.Minor, p.paid, p.taken())
+	case l.Minor <= 0 || p.taken()+l.Minor > got:
+		return fmt.Errorf("%d more are disputed of %d, of which refunds and disputes have %d", l.Minor, got, p.taken())
+	}
+	if err := p.proportion(l); err != nil {
+		return err
 	}
 	r.keys[key] = true
 	p.disputed += l.Minor
+	p.others += l.Target
 	r.disputes[l.Payment] = &disputed{line: *l, of: p, stage: l.Stage, expires: l.Expiry}
 	return nil
 }
@@ -67,7 +76,7 @@ func (r *recomputing) disputeStep(l *line) error {
 		return err
 	}
 	p := d.of
-	if l.Original != d.Original || l.Debtor != p.Debtor || l.Creditor != p.Creditor || l.Minor != d.Minor || l.Currency != d.Currency || l.Model != d.Model {
+	if l.Original != d.Original || l.Debtor != p.Debtor || l.Creditor != p.Creditor || l.Minor != d.Minor || l.Currency != d.Currency || l.Model != d.Model || l.Dealer != d.Dealer || l.Target != d.Target {
 		return fmt.Errorf("it says another dispute than was raised")
 	}
 	d.stage, d.expires, d.maker = l.Stage, l.Expiry, l.Maker
@@ -78,6 +87,7 @@ func (r *recomputing) disputeStep(l *line) error {
 		return nil // it goes on
 	}
 	if p.disputed -= d.Minor; !chargesBack[l.Stage] {
+		p.others -= d.Target
 		return nil
 	}
 	w := r.open[d.Model]
@@ -85,11 +95,20 @@ func (r *recomputing) disputeStep(l *line) error {
 		return fmt.Errorf("it names window %d while %d is open", l.Window, w.Window)
 	}
 	p.charged += d.Minor
-	back := Pair{p.Creditor, p.Debtor, p.currency}
-	if err := r.move(r.settlers(back), d.Minor); err != nil {
-		return err
+	_, c := p.got()
+	back := map[Pair]int64{{p.Creditor, p.Debtor, c}: d.Minor}
+	if p.Dealer != "" {
+		back = map[Pair]int64{{p.Creditor, p.Dealer, c}: d.Minor, {p.Dealer, p.Debtor, p.currency}: d.Target}
 	}
-	return r.count(w, back, Cell{d.Minor, 0})
+	for pair, minor := range back {
+		if err := r.move(r.settlers(pair), minor); err != nil {
+			return err
+		}
+		if err := r.count(w, pair, Cell{minor, 0}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // mayGo says whether a line's stage follows, and whether whoever takes the dispute

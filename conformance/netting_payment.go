@@ -13,7 +13,8 @@ import (
 type tracked struct {
 	line     // that held it
 	currency tongma.Currency
-	phase    string // kind of its latest line
+	target   tongma.Currency // of what the creditor gets, if that is another
+	phase    string          // kind of its latest line
 	posted   bool
 	window   *Sheet   // that its posting is in
 	back     *Sheet   // that its turning back is in
@@ -24,6 +25,23 @@ type tracked struct {
 	giving   int64    // refunds of it that are held
 	disputed int64    // of it, in disputes that are not over
 	charged  int64    // of it, back by disputes
+	others   int64    // in two currencies: what refunds and disputes have of what the debtor paid
+}
+
+// got is what the creditor got; refunds and disputes are counted in it.
+func (p *tracked) got() (minor int64, c tongma.Currency) {
+	if p.Dealer != "" {
+		return p.Target, p.target
+	}
+	return p.paid, p.currency
+}
+
+// feesIn is the currency of the fees: that of what the payer paid, or gets back.
+func (p *tracked) feesIn() tongma.Currency {
+	if p.Dealer != "" && p.of != nil {
+		return p.target
+	}
+	return p.currency
 }
 
 // taken is what refunds and disputes have of a payment, or may yet have.
@@ -61,43 +79,64 @@ func (r *recomputing) hold(l *line) error {
 	if err := r.ask(l); err != nil {
 		return err
 	}
-	a, own, err := r.account(l)
-	if err != nil {
-		return err
-	}
-	settler := r.settler(l.Debtor)
-	debtor := r.standing(Account{settler, a.Currency})
+	a, _, err := r.account(l)
 	switch {
+	case err != nil:
+		return err
 	case l.Minor <= 0 || !l.Creditor.Valid():
 		return fmt.Errorf("a hold needs an amount and a creditor")
-	case r.suspended[l.Debtor] || r.suspended[settler]:
-		return fmt.Errorf("%s is suspended", l.Debtor)
-	case !own.Capped || !debtor.Capped:
-		return fmt.Errorf("%s has no cap in %s", l.Debtor, l.Currency)
 	}
 	p := r.payments[l.Payment]
 	p.currency = a.Currency
 	if l.Op == "refund" || l.Original != "" {
-		if err := r.refund(p); err != nil {
-			return err
-		}
+		err = r.refund(p)
 	}
-	if err := r.reserve(p, l.Minor); err != nil {
-		return err
+	if err == nil {
+		err = r.exchanged(p)
 	}
-	if err := r.within(settler, debtor); err != nil {
-		return err
+	if err == nil {
+		err = r.reserve(p, 1)
 	}
-	return r.within(l.Debtor, own)
+	if err == nil {
+		err = r.debited(p.Debtor, p.currency)
+	}
+	if err == nil && p.Dealer != "" {
+		err = r.debited(p.Dealer, p.target)
+	}
+	return err
 }
 
-// reserve adds to what is held for a payment: of whoever settles for its debtor, and
-// of the debtor's own part.
-func (r *recomputing) reserve(p *tracked, minor int64) error {
-	if own := r.standing(Account{p.Debtor, p.currency}); r.sponsors[p.Debtor] != "" {
-		own.MemoReserved += minor
+// debited says whether somebody may owe what is held of it by now, itself and whoever
+// settles for it.
+func (r *recomputing) debited(who tongma.ParticipantID, c tongma.Currency) error {
+	settler := r.settler(who)
+	own, through := r.standing(Account{who, c}), r.standing(Account{settler, c})
+	switch {
+	case r.suspended[who] || r.suspended[settler]:
+		return fmt.Errorf("%s is suspended", who)
+	case !own.Capped || !through.Capped:
+		return fmt.Errorf("%s has no cap in %s", who, c)
 	}
-	return add(&r.standing(Account{r.settler(p.Debtor), p.currency}).Reserved, minor)
+	if err := r.within(settler, through); err != nil {
+		return err
+	}
+	return r.within(who, own)
+}
+
+// reserve holds what a payment may debit, sign 1, or releases it, sign -1: of whoever
+// settles for its debtor, and of the debtor's own part; and of its dealer likewise.
+func (r *recomputing) reserve(p *tracked, sign int64) error {
+	one := func(who tongma.ParticipantID, c tongma.Currency, minor int64) error {
+		if r.sponsors[who] != "" {
+			r.standing(Account{who, c}).MemoReserved += minor
+		}
+		return add(&r.standing(Account{r.settler(who), c}).Reserved, minor)
+	}
+	err := one(p.Debtor, p.currency, sign*p.Minor)
+	if err == nil && p.Dealer != "" {
+		err = one(p.Dealer, p.target, sign*p.Target)
+	}
+	return err
 }
 
 // within says whether an account keeps to its limit: one that settles through another
@@ -124,12 +163,20 @@ func (r *recomputing) refund(p *tracked) error {
 	if o != nil && o.Model != p.Model {
 		return fmt.Errorf("a refund in model %q of a payment in %q", p.Model, o.Model)
 	}
-	if o == nil || o.phase != "post" || o.of != nil || o.currency != p.currency || o.Debtor != p.Creditor || o.Creditor != p.Debtor {
+	if o == nil || o.phase != "post" || o.of != nil || o.Debtor != p.Creditor || o.Creditor != p.Debtor {
 		return fmt.Errorf("a refund of what was not paid")
 	}
+	got, c := o.got()
+	if c != p.currency {
+		return fmt.Errorf("a refund in %s of what was paid in %s", p.currency, c)
+	}
+	if err := o.proportion(&p.line); err != nil {
+		return err
+	}
 	p.of = o
-	if o.giving += p.Minor; o.taken() > o.paid {
-		return fmt.Errorf("%d refunded, %d disputed or charged back of %d", o.given+o.giving, o.disputed+o.charged, o.paid)
+	o.others += p.Target
+	if o.giving += p.Minor; o.taken() > got {
+		return fmt.Errorf("%d refunded, %d disputed or charged back of %d", o.given+o.giving, o.disputed+o.charged, got)
 	}
 	return nil
 }
@@ -142,21 +189,26 @@ func (r *recomputing) change(l *line) error {
 		return fmt.Errorf("the payment was never held")
 	case !slices.Contains(follows[l.Kind], p.phase):
 		return fmt.Errorf("the payment has come to %q", p.phase)
+	case l.Dealer != p.Dealer || l.Target != p.Target || l.TargetCurrency != p.TargetCurrency:
+		return fmt.Errorf("%d %s by %q, but the hold is of %d %s by %q", l.Target, l.TargetCurrency, l.Dealer, p.Target, p.TargetCurrency, p.Dealer)
 	case l.Debtor != p.Debtor || l.Creditor != p.Creditor || l.Currency != p.Currency:
 		return fmt.Errorf("%s pays %s in %s, but the hold is of %s for %s in %s", l.Debtor, l.Creditor, l.Currency, p.Debtor, p.Creditor, p.Currency)
 	}
 	p.phase = l.Kind
 	switch {
 	case l.Kind == "post":
-		if l.Minor <= 0 || l.Minor > p.Minor {
+		if l.Minor <= 0 || l.Minor > p.Minor || (p.Dealer != "" && l.Minor != p.Minor) {
 			return fmt.Errorf("%d are posted of %d", l.Minor, p.Minor)
 		}
 		p.posted, p.paid, p.fees = true, l.Minor, l.Fees
 		if err := r.release(p); err != nil {
 			return err
 		}
+		if p.of != nil {
+			p.of.others += p.Target // not given up: it is back
+		}
 		p.window = r.open[p.Model]
-		return r.post(l, p, p.Debtor, p.Creditor, p.feesBack())
+		return r.post(l, p, false, p.feesBack())
 	case p.posted && l.Minor != p.paid, !p.posted && l.Minor != p.Minor:
 		return fmt.Errorf("%d of another amount", l.Minor)
 	case l.Kind == "reversing" && (p.of != nil || p.taken() > 0):
@@ -165,7 +217,7 @@ func (r *recomputing) change(l *line) error {
 		return fmt.Errorf("dropped at %s, it was to be kept until %q", l.Time, p.Expiry)
 	case l.Kind == "reversed" && p.posted:
 		p.back = r.open[p.Model]
-		return r.post(l, p, p.Creditor, p.Debtor, wayBack(p.fees))
+		return r.post(l, p, true, wayBack(p.fees))
 	case len(l.Fees) > 0 || l.Window != 0:
 		return fmt.Errorf("it moves nothing, but names fees or a window")
 	case l.Kind != "pend" && l.Kind != "reversing":
@@ -178,13 +230,14 @@ func (r *recomputing) change(l *line) error {
 func (r *recomputing) release(p *tracked) error {
 	if p.of != nil {
 		p.of.giving -= p.Minor
+		p.of.others -= p.Target
 	}
-	return r.reserve(p, -p.Minor)
+	return r.reserve(p, -1)
 }
 
 // post moves an amount and the fees of its line, in the open window. due are the
 // fees that must go with it; nil if they are free.
-func (r *recomputing) post(l *line, p *tracked, debtor, creditor tongma.ParticipantID, due []fee) error {
+func (r *recomputing) post(l *line, p *tracked, back bool, due []fee) error {
 	w := r.open[p.Model]
 	if tongma.WindowID(l.Window) != w.Window {
 		return fmt.Errorf("it names window %d while %d is open", l.Window, w.Window)
@@ -197,7 +250,7 @@ func (r *recomputing) post(l *line, p *tracked, debtor, creditor tongma.Particip
 			return fmt.Errorf("a fee of %d from %q to %q", f.Minor, f.From, f.To)
 		}
 	}
-	for pair, m := range movements(debtor, creditor, p.currency, l.Minor, l.Fees) {
+	for pair, m := range p.movements(back, l.Fees) {
 		if err := r.move(r.settlers(pair), m.Gross); err != nil {
 			return err
 		}
@@ -205,22 +258,32 @@ func (r *recomputing) post(l *line, p *tracked, debtor, creditor tongma.Particip
 			return err
 		}
 	}
-	w.Payments++
 	if p.of != nil {
 		p.of.given += l.Minor
 	}
 	return nil
 }
 
-// movements lists what a posting moves between whom: the payment, which counts as
-// one, and its fees.
-func movements(debtor, creditor tongma.ParticipantID, c tongma.Currency, minor int64, fees []fee) iter.Seq2[Pair, Cell] {
-	return func(yield func(Pair, Cell) bool) {
-		if !yield(Pair{debtor, creditor, c}, Cell{minor, 1}) {
-			return
+// movements lists what a posting moves between whom, or its turning back: the payment,
+// in two currencies by its dealer; and its fees, which a line has the way they go.
+func (p *tracked) movements(back bool, fees []fee) iter.Seq2[Pair, Cell] {
+	all := []Pair{{p.Debtor, p.Creditor, p.currency}}
+	cells := []Cell{{p.paid, 1}}
+	if p.Dealer != "" {
+		all = []Pair{{p.Debtor, p.Dealer, p.currency}, {p.Dealer, p.Creditor, p.target}}
+		cells = append(cells, Cell{p.Target, 1})
+	}
+	if back {
+		for i, pair := range all {
+			all[i].Debtor, all[i].Creditor = pair.Creditor, pair.Debtor
 		}
-		for _, f := range fees {
-			if !yield(Pair{f.From, f.To, c}, Cell{f.Minor, 0}) {
+	}
+	for _, f := range fees {
+		all, cells = append(all, Pair{f.From, f.To, p.feesIn()}), append(cells, Cell{f.Minor, 0})
+	}
+	return func(yield func(Pair, Cell) bool) {
+		for i := range all {
+			if !yield(all[i], cells[i]) {
 				return
 			}
 		}
@@ -260,11 +323,12 @@ func (p *tracked) feesBack() []fee {
 		return nil
 	}
 	back := []fee{}
+	got, _ := o.got()
 	for _, f := range wayBack(o.fees) {
 		if f.OnRefund != "return" {
 			continue
 		}
-		if f.Minor = share(f.Minor, o.given+p.paid, o.paid) - share(f.Minor, o.given, o.paid); f.Minor > 0 {
+		if f.Minor = share(f.Minor, o.given+p.paid, got) - share(f.Minor, o.given, got); f.Minor > 0 {
 			back = append(back, f)
 		}
 	}

@@ -30,6 +30,7 @@ func (r *recomputing) count(w *Sheet, pair Pair, m Cell) error {
 	if err := w.put(r.settlers(pair), m); err != nil {
 		return err
 	}
+	w.Payments += m.Count
 	one := int64(1)
 	if m.Gross < 0 {
 		one = -1

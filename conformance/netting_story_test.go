@@ -107,6 +107,11 @@ func putWord(l map[string]any, at int, w string) {
 		l["sheet_hash"] = storySheet(value)
 	case name == "ref":
 		l["scheme_ref"] = value
+	case name == "rate":
+		l["rate"] = strings.ReplaceAll(value, "_", " ")
+	case name == "gets":
+		number, _ := strconv.ParseInt(value[:len(value)-3], 10, 64)
+		l["target_minor"], l["target_currency"] = number, value[len(value)-3:]
 	case named:
 		l[name] = value
 		if number, err := strconv.ParseUint(value, 10, 64); err == nil {
