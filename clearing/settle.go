@@ -223,7 +223,7 @@ func (b *Book) proposeSettle(e *Entry, w *window) Verdict {
 
 func (b *Book) settleable(e *Entry, w *window, from, to uint16, known bool) Verdict {
 	l := w.leg(from, to, e.Amount.Currency)
-	if !known || l == nil {
+	if !known || l == nil || (l.net == 0 && l.done == 0) { // or none any more, since a recast
 		return Verdict{Reason: tongma.SheetMismatch}
 	}
 	payer, payee, due := l.payer()
