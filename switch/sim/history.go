@@ -121,8 +121,9 @@ func Run(seed uint64, log io.Writer) Result {
 	h.plan = draw(h.stream('p'))
 	h.build()
 	h.run()
+	lasted := h.now() // how long a dead switch takes to go is no part of the history
 	h.windUp()
-	return h.result()
+	return h.result(lasted)
 }
 
 // stream returns random numbers that depend on the seed and on what they are for.
@@ -207,7 +208,8 @@ func (h *history) run() {
 	}
 }
 
-// step carries out one event, and crashes the switch behind it if the plan says so.
+// step carries out one event. If the plan says so the switch crashes behind it, as
+// an event of its own: what this one has started goes as far as it can before.
 func (h *history) step(e event) {
 	h.steps++
 	e.do()
@@ -219,7 +221,7 @@ func (h *history) step(e event) {
 			continue
 		}
 		if p.fuse--; p.fuse == 0 {
-			h.crash(p)
+			h.after(between(h.rand, 0, grain), func() { h.crash(p) })
 		}
 	}
 }
@@ -265,8 +267,8 @@ func (h *history) windUp() {
 	h.wg.Wait()
 }
 
-func (h *history) result() Result {
-	r := Result{Seed: h.seed, Trace: h.sum.Sum64(), Virtual: h.now(), Steps: h.steps, Entries: len(h.oracle.entries), Detected: h.disk.damaged,
+func (h *history) result(lasted time.Duration) Result {
+	r := Result{Seed: h.seed, Trace: h.sum.Sum64(), Virtual: lasted, Steps: h.steps, Entries: len(h.oracle.entries), Detected: h.disk.damaged,
 		Ends: h.oracle.ends(), Faults: h.faults, Broken: h.broken}
 	sum := fnv.New64a()
 	for _, m := range h.disk.messages {
