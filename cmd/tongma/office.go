@@ -34,6 +34,8 @@ const (
 
 const (
 	journalWithin = time.Minute            // how long a cluster may take to show the journal
+	commitWithin  = 10 * time.Second       // of a batch: longer than an election, after which another writer may fare better
+	brokenMost    = 5                      // times that a journal is found broken before it is taken for broken
 	attemptWithin = 2 * time.Second        // and how long one question about it
 	askWithin     = time.Second / 2        // a question to it, an append or a look: lost ones are put again
 	papersWithin  = 500 * time.Millisecond // how long the writer may take to show its papers
@@ -48,6 +50,7 @@ type office struct {
 	lease    *clearing.Lease
 	nc       *nats.Conn
 	people   *nats.Conn // in the participants' account
+	broken   int        // times in a row that the journal was found broken
 	stranger bool       // the writer that was heard last has another secret
 	mark     switching.Mark
 	replicas int
@@ -164,7 +167,9 @@ func (n *node) enter(ctx context.Context, opts clearing.LedgerOptions, outbox *s
 	if err != nil {
 		return nil, err
 	}
-	opts.Confirm = n.shared()
+	if opts.Confirm = n.shared(); opts.Confirm {
+		opts.CommitWithin = commitWithin
+	}
 	opts.Snapshot = clearing.SnapshotOptions{Path: filepath.Join(n.cfg.data, "snapshot"), Every: snapshotEvery, See: marked + 1, Told: n.tellSnapshot}
 	opts.OnReplay = func(es []clearing.Entry) {
 		if len(es) > 0 && es[len(es)-1].Number > marked {
@@ -515,10 +520,14 @@ func (n *node) standAgain(err error) bool {
 	if !n.shared() {
 		return false
 	}
+	// A server of the cluster that stood still takes itself for the leader when it
+	// goes on, and shows the journal as it was: what is gone comes back in a moment.
 	var broken *journal.ChainError
 	if errors.As(err, &broken) {
-		return false
+		n.office.broken++
+		return n.office.broken < brokenMost
 	}
+	n.office.broken = 0
 	switch tongma.ReasonOf(err) {
 	case tongma.SteppedDown, tongma.JournalInDoubt, tongma.JournalStopped:
 		return true
