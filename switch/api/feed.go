@@ -169,7 +169,7 @@ func (c *call) concerns(e *clearing.Entry) bool {
 
 // partyTo tells whether an entry is about a movement of the caller's own.
 func (c *call) partyTo(e *clearing.Entry) bool {
-	return e.Asker == c.who || e.Debtor == c.who || e.Creditor == c.who
+	return e.Asker == c.who || e.Debtor == c.who || e.Creditor == c.who || e.Dealer == c.who
 }
 
 // bears tells whether the caller pays a fee, or is paid it.
@@ -187,6 +187,9 @@ func (c *call) line(e *clearing.Entry, batch uint64) clearing.Line {
 	}
 	if e.Asker != c.who {
 		l.Key, l.Order, l.CodeDigest, l.CodeTail, l.Content, l.Hash = "", "", "", "", "", ""
+	}
+	if e.Asker != c.who && e.Dealer != c.who {
+		l.Quote = ""
 	}
 	l.Maker, l.Checker = "", ""
 	if others := func(f clearing.Fee) bool { return f.From != string(c.who) && f.To != string(c.who) }; slices.ContainsFunc(l.Fees, others) {

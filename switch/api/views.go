@@ -33,6 +33,9 @@ type PaymentView struct {
 	Creditor   string `json:"creditor,omitempty" doc:"participant that is paid"`
 	Amount     string `json:"amount,omitempty" doc:"decimal, with the currency's own number of decimals"`
 	Currency   string `json:"currency,omitempty"`
+	Dealer     string `json:"dealer,omitempty" doc:"of two currencies: who gets the amount, and pays the target to the creditor"`
+	Target     string `json:"target,omitempty" doc:"what the creditor gets; what goes back is counted in it"`
+	TargetIn   string `json:"target_currency,omitempty"`
 	Refunded   string `json:"refunded,omitempty"`
 	Disputed   string `json:"disputed,omitempty" doc:"in disputes that are not over"`
 	Back       string `json:"charged_back,omitempty" doc:"by disputes"`
@@ -123,7 +126,7 @@ func (c *call) errors() error {
 }
 
 func (c *call) party(p *clearing.Payment) bool {
-	return c.operator || p.Asker == c.who || p.Debtor == c.who || p.Creditor == c.who
+	return c.operator || p.Asker == c.who || p.Debtor == c.who || p.Creditor == c.who || p.Dealer == c.who
 }
 
 // asAsker lets the operator inquire in the place of whoever asked for the payment.
@@ -192,14 +195,15 @@ func viewPayment(p *clearing.Payment) PaymentView {
 		SchemeRef: p.SchemeRef, Window: p.Window.String(), Entry: p.Entry, HeldAt: stamp(p.HeldAt), ChangedAt: stamp(p.ChangedAt)}
 	if p.Amount.Currency.Valid() {
 		v.Amount, v.Currency = p.Amount.Decimal(), p.Amount.Currency.Code()
-		if p.Refunded > 0 {
-			v.Refunded = dec(p.Refunded, p.Amount.Currency)
+		back := p.Amount.Currency
+		if p.Dealer != "" {
+			back = p.Target.Currency
+			v.Dealer, v.Target, v.TargetIn = string(p.Dealer), p.Target.Decimal(), back.Code()
 		}
-		if p.Disputed > 0 {
-			v.Disputed = dec(p.Disputed, p.Amount.Currency)
-		}
-		if p.ChargedBack > 0 {
-			v.Back = dec(p.ChargedBack, p.Amount.Currency)
+		for to, minor := range map[*string]int64{&v.Refunded: p.Refunded, &v.Disputed: p.Disputed, &v.Back: p.ChargedBack} {
+			if minor > 0 {
+				*to = dec(minor, back)
+			}
 		}
 	}
 	if p.Reason != tongma.NoReason && state != switching.Approved {

@@ -77,6 +77,9 @@ type WindowItem struct {
 	Payee      string    `json:"payee,omitempty" doc:"who settled for the creditor, if it has a sponsor"`
 	Currency   string    `json:"currency"`
 	Amount     string    `json:"amount,omitempty"`
+	Dealer     string    `json:"dealer,omitempty" doc:"of two currencies: it gets the amount, and pays the target"`
+	Target     string    `json:"target,omitempty"`
+	TargetIn   string    `json:"target_currency,omitempty"`
 	Fees       []FeeView `json:"fees,omitempty"`
 	DeferredIn bool      `json:"deferred_in,omitempty" doc:"it came out of an earlier window"`
 	DeferredTo string    `json:"deferred_to,omitempty" doc:"it is in that window now, and counts here no more"`
@@ -293,7 +296,7 @@ func (c *call) among(it *clearing.WindowItem) bool {
 }
 
 func party(it *clearing.WindowItem, who tongma.ParticipantID) bool {
-	return it.Debtor == who || it.Creditor == who || it.Payer == who || it.Payee == who
+	return it.Debtor == who || it.Creditor == who || it.Payer == who || it.Payee == who || it.Dealer == who || (it.Dealer != "" && it.Through == who)
 }
 
 func (c *call) item(it *clearing.WindowItem) WindowItem {
@@ -311,13 +314,16 @@ func (c *call) item(it *clearing.WindowItem) WindowItem {
 	if it.DeferredTo != 0 {
 		v.DeferredTo = it.DeferredTo.String()
 	}
+	if it.Dealer != "" {
+		v.Dealer, v.Target, v.TargetIn = string(it.Dealer), it.Target.Decimal(), it.Target.Currency.Code()
+	}
 	for _, l := range it.Legs {
 		if c.operator || c.bears(l) {
 			v.Fees = append(v.Fees, FeeView{l.Kind.String(), string(l.From), string(l.To), l.Amount.Decimal()})
 		}
 	}
 	if !c.operator && !party(it, c.who) {
-		v.Debtor, v.Creditor, v.Payer, v.Payee, v.Amount = "", "", "", "", ""
+		v.Debtor, v.Creditor, v.Payer, v.Payee, v.Amount, v.Dealer, v.Target, v.TargetIn = "", "", "", "", "", "", "", ""
 	}
 	return v
 }
