@@ -100,10 +100,13 @@ func settleEverything(t *testing.T, s *site) {
 	if _, err := s.ask(ctx, "POST", "/v1/windows/close", token, "", nil); err != nil {
 		t.Fatalf("close: %v", err)
 	}
-	for {
+	for deadline := time.Now().Add(time.Minute); ; {
 		due, err := unsettled(ctx, s, token)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%v cannot be settled", due)
 		}
 		if len(due) == 0 {
 			return
@@ -126,7 +129,7 @@ func unsettled(ctx context.Context, s *site, token string) (due []string, err er
 		return nil, err
 	}
 	for i := len(list.Windows) - 1; i >= 0; i-- { // oldest first
-		if w := list.Windows[i]; w.State == "closed" || w.State == "instructed" {
+		if w := list.Windows[i]; w.State != "open" && w.State != "settled" {
 			due = append(due, w.Window)
 		}
 	}
