@@ -259,7 +259,7 @@ func TestCodesAreForgottenAfterTwoDays(t *testing.T) {
 		k.must(t, e)
 		k.now += day
 	}
-	if n := k.book.codes[0].len() + k.book.codes[1].len(); n != 2 {
+	if n := k.book.codes[0].count + k.book.codes[1].count; n != 2 {
 		t.Errorf("%d codes are remembered, want those of two days", n)
 	}
 	again := hold(50, "bank-a", "shop-b", 1)

@@ -62,6 +62,7 @@ const (
 	ruleSettled  = "settled"
 	ruleDispute  = "dispute"
 	ruleReplay   = "replay"
+	ruleSnapshot = "snapshot"
 	ruleWindUp   = "wind-up"
 	ruleFigures  = "audit-agrees"
 )
@@ -81,6 +82,7 @@ var searchRules = []AuditCheck{
 	{ruleDispute, "Refunds, disputes that are open and chargebacks together never pass what was captured; a dispute goes on by whose turn it is, in time, and pays at most once."},
 	{ruleSettled, "Of a settled window, the confirmed debits are the confirmed credits, and both are the sheet."},
 	{ruleReplay, "A crash, and a replay of the journal's bytes, give the same Book."},
+	{ruleSnapshot, "A snapshot read back is the same Book, and goes on as the Book would (held in one state of 32)."},
 	{ruleWindUp, "From every state all payments can be ended and all windows settled; then nothing is held and nobody owes."},
 	{ruleFigures, "The audit, which shares no arithmetic with the Book, comes to the same figures."},
 }
@@ -277,6 +279,13 @@ func (s *search) inspect(live *Book, es []Entry) (faults []string) {
 	again, err := s.reopened(es)
 	if err != nil || string(s.canon(again, true)) != string(s.canon(live, true)) {
 		faults = append(faults, ruleReplay)
+	}
+	if digest := s.digest(live); digest[0]%32 == 0 {
+		if read, _, err := ParseSnapshot(live.AppendSnapshot(nil, behind(live))); err != nil || string(s.canon(read, true)) != string(s.canon(live, true)) {
+			faults = append(faults, ruleSnapshot)
+		} else if _, over := s.windUp(read, es); !over {
+			faults = append(faults, ruleSnapshot)
+		}
 	}
 	a := NewAuditor(AuditOptions{})
 	for i := range es {

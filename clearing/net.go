@@ -200,7 +200,9 @@ func (b *Book) sheet(w *window) Sheet {
 		legs = b.recastLegs(w)
 	}
 	for i := range legs {
-		s.Legs = append(s.Legs, b.sheetLeg(&legs[i]))
+		if !legs[i].gone() {
+			s.Legs = append(s.Legs, b.sheetLeg(&legs[i]))
+		}
 	}
 	s.moved()
 	s.Progress = s.progress()

@@ -119,12 +119,16 @@ func (b *Book) recastLegs(w *window) []leg {
 
 func legBetween(legs []leg, one, other uint16, c tongma.Currency) *leg {
 	for i := range legs {
-		if l := &legs[i]; l.one == one && l.other == other && l.currency == c {
+		if l := &legs[i]; l.one == one && l.other == other && l.currency == c && !l.gone() {
 			return l
 		}
 	}
 	return nil
 }
+
+// gone tells whether nothing is left of a leg: it was recast to nothing, and what was
+// paid of it went back.
+func (l *leg) gone() bool { return l.net == 0 && l.done == 0 }
 
 // leg finds the leg by which something is due from one to another; if nothing is,
 // the one that runs between them. Of a gross window there may be one each way.

@@ -381,7 +381,7 @@ func (b *Book) writeFees(s *snapshotWriter) {
 
 // writeCodes writes the codes spent on one of the two days, in order.
 func (b *Book) writeCodes(s *snapshotWriter, day int) {
-	list := make([]Digest, 0, b.codes[day].len())
+	list := make([]Digest, 0, b.codes[day].count)
 	b.codes[day].each(func(d Digest) { list = append(list, d) })
 	slices.SortFunc(list, func(x, y Digest) int { return bytes.Compare(x[:], y[:]) })
 	for from := 0; from < len(list); from += blockItemCount {

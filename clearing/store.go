@@ -88,14 +88,21 @@ func (t *texts) get(r textRef) []byte {
 }
 
 // index finds the number under which something is kept by a key of 16 bytes. It is
-// many small tables, so that none takes long to grow, and keeps no keys: whoever
-// asks compares. Deletion is not needed.
+// one small table at first, then many, so that none takes long to grow; and keeps no
+// keys: whoever asks compares. Deletion is not needed.
 type index struct {
 	seed   maphash.Seed // keys may be chosen by others: nobody shall know where they fall
-	tables [indexTables]indexTable
+	tables []indexTable // one, or manyTables
+	count  int
 }
 
-const indexTables = 1 << 9
+// A set of keys is split into many tables, by the upper bits of their tags, once it
+// has more than fewKeys.
+const (
+	manyTables = 1 << tableBits
+	tableBits  = 9
+	fewKeys    = 1 << 12
+)
 
 type indexTable struct {
 	slots []indexSlot // a power of two, at most three quarters full
@@ -107,11 +114,29 @@ type indexSlot struct {
 	tag, number uint32
 }
 
-func newIndex() *index { return &index{seed: maphash.MakeSeed()} }
+func newIndex() *index { return &index{seed: maphash.MakeSeed(), tables: make([]indexTable, 1)} }
 
 func (x *index) table(key *[16]byte) (*indexTable, uint32) {
-	h := maphash.Bytes(x.seed, key[:])
-	return &x.tables[h>>(64-9)], uint32(h)
+	tag := uint32(maphash.Bytes(x.seed, key[:]))
+	return x.of(tag), tag
+}
+
+func (x *index) of(tag uint32) *indexTable {
+	if len(x.tables) == 1 {
+		return &x.tables[0]
+	}
+	return &x.tables[tag>>(32-tableBits)]
+}
+
+// split makes many tables of the one.
+func (x *index) split() {
+	was := x.tables[0].slots
+	x.tables = make([]indexTable, manyTables)
+	for _, s := range was {
+		if s.number != 0 {
+			x.of(s.tag).add(s)
+		}
+	}
 }
 
 // next returns the next number that may be under a key, from a place on; false at
@@ -134,11 +159,19 @@ func (t *indexTable) next(tag uint32, at *uint32) (uint32, bool) {
 }
 
 func (x *index) put(key *[16]byte, number uint32) {
+	if x.count++; x.count > fewKeys && len(x.tables) == 1 {
+		x.split()
+	}
 	t, tag := x.table(key)
+	t.add(indexSlot{tag, number + 1})
+}
+
+// add puts a slot where there is room.
+func (t *indexTable) add(s indexSlot) {
 	if 4*(t.count+1) > 3*len(t.slots) {
 		t.grow(max(16, 2*len(t.slots)))
 	}
-	t.put(indexSlot{tag, number + 1})
+	t.put(s)
 	t.count++
 }
 
@@ -164,13 +197,22 @@ func (t *indexTable) grow(size int) {
 
 // expect makes room for so many keys.
 func (x *index) expect(keys int) {
+	if keys <= fewKeys {
+		return
+	}
+	x.split()
+	for i := range x.tables {
+		x.tables[i].grow(roomFor(keys))
+	}
+}
+
+// roomFor returns the size of each of many tables for so many keys.
+func roomFor(keys int) int {
 	size := 16
-	for 3*size < 4*(keys/indexTables+keys/indexTables/8+1) {
+	for 3*size < 4*(keys/manyTables+keys/manyTables/8+1) {
 		size *= 2
 	}
-	for i := range x.tables {
-		x.tables[i].grow(size)
-	}
+	return size
 }
 
 // find returns the number of the payment with this id.
@@ -195,10 +237,11 @@ func (b *Book) findKey(key Digest) (uint32, bool) {
 	}
 }
 
-// digests is a set of digests, in many small tables as an index. The zero Digest is
+// digests is a set of digests, in tables as those of an index. The zero Digest is
 // never in it.
 type digests struct {
-	tables [indexTables]digestTable
+	tables []digestTable // none, one, or manyTables
+	count  int
 }
 
 type digestTable struct {
@@ -206,48 +249,77 @@ type digestTable struct {
 	count int
 }
 
-// place of a digest. It is keyed already, so that nobody can choose where it falls;
-// it is mixed all the same, for those that are not spread.
-func (d *Digest) place() (table, at uint32) {
+// tag of a digest. It is keyed already, so that nobody can choose where it falls; it
+// is mixed all the same, for those that are not spread.
+func (d *Digest) tag() uint32 {
 	hi, lo := bits.Mul64(binary.LittleEndian.Uint64(d[:8])^0x9e3779b97f4a7c15, binary.LittleEndian.Uint64(d[8:])^0xd6e8feb86659fd93)
-	h := hi ^ lo
-	return uint32(h >> (64 - 9)), uint32(h)
+	return uint32((hi ^ lo) >> 32)
+}
+
+func (s *digests) of(tag uint32) *digestTable {
+	switch len(s.tables) {
+	case 0:
+		s.tables = make([]digestTable, 1)
+		return &s.tables[0]
+	case 1:
+		return &s.tables[0]
+	}
+	return &s.tables[tag>>(32-tableBits)]
+}
+
+func (s *digests) split() {
+	was := s.of(0).slots
+	s.tables = make([]digestTable, manyTables)
+	for _, d := range was {
+		if d != (Digest{}) {
+			s.of(d.tag()).add(d)
+		}
+	}
+}
+
+// find returns where a digest is in its table, or would be.
+func (t *digestTable) find(d Digest) (at uint32, found bool) {
+	mask := uint32(len(t.slots) - 1)
+	for at = d.tag() & mask; ; at = (at + 1) & mask {
+		switch t.slots[at] {
+		case Digest{}:
+			return at, false
+		case d:
+			return at, true
+		}
+	}
 }
 
 func (s *digests) has(d Digest) bool {
-	n, at := d.place()
-	t := &s.tables[n]
-	mask := uint32(len(t.slots) - 1)
-	for ; len(t.slots) > 0; at++ {
-		switch t.slots[at&mask] {
-		case Digest{}:
-			return false
-		case d:
-			return true
-		}
+	if s.count == 0 || d == (Digest{}) {
+		return false
 	}
-	return false
+	t := s.of(d.tag())
+	if len(t.slots) == 0 {
+		return false
+	}
+	_, found := t.find(d)
+	return found
 }
 
 func (s *digests) put(d Digest) {
-	n, _ := d.place()
-	t := &s.tables[n]
 	if d == (Digest{}) || s.has(d) {
 		return
 	}
+	if s.count++; s.count > fewKeys && len(s.tables) == 1 {
+		s.split()
+	}
+	s.of(d.tag()).add(d)
+}
+
+// add puts a digest that is not in the table where there is room.
+func (t *digestTable) add(d Digest) {
 	if 4*(t.count+1) > 3*len(t.slots) {
 		t.grow(max(16, 2*len(t.slots)))
 	}
-	t.put(d)
+	at, _ := t.find(d)
+	t.slots[at] = d
 	t.count++
-}
-
-func (t *digestTable) put(d Digest) {
-	_, at := d.place()
-	mask := uint32(len(t.slots) - 1)
-	for ; t.slots[at&mask] != (Digest{}); at++ {
-	}
-	t.slots[at&mask] = d
 }
 
 func (t *digestTable) grow(size int) {
@@ -255,7 +327,8 @@ func (t *digestTable) grow(size int) {
 	t.slots = make([]Digest, size)
 	for _, d := range was {
 		if d != (Digest{}) {
-			t.put(d)
+			at, _ := t.find(d)
+			t.slots[at] = d
 		}
 	}
 }
@@ -263,28 +336,21 @@ func (t *digestTable) grow(size int) {
 // remove takes a digest out; what was put behind it moves up, so that no gap is left
 // in front of what it was found by.
 func (s *digests) remove(d Digest) {
-	n, at := d.place()
-	t := &s.tables[n]
 	if !s.has(d) {
 		return
 	}
-	mask := uint32(len(t.slots) - 1)
-	for ; t.slots[at&mask] != d; at++ {
-	}
-	t.slots[at&mask] = Digest{}
+	t := s.of(d.tag())
+	at, _ := t.find(d)
+	t.slots[at] = Digest{}
 	t.count--
-	for at++; t.slots[at&mask] != (Digest{}); at++ {
-		moved := t.slots[at&mask]
-		t.slots[at&mask] = Digest{}
-		t.put(moved)
+	s.count--
+	mask := uint32(len(t.slots) - 1)
+	for at = (at + 1) & mask; t.slots[at] != (Digest{}); at = (at + 1) & mask {
+		moved := t.slots[at]
+		t.slots[at] = Digest{}
+		free, _ := t.find(moved)
+		t.slots[free] = moved
 	}
-}
-
-func (s *digests) len() (n int) {
-	for i := range s.tables {
-		n += s.tables[i].count
-	}
-	return n
 }
 
 // each calls see for every digest, in no order that means anything.
@@ -300,13 +366,13 @@ func (s *digests) each(see func(Digest)) {
 
 // expect makes room for so many digests.
 func (s *digests) expect(count int) {
-	size := 16
-	for 3*size < 4*(count/indexTables+count/indexTables/8+1) {
-		size *= 2
+	if count <= fewKeys {
+		return
 	}
+	s.split()
 	for i := range s.tables {
-		if len(s.tables[i].slots) < size && count > 0 {
-			s.tables[i].grow(size)
+		if len(s.tables[i].slots) < roomFor(count) {
+			s.tables[i].grow(roomFor(count))
 		}
 	}
 }
