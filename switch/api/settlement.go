@@ -107,12 +107,12 @@ func (c *call) closeWindow() error {
 	if err != nil {
 		return err
 	}
-	e, err := c.closing()
+	ctx, cancel := c.within(changeWithin)
+	defer cancel()
+	e, err := c.closing(ctx)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := c.within(changeWithin)
-	defer cancel()
 	ledger := c.cfg.Engine.Ledger()
 	reason := tongma.NoReason
 	if dry {
@@ -137,9 +137,22 @@ func (c *call) closeWindow() error {
 	return c.send(Closing{c.window(&s), dry})
 }
 
-// closing reads which window is to be closed, of the path or the query, and when
-// it settles.
-func (c *call) closing() (clearing.Entry, error) {
+// closing reads which window is to be closed, of the path or the query, and when it
+// settles: on the day that is given, else by the model's schedule.
+func (c *call) closing(ctx context.Context) (clearing.Entry, error) {
+	e, err := c.closingWhat()
+	if err != nil || e.ValueDate != 0 {
+		return e, err
+	}
+	model := e.Model
+	e, err = settle.CloseEntry(ctx, c.cfg.Engine.Ledger(), c.cfg.Engine.Directory(), e.Model, e.Window, time.Now())
+	if model != "" {
+		e.Model = model // the books say whether the window is of that one
+	}
+	return e, err
+}
+
+func (c *call) closingWhat() (clearing.Entry, error) {
 	q := c.r.URL.Query()
 	e := clearing.Entry{Kind: clearing.KindClose, Model: q.Get("model")}
 	if c.r.PathValue("id") != "" {

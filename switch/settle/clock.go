@@ -265,19 +265,19 @@ func dateNumber(d calendar.Date) uint32 {
 	return uint32(t.Year()*10000 + int(t.Month())*100 + t.Day())
 }
 
-// Close closes a window by hand: the given one, or the open one of a model if it is
-// zero. The value date is that of the model's next cut-off, if it has a schedule; if
-// that is not known the window stays open (CalendarUnknown).
-func Close(ctx context.Context, l Ledger, d *schemes.Directory, model string, id tongma.WindowID, now time.Time) (clearing.Sheet, error) {
-	var s clearing.Sheet
+// CloseEntry is the entry that closes a window by hand: the given one, or the open
+// one of a model if it is zero. The value date is that of the model's next cut-off, if
+// it has a schedule; if that is not known the window stays open (CalendarUnknown).
+func CloseEntry(ctx context.Context, l Ledger, d *schemes.Directory, model string, id tongma.WindowID, now time.Time) (clearing.Entry, error) {
 	e := clearing.Entry{Kind: clearing.KindClose, Window: id, Model: model}
 	if id != 0 {
+		var s clearing.Sheet
 		ok := false
 		if err := l.Read(ctx, func(b *clearing.Book) { s, ok = b.Sheet(id) }); err != nil {
-			return s, err
+			return e, err
 		}
 		if !ok {
-			return s, &tongma.Error{Op: "settle.close", Reason: tongma.WindowUnknown, Field: id.String()}
+			return e, &tongma.Error{Op: "settle.close", Reason: tongma.WindowUnknown, Field: id.String()}
 		}
 		e.Model = s.Model
 	}
@@ -286,10 +286,19 @@ func Close(ctx context.Context, l Ledger, d *schemes.Directory, model string, id
 		if m.Schedule != nil {
 			next, err := m.Schedule.Next(now)
 			if err != nil {
-				return s, &tongma.Error{Op: "settle.close", Reason: tongma.CalendarUnknown, Err: err}
+				return e, &tongma.Error{Op: "settle.close", Reason: tongma.CalendarUnknown, Err: err}
 			}
 			e.ValueDate, e.Calendar = dateNumber(next.SettlementDate), next.CalendarVersion
 		}
+	}
+	return e, nil
+}
+
+// Close writes what CloseEntry says, and returns the sheet of the closed window.
+func Close(ctx context.Context, l Ledger, d *schemes.Directory, model string, id tongma.WindowID, now time.Time) (s clearing.Sheet, err error) {
+	e, err := CloseEntry(ctx, l, d, model, id, now)
+	if err != nil {
+		return s, err
 	}
 	res, err := l.Submit(ctx, e)
 	if err == nil && res.Reason != tongma.NoReason {
