@@ -72,5 +72,20 @@ func badOffice() []Case {
 			return call{who: operator, path: "/v1/recon/runs", header: map[string]string{"Content-Type": "multipart/form-data; boundary=x"},
 				body: "--x\r\nContent-Disposition: form-data; name=\"from:nobody\"; filename=\"a.csv\"\r\n\r\nx\r\n--x--\r\n"}
 		}),
+		post("BAD-851", "A dispute raised by the operator, who has no payers", tongma.NotPermittedHere, operator, "/v1/disputes", `{"payment":"pay_00000000000000000000000001","reason":"x"}`),
+		httpCase("BAD-852", "A dispute of a payment by the network that was paid", refused(tongma.DisputeTurn), func(t *Target, before Prior) call {
+			return call{who: north, path: "/v1/disputes", key: t.key(), body: ask{"payment": before.Payment, "amount": money(1, "CNY"), "reason": "not-received"}.String()}
+		}).after(paid),
+		httpCase("BAD-853", "A dispute of somebody else's payment", refused(tongma.PaymentUnknown), func(t *Target, before Prior) call {
+			return call{who: tongbao, path: "/v1/disputes", key: t.key(), body: ask{"payment": before.Payment, "amount": money(1, "CNY"), "reason": "not-received"}.String()}
+		}).after(paid),
+		httpCase("BAD-854", "A dispute of more than was paid", refused(tongma.DisputeExceeds), func(t *Target, before Prior) call {
+			return call{who: wechat, path: "/v1/disputes", key: t.key(), body: ask{"payment": before.Payment, "amount": money(1251, "CNY"), "reason": "not-received"}.String()}
+		}).after(paid),
+		httpCase("BAD-855", "A dispute for a reason that the directory does not have", refused(tongma.FieldInvalid), func(t *Target, before Prior) call {
+			return call{who: wechat, path: "/v1/disputes", key: t.key(), body: ask{"payment": before.Payment, "amount": money(1, "CNY"), "reason": "weather"}.String()}
+		}).after(paid),
+		post("BAD-856", "A step of a dispute that is not there", tongma.DisputeUnknown, north, "/v1/disputes/pay_00000000000000000000000001/accept", ""),
+		post("BAD-857", "A step that no dispute has", tongma.OperationUnknown, north, "/v1/disputes/pay_00000000000000000000000001/forget", ""),
 	}
 }

@@ -287,6 +287,11 @@ func (r *recomputing) recast(l *line) error {
 	if err := w.named(l); err != nil {
 		return err
 	}
+	return s.redraw(w)
+}
+
+// redraw takes the legs from the window's figures as they are now.
+func (s *settling) redraw(w *Sheet) error {
 	legs, err := w.legs()
 	for pair, was := range s.legs {
 		if legs[pair] == nil && was.done != 0 {

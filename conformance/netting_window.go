@@ -81,6 +81,11 @@ func (r *recomputing) finish() error {
 		if s == nil || w.State == "settled" {
 			continue
 		}
+		if s.recasting { // shown as it will be
+			if err := s.redraw(w); err != nil {
+				return err
+			}
+		}
 		w.Due, w.State = map[Pair]int64{}, s.state()
 		for pair, x := range s.legs {
 			if x.net != x.done {
