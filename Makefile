@@ -58,7 +58,7 @@ sim: ## seeded histories of the whole path under every fault: SEEDS=10000, or SE
 	@./.ci/sim histories $(or $(SEEDS),10000) $(SEED)
 
 sim-mutations: ## faults put into the switch, the books and the journal: the simulation must find each; FAULT=name for one
-	@./.ci/sim mutations $(FAULT)
+	@./.ci/sim mutations '$(or $(FAULT),.)'
 
 clean: ## remove what was built
 	rm -rf bin data

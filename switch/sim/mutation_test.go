@@ -27,8 +27,9 @@ type mutation struct {
 	New  string `json:"new"`
 }
 
-// budget is how many histories a fault has to be found in: those of a plain run.
-const budget = plain
+// budget is how many histories a fault has to be found in: half of what make sim
+// plays. Most are found in the first hundred; a race of two rare faults takes longer.
+const budget = 5000
 
 func mutations(t *testing.T) []mutation {
 	t.Helper()
@@ -78,7 +79,8 @@ func (m *mutation) hunt(t *testing.T) string {
 		t.Fatal(err)
 	}
 	if out, err := exec.CommandContext(t.Context(), "go", "test", "-c", "-overlay", overlay, "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%s does not build: %v\n%s", m.Name, err, out)
+		t.Errorf("%s does not build: %v\n%s", m.Name, err, out)
+		return "the compiler"
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
