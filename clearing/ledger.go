@@ -364,9 +364,10 @@ func (l *Ledger) commit(g *group) error {
 
 // confirm compares the end of the stream with the last batch of ours. Nothing is
 // in flight, so that whatever is behind it is another's. While the store does not
-// answer, as during an election, it asks again, until ctx ends.
+// answer, as during an election, it asks again, until ctx ends; and for a while if it
+// shows an end before ours, as a server does that was asleep.
 func (l *Ledger) confirm(ctx context.Context) error {
-	ours := l.log.Position().Sequence
+	ours, began := l.log.Position().Sequence, time.Now()
 	for {
 		last, err := l.store.Last(ctx)
 		switch {
@@ -374,7 +375,7 @@ func (l *Ledger) confirm(ctx context.Context) error {
 			return nil
 		case err == nil && last > ours:
 			return fmt.Errorf("%w: the stream goes on to sequence %d, we wrote up to %d", journal.ErrFenced, last, ours)
-		case err == nil:
+		case err == nil && time.Since(began) > staleFor:
 			return fmt.Errorf("%w: the stream ends at sequence %d, we wrote up to %d", journal.ErrStopped, last, ours)
 		}
 		select {
@@ -385,7 +386,10 @@ func (l *Ledger) confirm(ctx context.Context) error {
 	}
 }
 
-const confirmPause = 50 * time.Millisecond
+const (
+	confirmPause = 50 * time.Millisecond
+	staleFor     = 3 * time.Second // a server of a cluster that stood still shows an old end until it has heard of the new leader
+)
 
 func (o *LedgerOptions) directoryOf(g *group) uint64 {
 	return g.entries[len(g.entries)-1].Directory

@@ -20,6 +20,7 @@ var errOthers = errors.New("journal: another writer's batch")
 const (
 	minPause = 5 * time.Millisecond
 	maxPause = 500 * time.Millisecond
+	staleFor = 3 * time.Second // how long an end of the stream before ours may be an old one
 )
 
 // Log is one writer's view of a shard: the checked chain, and at most one batch
@@ -308,10 +309,27 @@ func (l *Log) settle(ctx context.Context, b *Batch, because error, pause time.Du
 	}
 }
 
+// end returns where the stream ends. A server of a cluster that was asleep shows an
+// old end, before ours, until it has heard of the new leader: it is asked again for a
+// while before that counts.
+func (l *Log) end(ctx context.Context) (uint64, error) {
+	for began := time.Now(); ; {
+		last, err := l.store.Last(ctx)
+		if err != nil || last >= l.chain.at.Sequence || time.Since(began) > staleFor {
+			return last, err
+		}
+		select {
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		case <-time.After(maxPause):
+		}
+	}
+}
+
 // look reads what stands behind the chain. It passes over batches that do not
 // count, and stops at ours or at the first other one.
 func (l *Log) look(ctx context.Context, b *Batch) (stored bool, err error) {
-	last, err := l.store.Last(ctx)
+	last, err := l.end(ctx)
 	if err != nil {
 		return false, err
 	}
