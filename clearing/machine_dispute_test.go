@@ -14,6 +14,7 @@ type quarrel struct {
 	key      string
 	of       *transfer
 	amount   int64
+	other    int64 // of two currencies: what the debtor gets back
 	deadline int64
 	stage    dispute.Stage
 }
@@ -39,7 +40,8 @@ func (m *machine) disputeOne() {
 	}
 	x := rapid.SampledFrom(m.transfers).Draw(m.rt, "disputed")
 	m.n++
-	q := &quarrel{id: testID(m.n), key: fmt.Sprintf("dispute-%d", m.n), of: x, amount: rapid.Int64Range(1, max(1, x.amount)).Draw(m.rt, "amount"), stage: dispute.Raised}
+	q := &quarrel{id: testID(m.n), key: fmt.Sprintf("dispute-%d", m.n), of: x, amount: rapid.Int64Range(1, max(1, x.amount, x.target)).Draw(m.rt, "amount"), stage: dispute.Raised}
+	whole, c := x.whole()
 	if rapid.Bool().Draw(m.rt, "a deadline") {
 		q.deadline = m.now + 3_600_000
 	}
@@ -50,15 +52,21 @@ func (m *machine) disputeOne() {
 		want.reason = tongma.DisputeTurn
 	case x.phase != KindPost || x.op == tongma.OpRefund:
 		want.reason = tongma.NotRefundable
-	case m.refunds(x)+open+back+q.amount > x.captured:
+	case m.refunds(x)+open+back+q.amount > whole:
 		want.reason = tongma.DisputeExceeds
+	case x.dealer != "" && m.otherPart(x, q.amount) <= 0:
+		want.reason = tongma.AmountInvalid
+	case x.dealer != "":
+		q.other = m.otherPart(x, q.amount)
+		want.write = true
 	default:
 		want.write = true
 	}
-	e := Entry{Kind: KindDispute, Payment: q.id, Key: q.key, Original: x.id, Asker: tongma.ParticipantID(raiser), Amount: tongma.Money{Minor: q.amount, Currency: x.currency}, Expiry: q.deadline, Model: m.model()}
+	e := Entry{Kind: KindDispute, Payment: q.id, Key: q.key, Original: x.id, Asker: tongma.ParticipantID(raiser), Amount: tongma.Money{Minor: q.amount, Currency: c}, Expiry: q.deadline, Model: m.model()}
 	if len(m.quarrels) > 0 && rapid.IntRange(0, 4).Draw(m.rt, "repeat") == 0 {
 		was := rapid.SampledFrom(m.quarrels).Draw(m.rt, "of")
-		e.Key, e.Asker, e.Original, e.Amount = was.key, tongma.ParticipantID(was.of.debtor), was.of.id, tongma.Money{Minor: was.amount, Currency: was.of.currency}
+		e.Key, e.Asker, e.Original, e.Amount = was.key, tongma.ParticipantID(was.of.debtor), was.of.id, tongma.Money{Minor: was.amount}
+		_, e.Amount.Currency = was.of.whole()
 		want = expectation{exists: true, kind: KindDispute}
 	}
 	if m.tell(e, want); want.write {
@@ -112,6 +120,14 @@ func (m *machine) stepOne() {
 	}
 	q.stage, q.deadline = to, e.Expiry
 	if to == dispute.Accepted || to == dispute.DeemedAccepted {
-		m.moves = append(m.moves, movement{m.open[m.settledBy[q]], m.via(x.creditor), m.via(x.debtor), x.currency, q.amount, nil, [2]string{x.creditor, x.debtor}})
+		one := func(from, to string, minor int64, c tongma.Currency) {
+			m.moves = append(m.moves, movement{m.open[m.settledBy[q]], m.via(from), m.via(to), c, minor, nil, [2]string{from, to}})
+		}
+		if x.dealer == "" {
+			one(x.creditor, x.debtor, q.amount, x.currency)
+			return
+		}
+		one(x.creditor, x.dealer, q.amount, x.targetCurrency)
+		one(x.dealer, x.debtor, q.other, x.currency)
 	}
 }

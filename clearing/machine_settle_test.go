@@ -242,19 +242,21 @@ func (m *machine) told(x *spoken) {
 
 // paidAlready tells whether a gross window would have less to pay than was paid.
 func (m *machine) paidAlready(x *transfer, w int) bool {
-	for _, from := range anyone {
-		for _, to := range anyone {
-			var all, its int64
-			for _, v := range m.moves {
-				if v.window == w && v.from == from && v.to == to && v.currency == x.currency {
-					all += v.amount
-					if v.of == x {
-						its += v.amount
+	for _, c := range []tongma.Currency{tongma.CNY, tongma.JPY} {
+		for _, from := range anyone {
+			for _, to := range anyone {
+				var all, its int64
+				for _, v := range m.moves {
+					if v.window == w && v.from == from && v.to == to && v.currency == c {
+						all += v.amount
+						if v.of == x {
+							its += v.amount
+						}
 					}
 				}
-			}
-			if from != to && its > 0 && all-its < between(m.settled, w, from, to, x.currency) {
-				return true
+				if from != to && its > 0 && all-its < between(m.settled, w, from, to, c) {
+					return true
+				}
 			}
 		}
 	}
@@ -291,7 +293,7 @@ func (m *machine) deferOne() {
 		want.exists = true
 	case !here:
 		want.reason = tongma.StateConflict
-	case !m.anyShort(w, x.currency) && !m.recasting[w]:
+	case !m.anyShort(w, x.currency) && (x.dealer == "" || !m.anyShort(w, x.targetCurrency)) && !m.recasting[w]:
 		want.reason = tongma.NotShort
 	case m.models[w-1] == "single" && m.paidAlready(x, w):
 		want.reason = tongma.StateConflict
@@ -352,24 +354,30 @@ func (m *machine) agreeOnLegs(s *Sheet) {
 	if s.Recasting != m.recasting[w] {
 		m.rt.Fatalf("%s: recasting %t, the oracle says %t", s.Window, s.Recasting, m.recasting[w])
 	}
-	sums := map[[2]string]int64{}
+	sums := map[string]int64{}
+	add := func(from, to string, c tongma.Currency, minor int64) { sums[from+" to "+to+" in "+c.Code()] += minor }
 	m.book.WindowPayments(s.Window, func(it WindowItem) bool {
 		if it.DeferredTo == 0 {
-			sums[[2]string{string(it.Payer), string(it.Payee)}] += it.Amount.Minor
+			if it.Dealer != "" {
+				add(string(it.Payer), string(it.Through), it.Amount.Currency, it.Amount.Minor)
+				add(string(it.Through), string(it.Payee), it.Target.Currency, it.Target.Minor)
+			} else {
+				add(string(it.Payer), string(it.Payee), it.Amount.Currency, it.Amount.Minor)
+			}
 			for _, l := range it.Legs {
-				sums[[2]string{string(l.From), string(l.To)}] += l.Amount.Minor
+				add(string(l.From), string(l.To), l.Amount.Currency, l.Amount.Minor)
 			}
 		}
 		return true
 	})
 	for _, v := range m.moves {
 		if v.window == w {
-			sums[[2]string{v.from, v.to}] -= v.amount
+			add(v.from, v.to, v.currency, -v.amount)
 		}
 	}
 	for pair, sum := range sums {
 		if sum != 0 {
-			m.rt.Fatalf("%s: the postings from %s to %s differ by %d", s.Window, pair[0], pair[1], sum)
+			m.rt.Fatalf("%s: the postings from %s differ by %d", s.Window, pair, sum)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/clearing/dispute"
 	"github.com/tongma/tongma/schemes"
 	"github.com/tongma/tongma/schemes/calendar"
 	"pgregory.net/rapid"
@@ -51,6 +52,9 @@ type transfer struct {
 	expiry           int64
 	captured         int64
 	fees             []Leg
+	dealer           string // of two currencies
+	target           int64  // that it pays
+	targetCurrency   tongma.Currency
 	model            string
 	seen             map[int]bool // windows that it was in
 }
@@ -144,6 +148,31 @@ func part(n, done, whole int64) int64 {
 	}
 }
 
+// whole is what may go back of a transfer: what its creditor got.
+func (x *transfer) whole() (int64, tongma.Currency) {
+	if x.dealer != "" {
+		return x.target, x.targetCurrency
+	}
+	return x.captured, x.currency
+}
+
+// otherPart is what of its debtor's amount goes back with so much of what its
+// creditor got: in sum the proportion, rounded down.
+func (o *oracle) otherPart(x *transfer, minor int64) int64 {
+	got, paid := minor, int64(0)
+	for _, r := range o.transfers {
+		if r.original == x && (r.phase == KindPost || r.phase == KindHold || r.phase == KindPend) {
+			got, paid = got+r.amount, paid+r.target
+		}
+	}
+	for _, q := range o.quarrels {
+		if q.of == x && q.stage != dispute.Withdrawn && q.stage != dispute.DeemedWithdrawn {
+			got, paid = got+q.amount, paid+q.other
+		}
+	}
+	return got*x.captured/x.target - paid
+}
+
 // feesOf returns the fees that have to go with an entry that x comes to.
 func (o *oracle) feesOf(x *transfer, kind Kind, minor int64, given []Leg) (legs []Leg) {
 	switch {
@@ -157,10 +186,11 @@ func (o *oracle) feesOf(x *transfer, kind Kind, minor int64, given []Leg) (legs 
 			}
 		}
 		for _, l := range x.original.fees {
-			back := part(l.Amount.Minor, before+minor, x.original.captured) - part(l.Amount.Minor, before, x.original.captured)
+			whole, _ := x.original.whole()
+			back := part(l.Amount.Minor, before+minor, whole) - part(l.Amount.Minor, before, whole)
 			if l.OnRefund == schemes.FeeReturn && back > 0 {
 				legs = append(legs, fee(l.Kind, l.OnRefund, l.To, l.From, back))
-				legs[len(legs)-1].Amount.Currency = x.currency
+				legs[len(legs)-1].Amount.Currency = l.Amount.Currency
 			}
 		}
 	case kind == KindReversed && x.posted:
@@ -176,6 +206,9 @@ func (o *oracle) reserved(who string, c tongma.Currency) (sum int64) {
 		open := x.phase == KindHold || x.phase == KindPend || (x.phase == KindReversing && !x.posted)
 		if open && o.via(x.debtor) == who && x.currency == c {
 			sum += x.amount
+		}
+		if open && x.dealer != "" && o.via(x.dealer) == who && x.targetCurrency == c {
+			sum += x.target
 		}
 	}
 	return sum
@@ -205,6 +238,9 @@ func (o *oracle) memo(who string, c tongma.Currency) (position, reserved int64) 
 		open := x.phase == KindHold || x.phase == KindPend || (x.phase == KindReversing && !x.posted)
 		if open && x.debtor == who && x.currency == c {
 			reserved += x.amount
+		}
+		if open && x.dealer == who && x.targetCurrency == c {
+			reserved += x.target
 		}
 	}
 	return position, reserved
@@ -343,29 +379,47 @@ func (o *oracle) refusal(x *transfer) tongma.Reason {
 			return tongma.PaymentUnknown
 		case was.phase != KindPost || was.op == tongma.OpRefund:
 			return tongma.NotRefundable
-		case was.currency != x.currency:
+		}
+		whole, c := was.whole()
+		if c != x.currency {
 			return tongma.CurrencyMismatch
 		}
 		open, back := o.claimed(was)
-		switch left := was.captured - o.refunds(was) - back - x.amount; {
+		switch left := whole - o.refunds(was) - back - x.amount; {
 		case left < 0:
 			return tongma.RefundExceeds
 		case left < open:
 			return tongma.DisputeOpen
 		}
 	}
-	limit, ok := o.caps[x.debtor+x.currency.Code()]
-	via := o.via(x.debtor)
-	total, too := o.caps[via+x.currency.Code()]
-	position, reserved := o.memo(x.debtor, x.currency)
+	if x.original != nil && x.original.dealer != "" {
+		x.dealer, x.targetCurrency = x.original.dealer, x.original.currency
+		if x.target = o.otherPart(x.original, x.amount); x.target <= 0 {
+			return tongma.AmountInvalid
+		}
+	}
+	if x.dealer != "" {
+		if reason := o.beyond(x.dealer, x.target, x.targetCurrency); reason != tongma.NoReason {
+			return reason
+		}
+	}
+	return o.beyond(x.debtor, x.amount, x.currency)
+}
+
+// beyond says why somebody may not owe so much more.
+func (o *oracle) beyond(who string, amount int64, c tongma.Currency) tongma.Reason {
+	limit, ok := o.caps[who+c.Code()]
+	via := o.via(who)
+	total, too := o.caps[via+c.Code()]
+	position, reserved := o.memo(who, c)
 	switch {
 	case !ok || !too:
 		return tongma.NoAccount
-	case o.suspended[x.debtor] || o.suspended[via]:
+	case o.suspended[who] || o.suspended[via]:
 		return tongma.ParticipantSuspended
-	case o.position(via, x.currency)+o.reserved(via, x.currency)+x.amount > total+o.prefunded(via, x.currency):
+	case o.position(via, c)+o.reserved(via, c)+amount > total+o.prefunded(via, c):
 		return tongma.OverCap
-	case via != x.debtor && position+reserved+x.amount > limit+o.prefunded(x.debtor, x.currency):
+	case via != who && position+reserved+amount > limit+o.prefunded(who, c):
 		return tongma.OverCap
 	}
 	return tongma.NoReason
@@ -404,6 +458,8 @@ func (o *oracle) change(x *transfer, kind Kind, now int64, capture tongma.Money)
 		return expectation{kind: kind, reason: tongma.StateConflict}
 	case kind == KindPost && capture.Currency != 0 && capture.Currency != x.currency:
 		return expectation{kind: kind, reason: tongma.CurrencyMismatch}
+	case kind == KindPost && capture.Currency != 0 && x.dealer != "" && capture.Minor != x.amount:
+		return expectation{kind: kind, reason: tongma.AmountInvalid}
 	case kind == KindPost && capture.Currency != 0 && (capture.Minor < 1 || capture.Minor > x.amount):
 		return expectation{kind: kind, reason: tongma.AmountInvalid}
 	}
@@ -441,6 +497,9 @@ func (m *machine) askFor(x *transfer) {
 	e := Entry{Kind: KindHold, Op: x.op, Payment: testID(m.n), Asker: "asker", Key: x.key, Debtor: tongma.ParticipantID(x.debtor),
 		Creditor: tongma.ParticipantID(x.creditor), Amount: tongma.Money{Minor: x.amount, Currency: x.currency}, Code: digestOf(x.code), Expiry: x.expiry}
 	e.Model, x.seen = x.model, map[int]bool{}
+	if x.dealer != "" {
+		e.Dealer, e.Target, e.Quote, e.Rate = tongma.ParticipantID(x.dealer), tongma.Money{Minor: x.target, Currency: x.targetCurrency}, fmt.Sprintf("q-%d", m.n), "CNY/JPY 300 source"
+	}
 	if x.original != nil {
 		e.Original, x.model = x.original.id, x.original.model
 	}
@@ -491,8 +550,12 @@ func (m *machine) givenFees(c tongma.Currency) (legs []Leg) {
 func (m *machine) holdOne() {
 	code := rapid.SampledFrom([]string{"", "", "c1", "c2", "c3", "c4", "c5"}).Draw(m.rt, "code")
 	op := rapid.SampledFrom([]tongma.Operation{tongma.OpPay, tongma.OpPay, tongma.OpTransfer}).Draw(m.rt, "op")
-	m.askFor(&transfer{key: m.key(), op: op, debtor: m.pick("debtor"), creditor: m.pick("creditor"), currency: m.currency(),
-		amount: rapid.Int64Range(0, 60).Draw(m.rt, "amount"), code: code, expiry: m.expiry(), model: m.model()})
+	x := &transfer{key: m.key(), op: op, debtor: m.pick("debtor"), creditor: m.pick("creditor"), currency: m.currency(),
+		amount: rapid.Int64Range(0, 60).Draw(m.rt, "amount"), code: code, expiry: m.expiry(), model: m.model()}
+	if rapid.IntRange(0, 4).Draw(m.rt, "two currencies") == 0 {
+		x.currency, x.dealer, x.target, x.targetCurrency = tongma.CNY, m.pick("dealer"), 3*x.amount, tongma.JPY
+	}
+	m.askFor(x)
 }
 
 func (m *machine) model() string {
@@ -505,7 +568,8 @@ func (m *machine) refundOne() {
 	}
 	was := rapid.SampledFrom(m.transfers).Draw(m.rt, "original")
 	x := &transfer{key: m.key(), op: tongma.OpRefund, original: was, debtor: was.creditor, creditor: was.debtor, currency: was.currency,
-		amount: rapid.Int64Range(1, max(1, was.amount)).Draw(m.rt, "amount"), expiry: m.expiry()}
+		amount: rapid.Int64Range(1, max(1, was.amount, was.target)).Draw(m.rt, "amount"), expiry: m.expiry()}
+	_, x.currency = was.whole()
 	switch rapid.IntRange(0, 9).Draw(m.rt, "wrong") {
 	case 0:
 		x.creditor = m.pick("creditor")
@@ -564,16 +628,16 @@ func (m *machine) changeTo(x *transfer, kind Kind) {
 		m.rt.Fatalf("%s of %d: the Book says %+v, the oracle %d with %+v", kind, x.amount, out, minor, legs)
 	}
 	for _, l := range legs {
-		m.enter(x, string(l.From), string(l.To), l.Amount.Minor)
+		m.enter(x, string(l.From), string(l.To), l.Amount.Minor, l.Amount.Currency)
 	}
 	x.phase = kind
 	switch {
 	case kind == KindPost:
 		x.posted, x.captured, x.fees = true, minor, legs
-		m.enter(x, x.debtor, x.creditor, minor)
+		m.pay(x, minor, false)
 		x.seen[m.open[x.model]] = true
 	case kind == KindReversed && x.posted:
-		m.enter(x, x.creditor, x.debtor, minor)
+		m.pay(x, minor, true)
 		x.seen[m.open[x.model]] = true
 	case keep:
 		m.forget(func(s spentCode) bool { return s.code != x.code })
@@ -643,8 +707,24 @@ func (o *oracle) inUse(who string, c tongma.Currency) int64 {
 }
 
 // enter books a movement between those who settle for two.
-func (m *machine) enter(x *transfer, from, to string, minor int64) {
-	m.moves = append(m.moves, movement{m.open[x.model], m.via(from), m.via(to), x.currency, minor, x, [2]string{from, to}})
+func (m *machine) enter(x *transfer, from, to string, minor int64, c tongma.Currency) {
+	m.moves = append(m.moves, movement{m.open[x.model], m.via(from), m.via(to), c, minor, x, [2]string{from, to}})
+}
+
+// pay books what a transfer moves, or turns it back.
+func (m *machine) pay(x *transfer, minor int64, back bool) {
+	one := func(from, to string, minor int64, c tongma.Currency) {
+		if back {
+			from, to = to, from
+		}
+		m.enter(x, from, to, minor, c)
+	}
+	if x.dealer == "" {
+		one(x.debtor, x.creditor, minor, x.currency)
+		return
+	}
+	one(x.debtor, x.dealer, minor, x.currency)
+	one(x.dealer, x.creditor, x.target, x.targetCurrency)
 }
 
 // sponsorOne makes somebody settle through another, or by itself again.
@@ -834,6 +914,10 @@ func TestBookAgainstTheOracle(t *testing.T) {
 		for _, who := range everybody[:3] {
 			m.must(t, capOf(tongma.ParticipantID(who), 100))
 			m.caps[who+"CNY"], m.directed[who+"CNY"] = 100, 100
+			yen := capOf(tongma.ParticipantID(who), 300)
+			yen.Amount.Currency = tongma.JPY
+			m.must(t, yen)
+			m.caps[who+"JPY"], m.directed[who+"JPY"] = 300, 300
 		}
 		if rapid.Bool().Draw(rt, "a sponsor before") {
 			m.sponsorOne()
