@@ -76,6 +76,7 @@ const (
 	RefundExceeds          Reason = 3003
 	PositionOverflow       Reason = 3004
 	NoAccount              Reason = 3005
+	NamesExhausted         Reason = 3006
 	NotAuthenticated       Reason = 4001
 	NotPermittedHere       Reason = 4002
 	MACWrong               Reason = 4003
@@ -247,6 +248,7 @@ var reasons = [...]ReasonInfo{
 	{RefundExceeds, "refund-exceeds", "The refunds would pass the original amount", NotMoved, ActAcquirer, RetryNever, "13", 422, "Refunds under way count too."},
 	{PositionOverflow, "position-overflow", "A position would pass what a number can hold", NotMoved, ActOperator, RetryNever, "96", 500, ""},
 	{NoAccount, "no-account", "The participant has no account in this currency", NotMoved, ActOperator, RetryNever, "12", 422, "Give it a cap in this currency in the directory."},
+	{NamesExhausted, "names-exhausted", "The books have no room for another name", NotMoved, ActOperator, RetryNever, "96", 500, "They hold 65,536 names of participants and schemes, old ones included."},
 	{NotAuthenticated, "not-authenticated", "The caller has not proved who it is", NotMoved, ActAcquirer, RetryNever, "63", 401, ""},
 	{NotPermittedHere, "not-permitted-here", "The caller may not do this", NotMoved, ActAcquirer, RetryNever, "58", 403, ""},
 	{MACWrong, "mac-wrong", "The message's MAC does not match", NotMoved, ActAcquirer, RetryNever, "63", 401, "No business action was taken."},

@@ -198,7 +198,7 @@ type Verdict struct {
 // Where several reasons apply, the first of these is given, always the same
 // (TestReasonsHaveOneOrder):
 //
-//	any entry:    FieldInvalid (does not fit), PositionOverflow (no room for names), FieldInvalid (legs where none may be)
+//	any entry:    FieldInvalid (does not fit), NamesExhausted, FieldInvalid (legs where none may be)
 //	first entry:  a repeat: Exists, with the first difference of operation, amount, currency, code, original, content;
 //	              then of a hold ModelUnknown, CurrencyUnknown, AmountInvalid, CodeSpent,
 //	              of a refund PaymentUnknown, NotRefundable, CurrencyMismatch, RefundExceeds, DisputeOpen;
@@ -217,7 +217,7 @@ func (b *Book) Propose(e *Entry, now int64) Verdict {
 		return Verdict{Reason: tongma.FieldInvalid}
 	}
 	if !b.hasRoom(e) {
-		return Verdict{Reason: tongma.PositionOverflow}
+		return Verdict{Reason: tongma.NamesExhausted}
 	}
 	if len(e.Legs) > 0 && e.Kind != KindPost {
 		return Verdict{Reason: tongma.FieldInvalid}

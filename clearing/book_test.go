@@ -282,7 +282,7 @@ func TestNamesNeverWrapRound(t *testing.T) {
 	for n := range 1 << 16 {
 		suspend := Entry{Kind: KindSuspend, Debtor: tongma.ParticipantID(fmt.Sprintf("p-%d", n))}
 		if v := k.book.Propose(&suspend, k.now); !v.Write {
-			if v.Reason != tongma.PositionOverflow {
+			if v.Reason != tongma.NamesExhausted {
 				t.Fatalf("%d: %s", n, v.Reason)
 			}
 			break

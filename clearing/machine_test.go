@@ -896,7 +896,7 @@ func (m *machine) agree() {
 // TestBookAgainstTheOracle: whatever is asked in whatever order, the Book says
 // what the lists say; replay gives the same Book; the audit finds nothing.
 func TestBookAgainstTheOracle(t *testing.T) {
-	ends := map[Kind]int{}
+	ends, crossed := map[Kind]int{}, 0
 	for name, value := range map[string]string{"rapid.steps": "80", "rapid.checks": "300"} {
 		was := flag.Lookup(name).Value.String()
 		if was == flag.Lookup(name).DefValue && !testing.Short() {
@@ -947,10 +947,16 @@ func TestBookAgainstTheOracle(t *testing.T) {
 		snapshotAndTail(t, m.written, m.book, rapid.IntRange(0, len(m.written)).Draw(rt, "snapshot at"))
 		for i := range m.written {
 			ends[m.written[i].Kind]++
+			if m.written[i].Dealer != "" && m.written[i].Kind == KindPost {
+				crossed++
+			}
 		}
 	})
 	// Cover, defer and recast take a long way to come to: chance may leave them out of
 	// one run, and the scripts never do.
+	if crossed == 0 {
+		t.Error("no payment in two currencies was ever posted")
+	}
 	for _, kind := range []Kind{KindSettle, KindSettled, KindShort, KindSponsor, KindDispute, KindDisputeStep, KindRefuse, KindHold, KindPend, KindPost, KindVoid, KindExpire, KindReversing, KindReversed} {
 		if ends[kind] == 0 && !testing.Short() {
 			t.Errorf("no payment ever came to %s", kind)
