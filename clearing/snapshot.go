@@ -383,7 +383,8 @@ func (b *Book) writeFees(s *snapshotWriter) {
 func (b *Book) writeCodes(s *snapshotWriter, day int) {
 	list := make([]Digest, 0, b.codes[day].count)
 	b.codes[day].each(func(d Digest) { list = append(list, d) })
-	slices.SortFunc(list, func(x, y Digest) int { return bytes.Compare(x[:], y[:]) })
+	// In the order of their tables, in which they are quickest put back.
+	slices.SortFunc(list, func(x, y Digest) int { return cmp.Or(cmp.Compare(x.tag(), y.tag()), bytes.Compare(x[:], y[:])) })
 	for from := 0; from < len(list); from += blockItemCount {
 		part := list[from:min(from+blockItemCount, len(list))]
 		s.begin(blockCodes)

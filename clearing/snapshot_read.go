@@ -32,7 +32,7 @@ func ParseSnapshot(data []byte) (*Book, journal.Position, error) {
 
 // ReadSnapshot is ParseSnapshot of a file of the given size. It uses all processors.
 func ReadSnapshot(r io.Reader, size int64) (*Book, journal.Position, error) {
-	s := &snapshotReader{r: r, size: size, sums: sha256.New(), book: NewBook(), jobs: make(chan func(), 2*runtime.GOMAXPROCS(0))}
+	s := &snapshotReader{r: r, size: size, sums: sha256.New(), book: NewBook(), jobs: make(chan func(), 2*runtime.GOMAXPROCS(0)), spare: make(chan []byte, 4*runtime.GOMAXPROCS(0))}
 	for range runtime.GOMAXPROCS(0) {
 		s.workers.Go(func() {
 			for job := range s.jobs {
@@ -70,6 +70,7 @@ type snapshotReader struct {
 	words                            []string // quotes and rates
 
 	jobs    chan func()
+	spare   chan []byte // blocks that were taken apart
 	workers sync.WaitGroup
 	mu      sync.Mutex // guards fault; nothing is called while it is held
 	fault   error
@@ -102,8 +103,8 @@ func (s *snapshotReader) blocks() error {
 		if length > maxBlock || int64(length) > s.size {
 			return fmt.Errorf("%w: a block of %d bytes", errSnapshot, length)
 		}
-		block := append(make([]byte, 0, blockHeadSize+int(length)+sha256.Size), head...)
-		block = block[:cap(block)]
+		block := append(s.buffer(blockHeadSize+int(length)+sha256.Size), head...)
+		block = block[:blockHeadSize+int(length)+sha256.Size]
 		if _, err := io.ReadFull(s.r, block[blockHeadSize:]); err != nil {
 			return fmt.Errorf("%w: it ends early", errSnapshot)
 		}
@@ -117,6 +118,19 @@ func (s *snapshotReader) blocks() error {
 		}
 	}
 	return nil
+}
+
+// buffer returns room for a block, used before if there is such: a fresh page costs
+// more than what is read into it.
+func (s *snapshotReader) buffer(size int) []byte {
+	select {
+	case b := <-s.spare:
+		if cap(b) >= size {
+			return b[:0]
+		}
+	default:
+	}
+	return make([]byte, 0, size+size/8)
 }
 
 func (s *snapshotReader) end(body, sum []byte) error {
@@ -155,6 +169,10 @@ func (s *snapshotReader) take(kind uint8, count int, body, sum []byte) error {
 			if check() {
 				read()
 				done()
+			}
+			select {
+			case s.spare <- body:
+			default:
 			}
 		}
 	}
@@ -581,16 +599,10 @@ func (s *snapshotReader) finish() error {
 	}
 	var both sync.WaitGroup
 	both.Go(func() {
-		b.byID.expect(len(b.payments))
-		for i := range b.payments {
-			b.byID.put((*[16]byte)(&b.payments[i].id), uint32(i))
-		}
+		b.byID.fill(len(b.payments), func(i int) *[16]byte { return (*[16]byte)(&b.payments[i].id) })
 	})
 	both.Go(func() {
-		b.byKey.expect(len(b.payments))
-		for i := range b.payments {
-			b.byKey.put((*[16]byte)(&b.payments[i].key), uint32(i))
-		}
+		b.byKey.fill(len(b.payments), func(i int) *[16]byte { return (*[16]byte)(&b.payments[i].key) })
 	})
 	both.Go(func() {
 		for day, list := range s.codes {

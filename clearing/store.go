@@ -215,6 +215,40 @@ func roomFor(keys int) int {
 	return size
 }
 
+// fill puts numbers from zero on under their keys, table by table: one that is being
+// filled stays near the processor.
+func (x *index) fill(keys int, key func(int) *[16]byte) {
+	x.expect(keys)
+	if len(x.tables) == 1 {
+		for i := range keys {
+			x.put(key(i), uint32(i))
+		}
+		return
+	}
+	slots := make([]indexSlot, keys)
+	var starts [manyTables + 1]uint32
+	for i := range slots {
+		_, tag := x.table(key(i))
+		slots[i] = indexSlot{tag, uint32(i) + 1}
+		starts[tag>>(32-tableBits)+1]++
+	}
+	for i := range manyTables {
+		starts[i+1] += starts[i]
+	}
+	sorted, next := make([]indexSlot, keys), starts
+	for _, s := range slots {
+		at := &next[s.tag>>(32-tableBits)]
+		sorted[*at] = s
+		*at++
+	}
+	for i := range x.tables {
+		for _, s := range sorted[starts[i]:starts[i+1]] {
+			x.tables[i].add(s)
+		}
+	}
+	x.count = keys
+}
+
 // find returns the number of the payment with this id.
 func (b *Book) find(id tongma.PaymentID) (uint32, bool) {
 	t, tag := b.byID.table((*[16]byte)(&id))
