@@ -24,8 +24,8 @@ var mayImport = []struct {
 	{"codespec", []string{".", "codespec"}},
 	{"schemes", []string{".", "codespec", "schemes"}},
 	{"clearing/journal", []string{"clearing/journal"}}, // knows batches of bytes, and nothing of what they say
-	{"clearing/dispute", []string{"."}},  // pure: who may say what next, and what it does to the money
-	{"clearing/exchange", []string{"."}}, // pure: rates and what is left over
+	{"clearing/dispute", []string{"."}},                // pure: who may say what next, and what it does to the money
+	{"clearing/exchange", []string{"."}},               // pure: rates and what is left over
 	{"clearing", []string{".", "schemes", "clearing"}},
 	{"switch/bus", []string{".", "switch/bus"}},
 	{"switch", []string{".", "codespec", "schemes", "clearing", "switch"}},
