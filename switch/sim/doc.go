@@ -1,9 +1,8 @@
 // Package sim runs the whole switch, from a till's request to the settlement
 // agent's confirmation, in a world of which every accident comes from a seed.
 //
-// The switch is the real one: switching.Open, Engine.Do, CloseWindow and
-// SettleWindow, on the real clearing.Ledger, Book and journal.Log. What stands
-// around it is played here: the clock, the network, the disk (journal.Store), the
+// The switch is the real one: switching.Open, Engine.Do and package settle, on the
+// real clearing.Ledger, Book and journal.Log. What stands around it is played here: the clock, the network, the disk (journal.Store), the
 // wallets (switching.Adapter), the acquirers and the settlement agent. All of it
 // runs inside a bubble of testing/synctest, where hours take milliseconds.
 //
