@@ -26,7 +26,7 @@ import (
 )
 
 const (
-	maxAnswer    = 32 << 20 // bytes of an answer that a client reads
+	maxAnswer    = 256 << 20 // bytes of an answer that a client reads
 	operatorName = "operator"
 )
 
@@ -80,6 +80,7 @@ type client struct {
 	base  *url.URL
 	token string
 	http  *http.Client
+	heard func(bytes int) // of each part of an answer; nil: nobody wants to know
 }
 
 // connect finds the switch and the token. Nothing is sent yet.
@@ -289,7 +290,7 @@ func (c *client) send(ctx context.Context, method, path, key, kind string, body 
 		return reply{}, c.unreachable(ctx, err, method, key)
 	}
 	defer resp.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	data, err := io.ReadAll(io.LimitReader(&counting{resp.Body, c.heard}, maxAnswer+1))
 	if err != nil || len(data) > maxAnswer {
 		return reply{}, c.unreachable(ctx, errors.New("the answer ended early or is too long"), method, key)
 	}
@@ -297,6 +298,21 @@ func (c *client) send(ctx context.Context, method, path, key, kind string, body 
 		return reply{}, err
 	}
 	return reply{resp.StatusCode, data, resp.Header.Get(tongma.HeaderReplay) == "true"}, nil
+}
+
+// counting says how much was read.
+type counting struct {
+	io.Reader
+	heard func(int)
+}
+
+// Read implements io.Reader.
+func (c *counting) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	if c.heard != nil {
+		c.heard(n)
+	}
+	return n, err
 }
 
 // refused turns a problem document into an error, and whatever is no answer of a

@@ -1,8 +1,46 @@
 package main
 
 import (
+	"context"
+	"time"
+
 	"github.com/spf13/cobra"
+
+	"github.com/tongma/tongma/switch/api"
 )
+
+// completeWithin is how long a shell waits for names from a switch.
+const completeWithin = time.Second
+
+// complete offers the shell names that a running switch knows, each with a word on it
+// behind a tab, for as many arguments as the command takes. A switch that is not
+// there, or slow, has none.
+func (a *app) complete(cmd *cobra.Command, t *target, most int, names func(ctx context.Context, c *client) []string) {
+	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		var found []string
+		if len(args) >= most {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), completeWithin)
+		defer cancel()
+		if c, err := a.connect(t); err == nil {
+			found = names(ctx, c)
+			c.http.CloseIdleConnections()
+		}
+		return found, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+func (a *app) completeWindows(cmd *cobra.Command, t *target) {
+	a.complete(cmd, t, 1, func(ctx context.Context, c *client) (names []string) {
+		var page api.WindowsPage
+		_ = c.get(ctx, "/v1/windows?limit=50", &page) // without an answer there are none
+		for _, w := range page.Windows {
+			names = append(names, w.Window+"\t"+w.State+" "+w.Model)
+		}
+		return names
+	})
+}
 
 // newCompletionCmd writes the completion script of a shell.
 func newCompletionCmd(a *app) *cobra.Command {

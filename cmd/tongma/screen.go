@@ -138,6 +138,15 @@ func (p *progress) at(n uint64) {
 	}
 }
 
+// count shows how much has come of a whole that nobody knows, about every 64 KiB.
+func (p *progress) count(n int) {
+	p.total += uint64(n)
+	if p.on && p.total >= p.next {
+		fmt.Fprintf(p.w, "\r%s %d", p.what, p.total)
+		p.next = p.total + 64<<10
+	}
+}
+
 // end takes the line away.
 func (p *progress) end() {
 	if p.on {

@@ -28,7 +28,7 @@ func newWindowCmd(a *app) *cobra.Command {
   tongma window close win_000001
   tongma window project win_000001
   tongma window settle win_000001 --dry-run`,
-	}, newWindowListCmd(a), newWindowShowCmd(a), newWindowPaymentsCmd(a), newWindowModelsCmd(a), newWindowProjectCmd(a), newWindowCloseCmd(a), newWindowSettleCmd(a))
+	}, newWindowListCmd(a), newWindowShowCmd(a), newWindowPaymentsCmd(a), newWindowModelsCmd(a), newWindowExportCmd(a), newWindowProjectCmd(a), newWindowStressCmd(a), newWindowCloseCmd(a), newWindowSettleCmd(a))
 }
 
 func newWindowListCmd(a *app) *cobra.Command {
@@ -127,6 +127,7 @@ func newWindowShowCmd(a *app) *cobra.Command {
 		},
 	}
 	t.flags(cmd)
+	a.completeWindows(cmd, &t)
 	t.asFlag(cmd, false)
 	cmd.Flags().StringVar(&form, "format", "", "as a file on stdout: "+strings.Join(sheetForms, ", "))
 	_ = cmd.RegisterFlagCompletionFunc("format", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
@@ -157,6 +158,7 @@ func newWindowPaymentsCmd(a *app) *cobra.Command {
 		},
 	}
 	t.flags(cmd)
+	a.completeWindows(cmd, &t)
 	t.asFlag(cmd, false)
 	cmd.Flags().IntVar(&limit, "limit", 100, "how many at most")
 	cmd.Flags().Uint64Var(&after, "after", 0, "go on behind this journal entry")
@@ -268,6 +270,7 @@ func newWindowCloseCmd(a *app) *cobra.Command {
 		},
 	}
 	ch.flags(cmd, false)
+	a.completeWindows(cmd, &ch.t)
 	cmd.Flags().StringVar(&model, "model", "", "settlement model whose window is meant; default: the one that every book has")
 	cmd.Flags().StringVar(&date, "value-date", "", "day on which it settles, as 2026-11-23; default: by the schedule")
 	return cmd
@@ -303,6 +306,7 @@ something is not known or not done yet; what it waits for is listed.`,
 		},
 	}
 	ch.flags(cmd, false)
+	a.completeWindows(cmd, &ch.t)
 	cmd.Flags().StringVar(&steps, "steps", "", `at most so many steps for who is short; "none": none; default: all`)
 	cmd.Flags().BoolVar(&retry, "retry", false, "ask those again who were refused: they may have got money since")
 	patience(cmd, 6*time.Minute) // the switch gives the agent five
@@ -526,6 +530,7 @@ func newWindowProjectCmd(a *app) *cobra.Command {
 		},
 	}
 	t.flags(cmd)
+	a.completeWindows(cmd, &t)
 	return cmd
 }
 

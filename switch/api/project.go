@@ -1,10 +1,6 @@
 package api
 
 import (
-	"archive/zip"
-	"bytes"
-	"time"
-
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing"
 	switching "github.com/tongma/tongma/switch"
@@ -12,7 +8,6 @@ import (
 )
 
 const (
-	archiveMost   = 200_000 // payments in an archive; of a larger window they are left out
 	failingMost   = 100
 	failingNormal = 2
 )
@@ -198,53 +193,4 @@ func viewSteps(steps []settle.Step) []SettlementStep {
 		out = append(out, SettlementStep{s.Kind.String(), string(s.Short), string(s.Creditor), string(s.Payer), s.Amount.Currency.Code(), s.Amount.Decimal()})
 	}
 	return out
-}
-
-// archive is all that there is of a window, in files: tables, JSON, and what the
-// agents are still to be told, if the directory names them.
-func (c *call) archive(s clearing.Sheet) ([]byte, error) {
-	var items []clearing.WindowItem
-	if err := c.read(func(b *clearing.Book) {
-		b.WindowPayments(s.Window, func(it clearing.WindowItem) bool {
-			items = append(items, it)
-			return len(items) <= archiveMost
-		})
-	}); err != nil {
-		return nil, err
-	}
-	if len(items) > archiveMost {
-		items = nil
-	}
-	files := settle.CSV(s, items)
-	whole, err := settle.JSON(s, items)
-	if err != nil {
-		return nil, err
-	}
-	files = append(files, whole)
-	if s.State != clearing.WindowOpen {
-		messages, err := settle.ISO20022(s, c.cfg.Engine.Directory(), time.Now())
-		if err != nil && tongma.ReasonOf(err) != tongma.SetupInvalid {
-			return nil, err
-		}
-		files = append(files, messages...)
-	}
-	return zipped(files)
-}
-
-func zipped(files []settle.File) ([]byte, error) {
-	var b bytes.Buffer
-	z := zip.NewWriter(&b)
-	for _, f := range files {
-		w, err := z.Create(f.Name)
-		if err == nil {
-			_, err = w.Write(f.Body)
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	if err := z.Close(); err != nil {
-		return nil, err
-	}
-	return b.Bytes(), nil
 }

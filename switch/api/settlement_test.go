@@ -4,6 +4,11 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"path"
 	"strings"
 	"sync"
 	"testing"
@@ -253,10 +258,32 @@ func TestAllOfAWindowIsAnArchive(t *testing.T) {
 	}
 	kinds := map[string]int{}
 	for _, f := range z.File {
-		kinds[f.Name[strings.LastIndex(f.Name, "."):]]++
+		kinds[path.Ext(f.Name)]++
 	}
-	if kinds[".csv"] != 4 || kinds[".json"] != 1 || kinds[".xml"] < 3 {
+	if kinds[".csv"] != 4 || kinds[".json"] != 1 || kinds[".xml"] < 3 || kinds[".txt"] != 2 {
 		t.Fatalf("%v", kinds)
+	}
+	proofs := map[string][32]byte{}
+	for _, f := range z.File {
+		r, err := f.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		proofs[f.Name] = sha256.Sum256(text)
+		if f.Name == "SHA256SUMS" {
+			for name, sum := range proofs {
+				if name != f.Name && !strings.Contains(string(text), hex.EncodeToString(sum[:])+"  "+name+"\n") {
+					t.Errorf("%s has another sum", name)
+				}
+			}
+		}
+	}
+	if w := decode[Window](t, b.ask("operator", "GET", "/v1/windows/1", "")); fmt.Sprintf("%x", proofs["win-000001-sheet.txt"]) != w.SheetHash {
+		t.Errorf("the text of the sheet is not what its hash %s is of", w.SheetHash)
 	}
 	b.refused(b.ask("acq", "GET", "/v1/windows/1?format=zip", ""), 403, tongma.NotPermittedHere)
 }
