@@ -25,7 +25,7 @@ var memberNames = func() map[string]string {
 	names := map[string]string{}
 	for _, n := range []string{"key", "payment", "original", "of_key", "scheme", "acquirer", "issuer", "code", "amount", "merchant", "order", "reason", "budget_ms",
 		"attempt", "minor", "currency", "id", "name", "city", "country", "mcc", "terminal", "outcome", "status", "reason_name", "title", "money",
-		"scheme_ref", "approval", "at", "window", "entry", "after_ms", "detail"} {
+		"pay_in", "quote", "exchange", "dealer", "rate", "source", "target", "expires", "scheme_ref", "approval", "at", "window", "entry", "after_ms", "detail"} {
 		names[n] = n
 	}
 	return names
@@ -245,12 +245,7 @@ func (s *objectReader) money() Money {
 		case "minor":
 			m.Minor, hasMinor = s.integer(-1<<62, 1<<62), true
 		case "currency":
-			body, _ := s.raw()
-			var ok bool
-			if m.Currency, ok = currencyByCode[string(body)]; !ok {
-				s.fail(CurrencyUnknown, "")
-			}
-			hasCurrency = true
+			m.Currency, hasCurrency = s.currency(), true
 		default:
 			s.fail(FieldUnknown, "")
 		}
@@ -259,6 +254,46 @@ func (s *objectReader) money() Money {
 		s.fail(FieldMissing, "want minor and currency")
 	}
 	return m
+}
+
+func (s *objectReader) currency() Currency {
+	body, _ := s.raw()
+	c, ok := currencyByCode[string(body)]
+	if !ok {
+		s.fail(CurrencyUnknown, "")
+	}
+	return c
+}
+
+// exchange reads the two amounts of a payment; strict refuses members that it does
+// not know.
+func (s *objectReader) exchange(strict bool) Exchange {
+	var x Exchange
+	at, name := s.at, s.name
+	s.object(at+"/"+name, func(name string) {
+		switch name {
+		case "dealer":
+			x.Dealer = ParticipantID(s.bounded(32))
+		case "quote":
+			x.Quote = s.bounded(64)
+		case "rate":
+			x.Rate = s.bounded(MaxRate)
+		case "source":
+			x.Source = s.money()
+		case "target":
+			x.Target = s.money()
+		case "expires":
+			x.Expiry = s.instant()
+		default:
+			if !strict {
+				s.skip(0)
+				return
+			}
+			s.fail(FieldUnknown, "")
+		}
+	})
+	s.at, s.name = at, name
+	return x
 }
 
 func (s *objectReader) merchant() Merchant {

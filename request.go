@@ -16,9 +16,10 @@ const (
 	OpRefund              // either way: give back all or part of it
 	OpConsult             // switch → scheme: is this code yours?
 	OpResolve             // wallet → switch: whose code is this?
+	OpQuote               // switch → dealer: for how much would you exchange?
 )
 
-var operationNames = [...]string{"", "pay", "transfer", "authorise", "accept", "inquire", "reverse", "refund", "consult", "resolve"}
+var operationNames = [...]string{"", "pay", "transfer", "authorise", "accept", "inquire", "reverse", "refund", "consult", "resolve", "quote"}
 
 // String returns the operation as it stands in a NATS subject.
 func (o Operation) String() string {
@@ -49,6 +50,21 @@ type Merchant struct {
 	Terminal string // till, at most 16 characters
 }
 
+// Exchange is what a payment in two currencies has besides the others: a dealer takes
+// Source on the payer's side and gives Target on the merchant's; of a refund, the other
+// way round. The zero Exchange is that of a payment in one currency.
+type Exchange struct {
+	Dealer ParticipantID
+	Quote  string // the dealer's own number of its quote, at most 64 characters; used once
+	Rate   string // by which the amounts follow from each other, and which one is fixed: "HKD/THB 4.1870 target"
+	Source Money  // what the payer pays, or gets back
+	Target Money  // what the merchant gets, or gives back
+	Expiry int64  // until when the quote may be used, Unix milliseconds; zero for one that was used
+}
+
+// MaxRate is the longest text of a rate, in characters.
+const MaxRate = 48
+
 // Request is the one canonical request, in every direction: what an acquirer or
 // a wallet asks of the switch, and what the switch asks of a scheme. Fields that
 // an operation does not use stay zero.
@@ -66,6 +82,9 @@ type Request struct {
 	Amount   Money
 	Merchant Merchant
 	Order    string        // the merchant's own order number, at most 64 characters
+	PayIn    Currency      // what the payer pays in, where that is left to the asker; of a quote, what it is asked for
+	Quote    string        // the quote that the payer has seen, at most 64 characters
+	Exchange Exchange      // told to a scheme: the amounts on both sides, of which Amount is its own
 	Reason   Reason        // why it is reversed
 	Budget   time.Duration // how long the asker will wait; zero: the default
 	Attempt  int           // counts repeats of one question to a scheme, from 1
@@ -83,6 +102,7 @@ type Answer struct {
 	Issuer    ParticipantID
 	Acquirer  ParticipantID
 	Amount    Money
+	Exchange  Exchange      // both amounts, if the payment is in two currencies
 	SchemeRef string        // the scheme's own number of it, at most 64 characters
 	Approval  string        // six characters, as ISO 8583 DE38
 	At        int64         // when it was decided: Unix milliseconds, from the journal entry
@@ -107,7 +127,7 @@ func (r *Request) Check() error {
 		path, value string
 		max         int
 	}{
-		{"/key", r.Key, MaxKey}, {"/of_key", r.OfKey, MaxKey}, {"/code", r.Code, MaxCode}, {"/order", r.Order, 64},
+		{"/key", r.Key, MaxKey}, {"/of_key", r.OfKey, MaxKey}, {"/code", r.Code, MaxCode}, {"/order", r.Order, 64}, {"/quote", r.Quote, 64},
 		{"/merchant/id", r.Merchant.ID, 35}, {"/merchant/name", r.Merchant.Name, 128}, {"/merchant/city", r.Merchant.City, 64},
 		{"/merchant/country", r.Merchant.Country, 2}, {"/merchant/mcc", r.Merchant.MCC, 4}, {"/merchant/terminal", r.Merchant.Terminal, 16},
 	}
@@ -118,6 +138,9 @@ func (r *Request) Check() error {
 	}
 	if !printable(r.Key) || !printable(r.OfKey) {
 		return &Error{Op: "request", Reason: FieldInvalid, Field: "/key", Detail: "printable ASCII only"}
+	}
+	if !printable(r.Quote) {
+		return &Error{Op: "request", Reason: FieldInvalid, Field: "/quote", Detail: "printable ASCII only"}
 	}
 	if r.Budget < 0 || r.Budget > 10*time.Minute {
 		return &Error{Op: "request", Reason: FieldInvalid, Field: "/budget_ms", Detail: "0 to 600000"}

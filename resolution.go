@@ -5,15 +5,18 @@ import (
 )
 
 // Resolution is what the switch says of a merchant's code before anything is
-// paid: who could take the money, ranked, and what the code itself says. It
-// moves no money and reserves nothing.
+// paid: who could take the money, ranked, what the code itself says, and in which
+// amount the payer would pay it. It moves no money and reserves nothing.
 type Resolution struct {
 	Candidates []Candidate `json:"candidates"` // best first; empty if Reason says why
 	Directory  uint64      `json:"directory"`  // version of the directory that was asked
 	Merchant   Merchant    `json:"-"`
 	Amount     Money       `json:"amount,omitzero"` // fixed by the code; none if the payer enters it
-	Reason     Reason      `json:"-"`
-	Detail     string      `json:"detail,omitempty"`
+	// Exchange is what the payer would pay, if that is in another currency, by a quote
+	// that is kept for the asker until its end: Transfer names it.
+	Exchange Exchange `json:"exchange,omitzero"`
+	Reason   Reason   `json:"-"`
+	Detail   string   `json:"detail,omitempty"`
 }
 
 // Candidate is one way in which a code can be paid.

@@ -6,6 +6,7 @@ package tongma
 //
 //	tm.v1.<participant>.<operation>      acquirer or wallet → switch
 //	tm.v1.adapter.<scheme>.<operation>   switch → scheme's adapter
+//	tm.v1.adapter.<dealer>.quote         switch → a participant who exchanges currencies
 //	tm.v1.event.<participant>.<type>     switch → participant, replayable
 const subjectPrefix = "tm.v1."
 
@@ -24,6 +25,9 @@ func Subject(p ParticipantID, op Operation) string {
 func AdapterSubject(s SchemeID, op Operation) string {
 	return subjectPrefix + "adapter." + string(s) + "." + op.String()
 }
+
+// DealerSubject returns where the switch asks a dealer for a quote.
+func DealerSubject(p ParticipantID) string { return AdapterSubject(SchemeID(p), OpQuote) }
 
 // EventSubject returns where a participant hears of an event, such as
 // "payment.ended". The type "*" is not special: use ">" for all.

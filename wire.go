@@ -30,6 +30,9 @@ func (r *Request) AppendJSON(b []byte) []byte {
 		w.b = r.Merchant.appendJSON(w.b)
 	}
 	w.text("order", r.Order)
+	w.currency("pay_in", r.PayIn)
+	w.text("quote", r.Quote)
+	w.exchange("exchange", r.Exchange)
 	w.reason("reason", r.Reason)
 	w.integer("budget_ms", r.Budget.Milliseconds())
 	w.integer("attempt", int64(r.Attempt))
@@ -80,6 +83,12 @@ func ParseRequest(data []byte) (Request, error) {
 			r.Merchant = s.merchant()
 		case "order":
 			r.Order = s.text()
+		case "pay_in":
+			r.PayIn = s.currency()
+		case "quote":
+			r.Quote = s.text()
+		case "exchange":
+			r.Exchange = s.exchange(true)
 		case "reason":
 			r.Reason = s.reason()
 		case "budget_ms":
@@ -123,14 +132,10 @@ func (a *Answer) AppendJSON(b []byte) []byte {
 	w.text("issuer", string(a.Issuer))
 	w.text("acquirer", string(a.Acquirer))
 	w.money("amount", a.Amount)
+	w.exchange("exchange", a.Exchange)
 	w.text("scheme_ref", a.SchemeRef)
 	w.text("approval", a.Approval)
-	if a.At != 0 {
-		w.name("at")
-		w.b = append(w.b, '"')
-		w.b = time.UnixMilli(a.At).UTC().AppendFormat(w.b, "2006-01-02T15:04:05.000Z07:00")
-		w.b = append(w.b, '"')
-	}
+	w.instant("at", a.At)
 	if a.Window != 0 {
 		w.text("window", a.Window.String())
 	}
@@ -189,6 +194,8 @@ func ParseAnswer(data []byte) (Answer, error) {
 			a.Acquirer = ParticipantID(s.text())
 		case "amount":
 			a.Amount = s.money()
+		case "exchange":
+			a.Exchange = s.exchange(false)
 		case "scheme_ref":
 			a.SchemeRef = s.bounded(64)
 		case "approval":
@@ -240,6 +247,28 @@ func (m *Money) UnmarshalJSON(data []byte) error {
 	return s.end()
 }
 
+// MarshalJSON writes the object that stands in requests and answers.
+func (x Exchange) MarshalJSON() ([]byte, error) { return x.appendJSON(nil), nil }
+
+func (x *Exchange) appendJSON(b []byte) []byte {
+	w := objectWriter{b: append(b, '{')}
+	w.text("dealer", string(x.Dealer))
+	w.text("quote", x.Quote)
+	w.text("rate", x.Rate)
+	w.money("source", x.Source)
+	w.money("target", x.Target)
+	w.instant("expires", x.Expiry)
+	return append(w.b, '}')
+}
+
+// UnmarshalJSON reads the object of MarshalJSON, and passes over members that it
+// does not know.
+func (x *Exchange) UnmarshalJSON(data []byte) error {
+	s := objectReader{b: data, op: "exchange"}
+	*x = s.exchange(false)
+	return s.end()
+}
+
 // objectWriter appends the members of one object, leaving out empty ones.
 type objectWriter struct {
 	b    []byte
@@ -276,6 +305,28 @@ func (w *objectWriter) money(name string, m Money) {
 	if m != (Money{}) {
 		w.name(name)
 		w.b = m.appendJSON(w.b)
+	}
+}
+
+func (w *objectWriter) currency(name string, c Currency) {
+	if c != 0 {
+		w.text(name, c.Code())
+	}
+}
+
+func (w *objectWriter) exchange(name string, x Exchange) {
+	if x != (Exchange{}) {
+		w.name(name)
+		w.b = x.appendJSON(w.b)
+	}
+}
+
+func (w *objectWriter) instant(name string, millis int64) {
+	if millis != 0 {
+		w.name(name)
+		w.b = append(w.b, '"')
+		w.b = time.UnixMilli(millis).UTC().AppendFormat(w.b, "2006-01-02T15:04:05.000Z07:00")
+		w.b = append(w.b, '"')
 	}
 }
 

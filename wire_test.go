@@ -91,6 +91,11 @@ func drawRequest(t *rapid.T) Request {
 		Scheme: "s", Acquirer: "a", Issuer: "i", Amount: Money{rapid.Int64Range(-1<<62, 1<<62).Draw(t, "minor"), CNY}, Order: text.Draw(t, "order"),
 		Merchant: Merchant{ID: rapid.StringMatching(`[0-9A-Z-]{0,15}`).Draw(t, "merchant"), Name: text.Draw(t, "name")}, Reason: InsufficientFunds,
 		Budget: time.Duration(rapid.IntRange(0, 600_000).Draw(t, "budget")) * time.Millisecond, Attempt: rapid.IntRange(0, 9).Draw(t, "attempt")}
+	if rapid.Bool().Draw(t, "in two currencies") {
+		r.PayIn, r.Quote = HKD, rapid.StringMatching(`[!-~]{0,30}`).Draw(t, "quote")
+		r.Exchange = Exchange{Dealer: "d", Quote: text.Draw(t, "its quote"), Rate: "HKD/CNY 0.9193 target", Source: Money{rapid.Int64Range(0, MaxMinor).Draw(t, "source"), HKD},
+			Target: r.Amount, Expiry: rapid.Int64Range(0, 4e12).Draw(t, "expiry")}
+	}
 	copy(r.Payment[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "id"))
 	return r
 }

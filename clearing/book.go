@@ -273,6 +273,7 @@ func (b *Book) proposeNew(e *Entry) Verdict {
 		if reason != tongma.NoReason {
 			// The scheme never hears of it, so the code is not spent.
 			e.Kind, e.Reason, e.Expiry, e.Code, e.CodeTail = KindRefuse, reason, 0, Digest{}, ""
+			e.Amount = e.asked() // a repeat asks for that, whatever quote it comes with
 			e.Dealer, e.Target, e.Quote, e.Rate = "", tongma.Money{}, "", ""
 		}
 	}
@@ -298,14 +299,15 @@ func (b *Book) modelFor(e *Entry) (n uint16, known bool) {
 // tombstone is the same as whatever comes late. Debtor and scheme are not
 // compared: they follow from the code and the directory of the day.
 func (p *payment) differs(e *Entry, b *Book) tongma.Reason {
+	stands, asked := b.asked(p), e.asked()
 	switch {
 	case p.phase == KindTombstone || e.Kind == KindTombstone:
 		return tongma.NoReason
 	case p.op != e.Op:
 		return tongma.ExistsOtherOperation
-	case p.amount != e.Amount.Minor:
+	case stands.Minor != asked.Minor:
 		return tongma.ExistsOtherAmount
-	case p.currency != e.Amount.Currency:
+	case stands.Currency != asked.Currency:
 		return tongma.ExistsOtherCurrency
 	case p.code != (Digest{}) && e.Code != (Digest{}) && p.code != e.Code:
 		return tongma.ExistsOtherCode

@@ -1,7 +1,9 @@
 package clearing
 
 import (
+	"bytes"
 	"crypto/sha256"
+	"strings"
 
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing/exchange"
@@ -37,6 +39,35 @@ func (b *Book) given(p *payment) tongma.Money {
 		return tongma.Money{Minor: x.target, Currency: x.currency}
 	}
 	return tongma.Money{Minor: p.moved(), Currency: p.currency}
+}
+
+// asked is the amount of e that its asker named: of one in two currencies the side
+// that its rate leaves fixed. The other side is another one with each quote.
+func (e *Entry) asked() tongma.Money {
+	if e.Dealer != "" && e.Op != tongma.OpRefund && strings.HasSuffix(e.Rate, targetFixed) && e.Target.Payable() == nil {
+		return e.Target
+	}
+	return e.Amount
+}
+
+// asked is the same of a payment.
+func (b *Book) asked(p *payment) tongma.Money {
+	if x := b.crossOf(p); x != nil && p.op != tongma.OpRefund && bytes.HasSuffix(b.texts.get(x.rate), []byte(targetFixed)) {
+		return tongma.Money{Minor: x.target, Currency: x.currency}
+	}
+	return tongma.Money{Minor: p.amount, Currency: p.currency}
+}
+
+// targetFixed is how terms end whose target is fixed.
+const targetFixed = " target"
+
+// CanGive tells whether somebody's limits let it owe so much more, as they stand now.
+func (b *Book) CanGive(who tongma.ParticipantID, m tongma.Money) bool {
+	if len(b.windows) == 0 || m.Payable() != nil {
+		return false
+	}
+	reason, _ := b.withinLimits(who, who, m, b.openOf(0))
+	return reason == tongma.NoReason
 }
 
 // moving is one debit and one credit.

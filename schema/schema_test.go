@@ -47,16 +47,18 @@ func fits(t *testing.T, s *jsonschema.Schema, wire []byte) error {
 
 var (
 	id   = tongma.PaymentID{1, 0x9a, 3, 4, 5, 6, 0x77, 8, 0x99, 10, 11, 12, 13, 14, 15, 16}
+	crossed = tongma.Exchange{Dealer: "bourse", Quote: "q-1", Rate: "HKD/CNY 0.9193 target", Source: tongma.Money{Minor: 1360, Currency: tongma.HKD},
+		Target: tongma.Money{Minor: 1250, Currency: tongma.CNY}, Expiry: 1_790_000_000_000}
 	full = tongma.Request{Key: "k-1", Payment: id, Original: id, OfKey: "k-0", Scheme: "wechat", Acquirer: "acq-north", Issuer: "wechatpay", Code: "130100000000000001",
 		Amount: tongma.Money{Minor: 1250, Currency: tongma.CNY}, Merchant: tongma.Merchant{ID: "M", Name: "面馆", City: "C", Country: "CN", MCC: "5812", Terminal: "T"},
-		Order: "O", Reason: tongma.SchemeSilent, Budget: time.Second, Attempt: 2}
+		Order: "O", PayIn: tongma.HKD, Quote: "q-1", Exchange: crossed, Reason: tongma.SchemeSilent, Budget: time.Second, Attempt: 2}
 )
 
 // TestWhatIsSentFitsItsSchema holds the documents to the code.
 func TestWhatIsSentFitsItsSchema(t *testing.T) {
 	answer := tongma.Answer{Payment: id, Original: id, Outcome: tongma.Declined, Status: tongma.Refused, Reason: tongma.OverCap, Scheme: "wechat", Issuer: "w", Acquirer: "a",
-		Amount: full.Amount, SchemeRef: "R", Approval: "123456", At: 1_790_000_000_000, Window: 3, Entry: 9, After: time.Second, Detail: "d"}
-	resolution := tongma.Resolution{Directory: 1, Candidates: []tongma.Candidate{{Scheme: "north", Participant: "acq-north", Rule: "r", Path: "26"}}, Merchant: full.Merchant, Amount: full.Amount}
+		Amount: full.Amount, Exchange: crossed, SchemeRef: "R", Approval: "123456", At: 1_790_000_000_000, Window: 3, Entry: 9, After: time.Second, Detail: "d"}
+	resolution := tongma.Resolution{Directory: 1, Candidates: []tongma.Candidate{{Scheme: "north", Participant: "acq-north", Rule: "r", Path: "26"}}, Merchant: full.Merchant, Amount: full.Amount, Exchange: crossed}
 	problem := tongma.ProblemOf(&tongma.Error{Op: "x", Reason: tongma.FieldInvalid, Field: "/key", Offset: 3, Detail: "too long"})
 	problem.Payment = id
 	for _, c := range []struct {
@@ -75,7 +77,8 @@ func TestWhatIsSentFitsItsSchema(t *testing.T) {
 // TestWhatIsRefusedDoesNotFit holds the code to the documents.
 func TestWhatIsRefusedDoesNotFit(t *testing.T) {
 	request, answer := compile(t, "request"), compile(t, "answer")
-	for _, wire := range []string{`{"ammount":{}}`, `{"amount":{"minor":1}}`, `{"amount":{"minor":1.5,"currency":"CNY"}}`, `{"key":"a b"}`, `{"payment":"pay_1"}`, `{"budget_ms":-1}`} {
+	for _, wire := range []string{`{"ammount":{}}`, `{"amount":{"minor":1}}`, `{"amount":{"minor":1.5,"currency":"CNY"}}`, `{"key":"a b"}`, `{"payment":"pay_1"}`, `{"budget_ms":-1}`,
+		`{"pay_in":"hkd"}`, `{"quote":"a b"}`, `{"exchange":{"source":{"minor":1}}}`} {
 		if _, err := tongma.ParseRequest([]byte(wire)); err == nil || fits(t, request, []byte(wire)) == nil {
 			t.Errorf("%s: the reader says %v, the schema %v", wire, err, fits(t, request, []byte(wire)))
 		}
@@ -106,6 +109,7 @@ func TestAsyncAPINamesTheSubjectsOfTheCode(t *testing.T) {
 		"ask":     tongma.Subject("{participant}", tongma.OpNone) + "{operation}",
 		"resolve": tongma.Subject("{participant}", tongma.OpResolve),
 		"adapter": tongma.AdapterSubject("{scheme}", tongma.OpNone) + "{operation}",
+		"dealer":  tongma.DealerSubject("{dealer}"),
 		"events":  tongma.EventSubject("{participant}", "{type}"),
 	} {
 		if got := doc.Channels[name].Address; got != want {

@@ -1,6 +1,7 @@
 package schemes
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -37,6 +38,35 @@ func (d *Dealer) Pair(from, to tongma.Currency) (*Pair, bool) {
 		}
 	}
 	return nil, false
+}
+
+// PayIn returns in what payers of a scheme may pay somebody who is paid in c, a
+// currency that the scheme does not clear: those of its currencies for which there is
+// a dealer, in the order in which the directory names them. None if the scheme does
+// not exchange, or clears c itself.
+func (d *Directory) PayIn(s *Scheme, c tongma.Currency) []tongma.Currency {
+	if s == nil || !s.Exchange || s.Serves(c) {
+		return nil
+	}
+	var found []tongma.Currency
+	for _, from := range s.Currencies {
+		if len(d.dealers[pairKey{from, c}]) > 0 {
+			found = append(found, from)
+		}
+	}
+	return found
+}
+
+// ExchangeModel names the settlement model of a payment in two currencies, whose two
+// sides settle in one window: that of the scheme in the currency that its payer pays,
+// if the model has the other currency too; otherwise the default model, which takes
+// what belongs to no other.
+func (d *Directory) ExchangeModel(scheme tongma.SchemeID, from, to tongma.Currency) string {
+	id := d.Model(scheme, from)
+	if m := d.byModel[id]; m != nil && slices.Contains(m.Currencies, to) {
+		return id
+	}
+	return DefaultModel
 }
 
 type pairKey struct{ from, to tongma.Currency }
@@ -157,6 +187,9 @@ func (p *parser) linkDealers(d *Directory) {
 		if v.Dealer == nil {
 			continue
 		}
+		if s := d.byScheme[tongma.SchemeID(v.ID)]; s != nil && s.owner != v {
+			p.invalid(item("participants", i)+"/dealer", "must not have the id of a scheme that %s runs: it is asked for quotes by its id", s.Participant)
+		}
 		for j, pair := range v.Dealer.Pairs {
 			path := item(item("participants", i)[1:]+"/dealer/pairs", j)
 			if first, _ := v.Dealer.Pair(pair.From, pair.To); first != &v.Dealer.Pairs[j] {
@@ -175,6 +208,38 @@ func (p *parser) linkDealers(d *Directory) {
 		if s.Exchange && !d.exchanged(s) {
 			p.invalid(item("schemes", i)+"/exchange", "needs a dealer who exchanges for one of the scheme's currencies")
 		}
+	}
+}
+
+// linkExchange checks that what dealers exchange is settled: a window has one agent,
+// and both sides of a payment are in one window.
+func (p *parser) linkExchange(d *Directory) {
+	for i, v := range d.participants {
+		if v.Dealer == nil {
+			continue
+		}
+		for j, pair := range v.Dealer.Pairs {
+			path := item(item("participants", i)[1:]+"/dealer/pairs", j)
+			models := map[string]bool{}
+			for _, s := range d.schemes {
+				if slices.Contains(d.PayIn(s, pair.To), pair.From) {
+					models[d.ExchangeModel(s.ID, pair.From, pair.To)] = true
+				}
+			}
+			if len(models) == 0 {
+				models[DefaultModel] = true
+			}
+			for _, model := range slices.Sorted(maps.Keys(models)) {
+				p.settledBy(d, model, pair.From, path+"/from")
+				p.settledBy(d, model, pair.To, path+"/to")
+			}
+		}
+	}
+}
+
+func (p *parser) settledBy(d *Directory, model string, c tongma.Currency, path string) {
+	if agent := d.byAgent[d.byModel[model].Agent]; agent != nil && !agent.Settles(c) {
+		p.invalid(path, "is settled by nobody: agent %s, who settles payments in these two currencies, does not settle in %s", agent.ID, c)
 	}
 }
 

@@ -58,7 +58,7 @@ var refusals = [...]tongma.Reason{
 	tongma.OperationUnknown,     // the scheme's network does not have the role: no payers, or no merchants
 	tongma.SchemeNotAccepted,    // the asker does not accept the scheme
 	tongma.CountryMismatch,      // the scheme does not pay in the country
-	tongma.CurrencyNotServed,    // the scheme does not clear in the currency
+	tongma.CurrencyNotServed,    // the scheme does not clear in the currency, and no dealer exchanges it for its payers
 	tongma.OverSchemeLimit,      // the amount is over the scheme's bound for one payment
 	tongma.ParticipantSuspended, // the scheme's network, who would be debited, is suspended
 }
@@ -279,7 +279,7 @@ func (s *scan) check(a attempt) tongma.Reason {
 		return tongma.SchemeNotAccepted
 	case s.country != "" && !a.scheme.PaysIn(s.country):
 		return tongma.CountryMismatch
-	case s.currency != 0 && !a.scheme.Serves(s.currency):
+	case s.currency != 0 && !a.scheme.Serves(s.currency) && (!pays || len(s.d.PayIn(a.scheme, s.currency)) == 0):
 		return tongma.CurrencyNotServed
 	}
 	if limit, ok := a.scheme.MaxPayment[s.amount.Currency]; ok && s.amount.Minor > limit {
