@@ -2,7 +2,6 @@ package switching
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -584,45 +583,6 @@ func TestAnEndThatIsBeingUndoneIsNotAnEnd(t *testing.T) {
 	if err != nil || len(data) != 0 {
 		t.Errorf("told %s, %v", data["acq"], err)
 	}
-}
-
-// counting is a settlement agent that fails once at its n-th movement, and does
-// not remember what it has moved.
-type counting struct {
-	moved  []clearing.Instruction
-	failAt int
-}
-
-func (a *counting) Move(_ context.Context, in clearing.Instruction) error {
-	if a.failAt--; a.failAt == 0 {
-		return errors.New("agent: out of order")
-	}
-	a.moved = append(a.moved, in)
-	return nil
-}
-
-// TestWhatIsConfirmedIsNotInstructedAgain: neither when a settlement goes on
-// behind a fault, nor when a settled window is settled again.
-func TestWhatIsConfirmedIsNotInstructedAgain(t *testing.T) {
-	b := newBench(t)
-	b.do(payRequest("k1", 1, 1250))
-	s, err := b.engine.CloseWindow(context.Background(), 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	agent := &counting{failAt: 2} // behind the debit, before the credit
-	if _, err := b.engine.SettleWindow(context.Background(), s.Window, agent); err == nil || len(agent.moved) != 1 {
-		t.Fatalf("moved %d times, %v", len(agent.moved), err)
-	}
-	for range 2 {
-		if s, err = b.engine.SettleWindow(context.Background(), s.Window, agent); err != nil || s.State != clearing.WindowSettled {
-			t.Fatal(s.State, err)
-		}
-	}
-	if len(agent.moved) != 2 || !agent.moved[0].Debit || agent.moved[1].Debit {
-		t.Errorf("moved: %+v", agent.moved)
-	}
-	b.stands("wallet", 0, 0)
 }
 
 // TestAPaymentThatIsBeingLookedUpIsNobodyElses: who takes a payment up holds its

@@ -1,6 +1,7 @@
 package switching
 
 import (
+	"context"
 	"encoding/hex"
 	"time"
 
@@ -10,17 +11,6 @@ import (
 
 // Views are how the books are shown: over HTTP, by the command line, in events.
 // Amounts are decimal strings with the currency's own number of decimals.
-
-// PositionView is one participant's standing in one currency.
-type PositionView struct {
-	Participant string `json:"participant"`
-	Currency    string `json:"currency"`
-	Position    string `json:"position" doc:"posted debits less posted credits, not yet settled: more than zero owes"`
-	Reserved    string `json:"reserved" doc:"open holds"`
-	Cap         string `json:"cap,omitempty" doc:"net debit cap; absent for an account that may only receive"`
-	Available   string `json:"available,omitempty" doc:"what may still be debited"`
-	Suspended   bool   `json:"suspended,omitempty"`
-}
 
 // FigureView is one participant's net in one window and currency.
 type FigureView struct {
@@ -66,18 +56,17 @@ type WindowView struct {
 	SheetHash    string            `json:"sheet_hash"`
 }
 
-// ViewPositions renders positions.
-func ViewPositions(ps []clearing.Position) []PositionView {
-	out := make([]PositionView, 0, len(ps))
-	for _, p := range ps {
-		v := PositionView{Participant: string(p.Participant), Currency: p.Currency.Code(), Position: dec(p.Position, p.Currency),
-			Reserved: dec(p.Reserved, p.Currency), Suspended: p.Suspended}
-		if p.Capped {
-			v.Cap, v.Available = dec(p.Cap, p.Currency), dec(max(0, p.Cap+p.Prefunded-p.Position-p.Reserved), p.Currency)
-		}
-		out = append(out, v)
+// Sheet returns a window's net sheet.
+func (e *Engine) Sheet(ctx context.Context, id tongma.WindowID) (clearing.Sheet, error) {
+	var s clearing.Sheet
+	var ok bool
+	if err := e.ledger.Read(ctx, func(b *clearing.Book) { s, ok = b.Sheet(id) }); err != nil {
+		return clearing.Sheet{}, err
 	}
-	return out
+	if !ok {
+		return s, &tongma.Error{Op: "window", Reason: tongma.WindowUnknown, Field: id.String()}
+	}
+	return s, nil
 }
 
 // ViewWindow renders a net sheet.

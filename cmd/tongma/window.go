@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tongma/tongma"
-	switching "github.com/tongma/tongma/switch"
 	"github.com/tongma/tongma/switch/api"
 	desk "github.com/tongma/tongma/switch/office"
 )
@@ -436,7 +435,7 @@ func newPositionCmd(a *app) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				var list api.PositionList
+				var list api.PositionsPage
 				if err := c.read(got, &list); err != nil {
 					return err
 				}
@@ -483,16 +482,19 @@ func newPositionExplainCmd(a *app) *cobra.Command {
 	return cmd
 }
 
-func drawPositions(w io.Writer, list []switching.PositionView) {
+func drawPositions(w io.Writer, list []api.Position) {
 	var rows [][]string
 	for _, p := range list {
-		note := ""
+		var notes []string
 		if p.Suspended {
-			note = "suspended"
+			notes = append(notes, "suspended")
 		}
-		rows = append(rows, []string{p.Participant, p.Currency, p.Position, p.Reserved, p.Cap, p.Available, note})
+		if p.Sponsor != "" {
+			notes = append(notes, fmt.Sprintf("settles through %s; of its figures %s and %s held are its own", p.Sponsor, p.MemoPosition, p.MemoReserved))
+		}
+		rows = append(rows, []string{p.Participant, p.Currency, p.Position, p.Reserved, p.Cap, p.Prefunded, p.Available, strings.Join(notes, "; ")})
 	}
-	showTable(w, []column{left("participant"), left("currency"), right("position"), right("held"), right("cap"), right("available"), left("")}, rows)
+	showTable(w, []column{left("participant"), left("currency"), right("position"), right("held"), right("cap"), right("prefunded"), right("available"), left("")}, rows)
 }
 
 func newWindowProjectCmd(a *app) *cobra.Command {
@@ -517,7 +519,7 @@ func newWindowProjectCmd(a *app) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				var v switching.ProjectionView
+				var v api.Projection
 				if err := c.read(got, &v); err != nil {
 					return err
 				}
@@ -534,7 +536,7 @@ func newWindowProjectCmd(a *app) *cobra.Command {
 	return cmd
 }
 
-func drawProjection(w io.Writer, v switching.ProjectionView) {
+func drawProjection(w io.Writer, v api.Projection) {
 	if len(v.Windows) == 0 {
 		fmt.Fprintln(w, "nothing is left to settle")
 		return

@@ -44,13 +44,12 @@ const (
 type Config struct {
 	Engine      *switching.Engine
 	Auth        Authenticator
-	Settler     Settler                   // has windows settled; nil: Agent does, in one go
-	Agent       switching.SettlementAgent // without a Settler; nil too: windows cannot be settled here
-	Store       journal.Store             // nil: the journal cannot be read here
-	Office      Office                    // caps, participants, prefunding, reconciliation; nil: not offered here
-	Feed        *Feed                     // nil: the API makes its own, fed by Committed
-	Gatherer    prometheus.Gatherer       // further figures for /metrics; nil: none
-	Logger      *slog.Logger              // nil: discard
+	Settler     Settler             // has windows settled; nil: windows cannot be settled here
+	Store       journal.Store       // nil: the journal cannot be read here
+	Office      Office              // caps, participants, prefunding, reconciliation; nil: not offered here
+	Feed        *Feed               // nil: the API makes its own, fed by Committed
+	Gatherer    prometheus.Gatherer // further figures for /metrics; nil: none
+	Logger      *slog.Logger        // nil: discard
 	Version     string
 	Sandbox     bool           // play money: a browser on this machine needs no token, and /metrics is open
 	Ready       func() []Check // further checks for /readyz, cheap, since anybody may ask; nil: none

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -17,7 +16,6 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/tongma/tongma"
-	"github.com/tongma/tongma/clearing"
 	"github.com/tongma/tongma/clearing/journal"
 	"github.com/tongma/tongma/codespec"
 	"github.com/tongma/tongma/codespec/emv"
@@ -118,23 +116,6 @@ func (s *scheme) Consult(context.Context, tongma.Request) (tongma.Answer, error)
 	return tongma.Answer{Outcome: tongma.Approved}, nil
 }
 
-// agent moves whatever it is told, once per instruction.
-type agent struct {
-	mu    sync.Mutex
-	moved map[string]int64
-	fail  bool
-}
-
-func (a *agent) Move(_ context.Context, in clearing.Instruction) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.fail && !in.Debit {
-		return fmt.Errorf("the agent's line is down")
-	}
-	a.moved[in.ID] = in.Amount.Minor
-	return nil
-}
-
 // people authenticates "tok-<name>"; "tok-operator", "tok-ann" and "tok-bob" are
 // the operator's. With one of them, nothing that takes two can be done.
 type people struct{ operators int }
@@ -156,7 +137,6 @@ type bench struct {
 	api    *API
 	engine *switching.Engine
 	store  *journal.Memory
-	agent  *agent
 	scheme *scheme
 	url    string
 	client *http.Client
@@ -169,7 +149,7 @@ func newBench(t testing.TB, change ...func(*Config)) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{t: t, store: journal.NewMemory(), agent: &agent{moved: map[string]int64{}}, scheme: &scheme{}, client: &http.Client{}}
+	b := &bench{t: t, store: journal.NewMemory(), scheme: &scheme{}, client: &http.Client{}}
 	feed := NewFeed()
 	b.engine, err = switching.Open(context.Background(), switching.Options{Store: b.store, Registry: schemes.NewMemoryRegistry(d), OnCommit: feed.Committed,
 		Adapters: map[tongma.SchemeID]switching.Adapter{"wechat": b.scheme, "north": b.scheme}, DoubtFor: time.Minute,
@@ -177,7 +157,7 @@ func newBench(t testing.TB, change ...func(*Config)) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := Config{Engine: b.engine, Auth: people{3}, Agent: b.agent, Store: b.store, Feed: feed, Version: "test"}
+	cfg := Config{Engine: b.engine, Auth: people{3}, Store: b.store, Feed: feed, Version: "test"}
 	for _, f := range change {
 		f(&cfg)
 	}

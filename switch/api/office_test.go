@@ -58,7 +58,7 @@ func TestACapTakesTwoPeople(t *testing.T) {
 		t.Fatalf("the maker approves: %d %s", own.status, own.body)
 	}
 	decode[office.Done](t, b.ask("bob", "POST", "/v1/caps/proposals/c1/approve", ""))
-	if p := decode[PositionList](t, b.ask("wallet", "GET", "/v1/positions", "")).Positions[0]; p.Cap != "500.00" {
+	if p := decode[PositionsPage](t, b.ask("wallet", "GET", "/v1/positions", "")).Positions[0]; p.Cap != "500.00" {
 		t.Fatalf("%+v", p)
 	}
 	list = decode[CapList](t, b.ask("operator", "GET", "/v1/caps/proposals?participant=wallet", ""))
@@ -125,7 +125,7 @@ func TestPrefundingComesAndGoes(t *testing.T) {
 		t.Fatalf("%+v", done)
 	}
 	b.refused(book("deposits", "d1", 5001), 422, tongma.ExistsOtherAmount)
-	if p := decode[PositionList](t, b.ask("wallet", "GET", "/v1/positions", "")).Positions[0]; p.Available != "150.00" {
+	if p := decode[PositionsPage](t, b.ask("wallet", "GET", "/v1/positions", "")).Positions[0]; p.Available != "150.00" {
 		t.Fatalf("%+v", p)
 	}
 	b.refused(book("withdrawals", "w1", 5001), 422, tongma.AmountInvalid)

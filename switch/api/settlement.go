@@ -221,28 +221,13 @@ func (c *call) settle(how settle.How) error {
 	ctx, cancel := c.within(settleWithin)
 	defer cancel()
 	if c.cfg.Settler == nil {
-		return c.settleSimply(ctx, id, how)
+		return &tongma.Error{Op: "http.settle", Reason: tongma.AdapterDown, Detail: "no settlement agent is connected"}
 	}
 	r, err := c.cfg.Settler.Settle(ctx, id, how)
 	if err != nil {
 		return err
 	}
 	return c.send(c.settlement(&r, how.DryRun))
-}
-
-// settleSimply settles by an agent that knows yes and nothing else.
-func (c *call) settleSimply(ctx context.Context, id tongma.WindowID, how settle.How) error {
-	if c.cfg.Agent == nil {
-		return &tongma.Error{Op: "http.settle", Reason: tongma.AdapterDown, Detail: "no settlement agent is connected"}
-	}
-	if how != (settle.How{}) {
-		return &tongma.Error{Op: "http.settle", Reason: tongma.OperationUnknown, Detail: "this switch settles in one go: no dry run, no steps"}
-	}
-	s, err := c.cfg.Engine.SettleWindow(ctx, id, c.cfg.Agent)
-	if err != nil {
-		return err
-	}
-	return c.send(c.settlement(&settle.Report{Sheet: s}, false))
 }
 
 func (c *call) settlement(r *settle.Report, dry bool) Settlement {

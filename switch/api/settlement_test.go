@@ -114,12 +114,10 @@ func TestWhoIsShortIsCoveredStepByStep(t *testing.T) {
 	}
 }
 
-func TestWithoutASettlerThereAreNoSteps(t *testing.T) {
+func TestWithoutASettlerNothingIsSettled(t *testing.T) {
 	b := newBench(t)
 	b.ask("operator", "POST", "/v1/windows/1/close", "")
-	b.refused(b.ask("operator", "POST", "/v1/windows/1/waterfall", ""), 404, tongma.OperationUnknown)
-	b.refused(b.ask("operator", "POST", "/v1/windows/1/settle?dry_run=true", ""), 404, tongma.OperationUnknown)
-	b.api.cfg.Agent = nil
+	b.refused(b.ask("operator", "POST", "/v1/windows/1/waterfall", ""), 503, tongma.AdapterDown)
 	b.refused(b.ask("operator", "POST", "/v1/windows/1/settle", ""), 503, tongma.AdapterDown)
 }
 
@@ -247,6 +245,25 @@ func TestAProjectionCoversAllModels(t *testing.T) {
 		t.Fatalf("%+v", w)
 	}
 	b.refused(b.ask("operator", "GET", "/v1/windows/projection?window=9", ""), 404, tongma.WindowUnknown)
+}
+
+// TestAProjectionShowsWhoWouldBeBeyondItsCap is the case that no other switch warns
+// of: settling the window with a participant's credits alone leaves it beyond its cap
+// in the next one, though every debit was within it. It moves nothing.
+func TestAProjectionShowsWhoWouldBeBeyondItsCap(t *testing.T) {
+	b := newBench(t)
+	b.post("", "acq", "wallet", 9_000)
+	b.ask("operator", "POST", "/v1/windows/1/close", "")
+	b.post("", "wallet", "acq", 18_500) // within the cap of 100.00 only by the credit before it
+	for path, want := range map[string][2]string{"?window=1": {"185.00", "85.00"}, "?window=1&window=1": {"185.00", "85.00"}, "": {"0.00", ""}} {
+		p := decode[Projection](t, b.ask("operator", "GET", "/v1/windows/projection"+path, ""))
+		if w := p.Positions[1]; w.Participant != "wallet" || w.Position != "95.00" || w.After != want[0] || w.Beyond != want[1] || p.Beyond != min(1, len(want[1])) {
+			t.Errorf("%q: %+v", path, w)
+		}
+	}
+	if own := decode[PositionsPage](t, b.ask("wallet", "GET", "/v1/positions", "")); own.Positions[0].Position != "95.00" {
+		t.Errorf("%+v", own)
+	}
 }
 
 func TestAllOfAWindowIsAnArchive(t *testing.T) {

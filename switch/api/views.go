@@ -53,12 +53,6 @@ type PaymentList struct {
 	Payments []PaymentView `json:"payments" doc:"latest first"`
 }
 
-// PositionList is what a reader of GET /v1/positions sees who needs no more than
-// positions and caps: see PositionsPage.
-type PositionList struct {
-	Positions []switching.PositionView `json:"positions"`
-}
-
 // Position is one participant's standing in one currency.
 type Position struct {
 	Participant  string `json:"participant"`

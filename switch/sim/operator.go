@@ -36,7 +36,7 @@ func (h *history) closeWindow() {
 	h.background(func() {
 		ctx, cancel := short(20 * time.Second)
 		defer cancel()
-		_, err := p.engine.CloseWindow(ctx, 0)
+		_, err := settle.Close(ctx, p.engine.Ledger(), h.registry.Current(), "", 0, time.Now().Add(p.shift))
 		h.soon(func() {
 			h.operator.closing = false
 			h.heard(p, "close", err)
