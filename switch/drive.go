@@ -350,7 +350,7 @@ func (e *Engine) leg(ctx context.Context, c *course, r tongma.Request, ask func(
 	ctx, span := e.opts.Tracer.Start(ctx, r.Op.String()+" "+string(c.scheme.ID))
 	start := e.opts.Now()
 	a, err := ask(ctx, r)
-	event := classify(&a, err)
+	event := classify(r.Op, &a, err)
 	e.opts.Metrics.leg(c.scheme.ID, r.Op, event, e.opts.Now().Sub(start))
 	if span.IsRecording() {
 		span.SetAttributes(attribute.String("tongma.event", event.String()))
@@ -360,8 +360,10 @@ func (e *Engine) leg(ctx context.Context, c *course, r tongma.Request, ask func(
 }
 
 // classify turns a scheme's answer into an event. Only a clear yes is a yes, and
-// only a clear no is a no; everything else is silence.
-func classify(a *tongma.Answer, err error) Event {
+// only a clear no is a no; everything else is silence. A scheme that declines a refund
+// because it has no record of its original has answered: nothing would end by asking
+// again.
+func classify(op tongma.Operation, a *tongma.Answer, err error) Event {
 	if err != nil {
 		reason := tongma.ReasonOf(err)
 		*a = tongma.Answer{Reason: reason}
@@ -374,10 +376,10 @@ func classify(a *tongma.Answer, err error) Event {
 	switch {
 	case contradicts(a):
 		return Silence
-	case a.Reason == tongma.UnknownToScheme && a.Outcome != tongma.Approved:
-		return NoRecord
 	case a.Outcome == tongma.Approved:
 		return Yes
+	case a.Reason == tongma.UnknownToScheme && (a.Outcome == tongma.Unknown || op != tongma.OpRefund):
+		return NoRecord
 	case a.Outcome == tongma.Declined:
 		return No
 	case a.Reason == tongma.PayerConfirming:

@@ -454,6 +454,25 @@ func TestRefundsNeverPassTheOriginal(t *testing.T) {
 	b.refuses(stranger, tongma.PaymentUnknown)
 }
 
+// TestARefundOfWhatItsSchemeDoesNotKnowEnds: a scheme that has no record of the
+// payment declines its refund, at once or when it is asked again behind silence. While
+// it does not know of the refund either, it is asked.
+func TestARefundOfWhatItsSchemeDoesNotKnowEnds(t *testing.T) {
+	declines := reply{answer: tongma.Answer{Outcome: tongma.Declined, Reason: tongma.UnknownToScheme}}
+	noRecord := reply{answer: tongma.Answer{Reason: tongma.UnknownToScheme}}
+	for name, said := range map[string][]reply{"at once": {declines}, "behind silence": {silent, noRecord, declines}} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			id := b.do(payRequest("k1", 1, 1000)).Payment
+			b.scheme.say(tongma.OpRefund, said...)
+			refund := b.do(tongma.Request{Op: tongma.OpRefund, From: "acq", Key: "r1", Original: id, Amount: tongma.Money{Minor: 300, Currency: tongma.CNY}, Budget: 150 * time.Millisecond})
+			b.want(b.ends(refund.Payment), tongma.Refused, tongma.UnknownToScheme)
+			b.stands("wallet", 1000, 0)
+			b.stands("acq", -1000, 0)
+		})
+	}
+}
+
 // TestRecoverAtEveryDurableStep cuts the journal behind each of its batches in
 // turn, as a kill -9 would, and lets a new engine finish what it finds, with a
 // scheme that remembers what it had done.

@@ -317,7 +317,7 @@ func TestAContradictionIsNotAnAnswer(t *testing.T) {
 		"unknown, while the payer is at it":   {tongma.Answer{Reason: tongma.PayerConfirming}, Waiting},
 		"unknown, since there is no such one": {tongma.Answer{Reason: tongma.UnknownToScheme}, NoRecord},
 	} {
-		if got := classify(&c.answer, nil); got != c.want {
+		if got := classify(tongma.OpInquire, &c.answer, nil); got != c.want {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
 		}
 	}
