@@ -21,7 +21,7 @@ type Book struct {
 	accounts      map[accountKey]*account
 	blocked       map[uint16]bool // participants whose debits are blocked
 	kept          map[uint16]bool // those of them that a person blocked, or who are short: the directory does not unblock them
-	payments      []payment
+	payments      payments
 	low           uint32 // all payments before it are final
 	crosses       []cross
 	fees          []feeLeg
@@ -247,12 +247,12 @@ func (b *Book) Propose(e *Entry, now int64) Verdict {
 
 func (b *Book) proposeNew(e *Entry) Verdict {
 	if i, ok := b.findKey(keyDigest(e.Asker, e.Key)); ok {
-		p := &b.payments[i]
+		p := b.payments.at(i)
 		return Verdict{Exists: true, Reason: p.differs(e, b), Payment: b.view(p)}
 	}
 	if len(b.disputes) > 0 {
 		if i, ok := b.disputeByKey[keyDigest(e.Asker, e.Key)]; ok {
-			return Verdict{Exists: true, Reason: tongma.ExistsOtherOperation, Payment: b.view(&b.payments[b.disputes[i].payment])}
+			return Verdict{Exists: true, Reason: tongma.ExistsOtherOperation, Payment: b.view(b.payments.at(b.disputes[i].payment))}
 		}
 	}
 	if _, ok := b.find(e.Payment); ok || b.disputeOf(e.Payment) != nil || e.Payment.IsZero() || len(b.windows) == 0 {
@@ -286,7 +286,7 @@ func (b *Book) proposeNew(e *Entry) Verdict {
 func (b *Book) modelFor(e *Entry) (n uint16, known bool) {
 	if e.Op == tongma.OpRefund {
 		if i, ok := b.find(e.Original); ok {
-			n = b.payments[i].model
+			n = b.payments.at(i).model
 			e.Model = b.models[n].name
 			return n, true
 		}
@@ -334,7 +334,7 @@ func (b *Book) proposeChange(e *Entry) Verdict {
 	if !ok {
 		return Verdict{Reason: tongma.PaymentUnknown}
 	}
-	p := &b.payments[i]
+	p := b.payments.at(i)
 	v := Verdict{Payment: b.view(p)}
 	switch {
 	case p.phase == e.Kind:
@@ -420,7 +420,7 @@ func (b *Book) complete(e *Entry, p *payment) {
 // returned returns the fees that go back if minor units of a refund are posted now.
 func (b *Book) returned(p *payment, minor int64) []Leg {
 	i, _ := b.find(p.original)
-	o := &b.payments[i]
+	o := b.payments.at(i)
 	return Returned(b.legs(o), b.given(o).Minor, o.refunded, minor)
 }
 
@@ -533,11 +533,11 @@ func (b *Book) applyNew(e *Entry) error {
 		}
 		if p.op == tongma.OpRefund {
 			i, ok := b.find(p.original)
-			if !ok || b.payments[i].model != model {
+			if !ok || b.payments.at(i).model != model {
 				return b.broken(e, "refund of nothing, or by another model")
 			}
-			b.payments[i].refunding += p.amount
-			if x := b.crossOf(&b.payments[i]); x != nil {
+			b.payments.at(i).refunding += p.amount
+			if x := b.crossOf(b.payments.at(i)); x != nil {
 				x.refunding += e.Target.Minor
 			}
 		}
@@ -546,10 +546,9 @@ func (b *Book) applyNew(e *Entry) error {
 		b.hold(&p, p.amount)
 		b.open++
 	}
-	at := uint32(len(b.payments))
+	at := b.payments.add(&p)
 	b.byID.put((*[16]byte)(&p.id), at)
 	b.byKey.put((*[16]byte)(&kd), at)
-	b.payments = append(b.payments, p)
 	b.rest(at)
 	return nil
 }
@@ -592,10 +591,10 @@ func (b *Book) spend(e *Entry) {
 
 func (b *Book) applyChange(e *Entry) error {
 	i, ok := b.find(e.Payment)
-	if !ok || !slices.Contains(changes[e.Kind], b.payments[i].phase) {
+	if !ok || !slices.Contains(changes[e.Kind], b.payments.at(i).phase) {
 		return b.broken(e, "payment unknown or in another phase")
 	}
-	p := &b.payments[i]
+	p := b.payments.at(i)
 	w := b.openOf(p.model)
 	if moves := e.Kind == KindPost || (e.Kind == KindReversed && p.posted); moves && e.Window != w.id {
 		return b.broken(e, "posted into a window that is not the open one")
@@ -669,10 +668,10 @@ func (b *Book) applyChange(e *Entry) error {
 
 // rest keeps the mark below which all payments are final.
 func (b *Book) rest(i uint32) {
-	if !b.payments[i].final() {
+	if !b.payments.at(i).final() {
 		b.low = min(b.low, i)
 	}
-	for int(b.low) < len(b.payments) && b.payments[b.low].final() {
+	for int(b.low) < b.payments.len() && b.payments.at(b.low).final() {
 		b.low++
 	}
 }
@@ -710,7 +709,7 @@ func (b *Book) wrongLegs(e *Entry, p *payment) string {
 func (b *Book) settleRefund(p *payment, paid int64) {
 	if p.op == tongma.OpRefund {
 		i, _ := b.find(p.original)
-		original := &b.payments[i]
+		original := b.payments.at(i)
 		original.refunding -= p.amount
 		original.refunded += paid
 		if x, own := b.crossOf(original), b.crossOf(p); x != nil && own != nil {

@@ -37,7 +37,7 @@ func changed(set func(*engine)) engine {
 // at returns the payment that an entry is about, to be tampered with.
 func (b *Book) at(id tongma.PaymentID) *payment {
 	if i, ok := b.find(id); ok {
-		return &b.payments[i]
+		return b.payments.at(i)
 	}
 	return &payment{}
 }

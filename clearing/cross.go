@@ -151,7 +151,7 @@ func (b *Book) crossRefund(e *Entry) tongma.Reason {
 	if !ok {
 		return tongma.NoReason // refused for that
 	}
-	o := &b.payments[i]
+	o := b.payments.at(i)
 	x := b.crossOf(o)
 	if x == nil || e.Amount.Currency != x.currency {
 		return tongma.NoReason // or for that
@@ -164,7 +164,7 @@ func (b *Book) crossRefund(e *Entry) tongma.Reason {
 // proportionOf returns what of its debtor's amount goes back with so much of what its
 // creditor got, behind all that went back, or may yet.
 func (b *Book) proportionOf(i uint32, minor int64) (int64, tongma.Reason) {
-	o := &b.payments[i]
+	o := b.payments.at(i)
 	x, taken := b.crossOf(o), b.claimsOn(i)
 	paid := tongma.Money{Minor: o.moved(), Currency: o.currency}
 	got := tongma.Money{Minor: x.target, Currency: x.currency}

@@ -58,7 +58,7 @@ type Dispute struct {
 }
 
 func (b *Book) viewDispute(d *disputed) Dispute {
-	p := &b.payments[d.payment]
+	p := b.payments.at(d.payment)
 	return Dispute{ID: d.id, Payment: p.id, Raiser: tongma.ParticipantID(b.names[p.debtor]), Respondent: tongma.ParticipantID(b.names[p.creditor]),
 		Amount: tongma.Money{Minor: d.amount, Currency: b.given(p).Currency}, Code: d.code, Stage: d.stage, Deadline: d.deadline, Model: b.models[d.model].name,
 		AuthWindow: tongma.WindowID(d.authWindow), Window: tongma.WindowID(d.window), RaisedAt: d.raisedAt, ChangedAt: d.changedAt, Entry: d.entry, Maker: d.maker, Checker: d.checker}
@@ -98,11 +98,11 @@ func (b *Book) disputeOf(id tongma.PaymentID) *disputed {
 func (b *Book) proposeDispute(e *Entry) Verdict {
 	key := keyDigest(e.Asker, e.Key)
 	if i, ok := b.findKey(key); ok {
-		return Verdict{Exists: true, Reason: tongma.ExistsOtherOperation, Payment: b.view(&b.payments[i])}
+		return Verdict{Exists: true, Reason: tongma.ExistsOtherOperation, Payment: b.view(b.payments.at(i))}
 	}
 	if i, ok := b.disputeByKey[key]; ok {
 		d := &b.disputes[i]
-		return Verdict{Exists: true, Reason: b.otherDispute(e, d), Payment: b.view(&b.payments[d.payment])}
+		return Verdict{Exists: true, Reason: b.otherDispute(e, d), Payment: b.view(b.payments.at(d.payment))}
 	}
 	if _, twice := b.find(e.Payment); twice || b.disputeOf(e.Payment) != nil || e.Payment.IsZero() {
 		return Verdict{Reason: tongma.Internal}
@@ -118,7 +118,7 @@ func (b *Book) proposeDispute(e *Entry) Verdict {
 	if !ok {
 		return Verdict{Reason: tongma.PaymentUnknown}
 	}
-	p := &b.payments[i]
+	p := b.payments.at(i)
 	v := Verdict{Payment: b.view(p), Reason: b.disputable(e, p, i)}
 	if v.Write = v.Reason == tongma.NoReason; v.Write {
 		e.Stage, e.AuthWindow = dispute.Raised, b.openOf(model).id
@@ -128,7 +128,7 @@ func (b *Book) proposeDispute(e *Entry) Verdict {
 }
 
 func (b *Book) otherDispute(e *Entry, d *disputed) tongma.Reason {
-	p := &b.payments[d.payment]
+	p := b.payments.at(d.payment)
 	switch {
 	case e.Amount.Minor != d.amount:
 		return tongma.ExistsOtherAmount
@@ -178,7 +178,7 @@ func (b *Book) proposeDisputeStep(e *Entry) Verdict {
 	if d == nil {
 		return Verdict{Reason: tongma.DisputeUnknown}
 	}
-	p := &b.payments[d.payment]
+	p := b.payments.at(d.payment)
 	v := Verdict{Payment: b.view(p)}
 	if v.Exists = d.stage == e.Stage && b.partyTo(e, p); v.Exists {
 		return v
@@ -258,7 +258,7 @@ func (b *Book) applyDispute(e *Entry) error {
 		return nil
 	}
 	d := b.disputeOf(e.Payment)
-	p, was := &b.payments[d.payment], d.stage
+	p, was := b.payments.at(d.payment), d.stage
 	d.stage, d.deadline, d.entry, d.changedAt = e.Stage, e.Expiry, e.Number, e.Time
 	if d.maker, d.checker = e.Maker, e.Checker; e.Stage == dispute.Arbitration {
 		d.maker, d.checker = "", "" // a ruling that was refused is none
@@ -293,7 +293,7 @@ func (b *Book) raise(e *Entry) {
 	taken := b.claims[i]
 	taken.open += d.amount
 	b.claims[i] = taken
-	if x := b.crossOf(&b.payments[i]); x != nil {
+	if x := b.crossOf(b.payments.at(i)); x != nil {
 		x.disputed += d.other
 	}
 }

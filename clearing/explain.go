@@ -125,7 +125,7 @@ func (x *explainer) other(from, to uint16) tongma.ParticipantID {
 // window adds what was posted into a window that is not settled, and what of it was.
 func (x *explainer) window(w *window) {
 	for _, it := range w.items {
-		p := &x.b.payments[it.payment&itemPayment]
+		p := x.b.payments.at(it.payment & itemPayment)
 		if w.holds(it, p) {
 			x.posting(w, it, p)
 		}
@@ -165,8 +165,8 @@ func (x *explainer) posting(w *window, it item, p *payment) {
 
 // holds adds the open holds, each by its latest entry.
 func (x *explainer) holds() {
-	for i := int(x.b.low); i < len(x.b.payments); i++ {
-		p := &x.b.payments[i]
+	for i := int(x.b.low); i < x.b.payments.len(); i++ {
+		p := x.b.payments.at(uint32(i))
 		if p.final() || p.posted {
 			continue
 		}

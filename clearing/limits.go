@@ -23,7 +23,7 @@ func (b *Book) holdable(e *Entry, w *window) (tongma.Reason, uint8) {
 	if reason := b.exchangeable(e); reason != tongma.NoReason {
 		return reason, 0
 	}
-	if len(b.payments) >= maxPayments {
+	if b.payments.len() >= maxPayments {
 		return tongma.PositionOverflow, 0
 	}
 	if e.Dealer == "" {
@@ -93,7 +93,7 @@ func (b *Book) refundable(e *Entry) tongma.Reason {
 	if !ok {
 		return tongma.PaymentUnknown
 	}
-	p := &b.payments[i]
+	p := b.payments.at(i)
 	switch {
 	case b.names[p.creditor] != string(e.Debtor) || b.names[p.debtor] != string(e.Creditor):
 		return tongma.PaymentUnknown

@@ -19,7 +19,7 @@ func (b *Book) proposeDefer(e *Entry) Verdict {
 	if !ok {
 		return Verdict{Reason: tongma.PaymentUnknown}
 	}
-	p, w := &b.payments[i], b.window(e.Window)
+	p, w := b.payments.at(i), b.window(e.Window)
 	v := Verdict{Payment: b.view(p)}
 	switch {
 	case w == nil:
@@ -120,7 +120,7 @@ func (b *Book) applyRecast(e *Entry, w *window) error {
 		return nil
 	}
 	i, _ := b.find(e.Payment)
-	p, open := &b.payments[i], b.openOf(w.model)
+	p, open := b.payments.at(i), b.openOf(w.model)
 	b.postings(p, w, func(m moving) {
 		// Nobody's sponsor changes while a window that it stands in is not settled.
 		k := flowKey{b.settler(m.from), b.settler(m.to), m.currency}
@@ -200,7 +200,7 @@ func (b *Book) WindowPayments(id tongma.WindowID, see func(WindowItem) bool) {
 }
 
 func (b *Book) windowItem(w *window, it item, entry uint64) WindowItem {
-	p := &b.payments[it.payment&itemPayment]
+	p := b.payments.at(it.payment & itemPayment)
 	out := WindowItem{Entry: entry, Kind: KindPost, Payment: p.id, Op: p.op, Debtor: tongma.ParticipantID(b.names[p.debtor]), Creditor: tongma.ParticipantID(b.names[p.creditor]),
 		Amount: tongma.Money{Minor: p.moved(), Currency: p.currency}, Legs: b.legs(p), DeferredIn: it.payment&itemDeferred != 0}
 	at := p.window

@@ -49,7 +49,7 @@ const (
 
 // Bounds of a block, so that a damaged one is refused and not allocated.
 const (
-	blockPaymentCount = 1 << 14
+	blockPaymentCount = paymentsInChunk
 	blockItemCount    = 1 << 17
 	blockHeadSize     = 9
 	maxBlock          = 1 << 30
@@ -135,7 +135,7 @@ func (b *Book) writeHead(s *snapshotWriter, at journal.Position) {
 	}
 	s.bytes(at.Hash[:])
 	for _, n := range []uint64{b.next, uint64(b.clock), b.directory, uint64(b.codeDay), uint64(b.open), uint64(b.low),
-		uint64(len(b.payments)), uint64(len(b.fees)), uint64(len(b.windows)), uint64(len(b.crosses))} {
+		uint64(b.payments.len()), uint64(len(b.fees)), uint64(len(b.windows)), uint64(len(b.crosses))} {
 		s.unsigned(n)
 	}
 	s.sums2(b.held)
@@ -268,8 +268,7 @@ const (
 )
 
 func (b *Book) writePayments(s *snapshotWriter) {
-	for from := 0; from < len(b.payments); from += blockPaymentCount {
-		list := b.payments[from:min(from+blockPaymentCount, len(b.payments))]
+	for _, list := range b.payments.chunks {
 		s.begin(blockPayments)
 		var before payment
 		for i := range list {

@@ -178,12 +178,12 @@ func (s *snapshotReader) take(kind uint8, count int, body, sum []byte) error {
 	}
 	switch kind {
 	case blockPayments:
-		from, block := s.donePayments, s.donePayments/blockPaymentCount
+		block := s.donePayments / blockPaymentCount
 		s.donePayments += count
 		if count == 0 || s.donePayments > s.payments || (count != blockPaymentCount && s.donePayments != s.payments) {
 			return fmt.Errorf("%w: too many payments, or too few", errSnapshot)
 		}
-		later(func() { s.readPayments(r, s.book.payments[from:from+count], block) })
+		later(func() { s.readPayments(r, s.book.payments.chunks[block], block) })
 		return nil
 	case blockFees:
 		from := s.doneFees
@@ -362,7 +362,7 @@ func (s *snapshotReader) readHead(r *entryReader) error {
 		return fmt.Errorf("%w: its head announces too much", errSnapshot)
 	}
 	s.payments, s.fees, s.windows, s.crosses = int(payments), int(fees), int(windows), int(crosses)
-	b.payments, b.fees = make([]payment, payments), make([]feeLeg, fees)
+	b.payments, b.fees = makePayments(s.payments), make([]feeLeg, fees)
 	b.texts.chunks = make([][]byte, (payments+blockPaymentCount-1)/blockPaymentCount)
 	return nil
 }
@@ -599,10 +599,10 @@ func (s *snapshotReader) finish() error {
 	}
 	var both sync.WaitGroup
 	both.Go(func() {
-		b.byID.fill(len(b.payments), func(i int) *[16]byte { return (*[16]byte)(&b.payments[i].id) })
+		b.byID.fill(b.payments.len(), func(i int) *[16]byte { return (*[16]byte)(&b.payments.at(uint32(i)).id) })
 	})
 	both.Go(func() {
-		b.byKey.fill(len(b.payments), func(i int) *[16]byte { return (*[16]byte)(&b.payments[i].key) })
+		b.byKey.fill(b.payments.len(), func(i int) *[16]byte { return (*[16]byte)(&b.payments.at(uint32(i)).key) })
 	})
 	both.Go(func() {
 		for day, list := range s.codes {
@@ -622,11 +622,11 @@ func (s *snapshotReader) finish() error {
 func (b *Book) sound() error {
 	names, windows := len(b.names), uint32(len(b.windows))
 	bad := func(what string) error { return fmt.Errorf("%w: %s", errSnapshot, what) }
-	if names == 0 || int(b.low) > len(b.payments) || (len(b.payments) > 0 && len(b.models) == 0) {
+	if names == 0 || int(b.low) > b.payments.len() || (b.payments.len() > 0 && len(b.models) == 0) {
 		return bad("names, or models")
 	}
-	for i := range b.payments {
-		p := &b.payments[i]
+	for i := range b.payments.len() {
+		p := b.payments.at(uint32(i))
 		if int(max(p.debtor, p.creditor, p.scheme, p.asker)) >= names || int(p.model) >= len(b.models) || max(p.authWindow, p.window, p.backWindow) > windows ||
 			p.authWindow == 0 || kindNames[p.phase] == "" || int(p.feesAt)+int(p.feeCount) > len(b.fees) || p.feeCount > MaxLegs || int(p.cross) > len(b.crosses) {
 			return bad(fmt.Sprintf("payment %d", i))
@@ -658,7 +658,7 @@ func (b *Book) sound() error {
 		}
 	}
 	for i := range b.disputes {
-		if d := &b.disputes[i]; int(d.payment) >= len(b.payments) || int(d.model) >= len(b.models) || !d.stage.Known() || max(d.authWindow, d.window) > windows {
+		if d := &b.disputes[i]; int(d.payment) >= b.payments.len() || int(d.model) >= len(b.models) || !d.stage.Known() || max(d.authWindow, d.window) > windows {
 			return bad("a dispute")
 		}
 	}
@@ -694,7 +694,7 @@ func (b *Book) soundWindow(w *window) bool {
 		ok = ok && int(max(t.from, t.to, t.payer)) < names
 	}
 	for _, it := range w.items {
-		ok = ok && int(it.payment&itemPayment) < len(b.payments)
+		ok = ok && int(it.payment&itemPayment) < b.payments.len()
 	}
 	return ok
 }

@@ -181,8 +181,8 @@ func TestASnapshotLeavesNothingOut(t *testing.T) {
 	if err := same(reflect.ValueOf(again).Elem(), reflect.ValueOf(book).Elem(), "Book"); err != "" {
 		t.Error(err)
 	}
-	for i := range book.payments {
-		p := &book.payments[i]
+	for i := range book.payments.len() {
+		p := book.payments.at(uint32(i))
 		if at, ok := again.find(p.id); !ok || int(at) != i {
 			t.Errorf("payment %d is found by its id as %d, %t", i, at, ok)
 		}
@@ -489,7 +489,7 @@ func TestRestoreIsQuick(t *testing.T) {
 	}
 	read := time.Since(began)
 	t.Logf("%d payments: made in %.2f s, written in %.2f s as %d bytes a payment, read in %.2f s", *snapshotPayments, made.Seconds(), wrote.Seconds(), len(data) / *snapshotPayments, read.Seconds())
-	if i, ok := again.find(b.payments[len(b.payments)/2].id); !ok || int(i) != len(b.payments)/2 {
+	if i, ok := again.find(b.payments.at(uint32(b.payments.len() / 2)).id); !ok || int(i) != b.payments.len()/2 {
 		t.Error("a payment is not found")
 	}
 	if !slices.Equal(again.Positions(), b.Positions()) {

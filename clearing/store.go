@@ -13,6 +13,47 @@ import (
 // pointers: the collector has nothing to follow there, and a snapshot is read back
 // without making a thing for each payment.
 
+// payments are kept in chunks: one slice of millions would be copied each time it
+// grows, and everybody would wait for that.
+type payments struct {
+	chunks [][]payment // full, but for the last
+	count  int
+}
+
+const paymentsInChunk = 1 << 14
+
+// makePayments returns so many empty payments.
+func makePayments(count int) payments {
+	p := payments{count: count}
+	for ; count > 0; count -= paymentsInChunk {
+		p.chunks = append(p.chunks, make([]payment, min(count, paymentsInChunk)))
+	}
+	return p
+}
+
+func (p *payments) len() int { return p.count }
+
+// at returns payment i, which stays where it is from the second chunk on.
+func (p *payments) at(i uint32) *payment {
+	return &p.chunks[i/paymentsInChunk][i%paymentsInChunk]
+}
+
+// add keeps another payment, and returns its number. Only the first chunk grows with
+// what is in it: many a Book is small.
+func (p *payments) add(x *payment) uint32 {
+	if p.count%paymentsInChunk == 0 {
+		var room int
+		if p.count > 0 {
+			room = paymentsInChunk
+		}
+		p.chunks = append(p.chunks, make([]payment, 0, room))
+	}
+	last := &p.chunks[len(p.chunks)-1]
+	*last = append(*last, *x)
+	p.count++
+	return uint32(p.count - 1)
+}
+
 // feeLeg is a Leg as a Book keeps it, in the currency of its payment.
 type feeLeg struct {
 	minor    int64
@@ -254,7 +295,7 @@ func (b *Book) find(id tongma.PaymentID) (uint32, bool) {
 	t, tag := b.byID.table((*[16]byte)(&id))
 	for at := tag; ; {
 		i, ok := t.next(tag, &at)
-		if !ok || b.payments[i].id == id {
+		if !ok || b.payments.at(i).id == id {
 			return i, ok
 		}
 	}
@@ -265,7 +306,7 @@ func (b *Book) findKey(key Digest) (uint32, bool) {
 	t, tag := b.byKey.table((*[16]byte)(&key))
 	for at := tag; ; {
 		i, ok := t.next(tag, &at)
-		if !ok || b.payments[i].key == key {
+		if !ok || b.payments.at(i).key == key {
 			return i, ok
 		}
 	}

@@ -81,7 +81,7 @@ func (b *Book) Payment(id tongma.PaymentID) (Payment, bool) {
 	if !ok {
 		return Payment{}, false
 	}
-	return b.view(&b.payments[i]), true
+	return b.view(b.payments.at(i)), true
 }
 
 // PaymentByKey finds a payment by its asker's key.
@@ -90,14 +90,14 @@ func (b *Book) PaymentByKey(asker tongma.ParticipantID, key string) (Payment, bo
 	if !ok {
 		return Payment{}, false
 	}
-	return b.view(&b.payments[i]), true
+	return b.view(b.payments.at(i)), true
 }
 
 // Recent returns up to limit payments that keep accepts, latest first.
 func (b *Book) Recent(limit int, keep func(*Payment) bool) []Payment {
 	var out []Payment
-	for i := len(b.payments) - 1; i >= 0 && len(out) < limit; i-- {
-		if p := b.view(&b.payments[i]); keep(&p) {
+	for i := b.payments.len() - 1; i >= 0 && len(out) < limit; i-- {
+		if p := b.view(b.payments.at(uint32(i))); keep(&p) {
 			out = append(out, p)
 		}
 	}
@@ -108,8 +108,8 @@ func (b *Book) Recent(limit int, keep func(*Payment) bool) []Payment {
 // they came: what a restart has to finish.
 func (b *Book) OpenPayments() []Payment {
 	out := make([]Payment, 0, b.open)
-	for i := int(b.low); i < len(b.payments) && len(out) < b.open; i++ {
-		if p := &b.payments[i]; !p.final() {
+	for i := int(b.low); i < b.payments.len() && len(out) < b.open; i++ {
+		if p := b.payments.at(uint32(i)); !p.final() {
 			out = append(out, b.view(p))
 		}
 	}
