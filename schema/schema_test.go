@@ -2,6 +2,13 @@ package schema
 
 import (
 	"bytes"
+	"encoding/json"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,7 +23,7 @@ func compile(t *testing.T, name string) *jsonschema.Schema {
 	t.Helper()
 	c := jsonschema.NewCompiler()
 	c.DefaultDraft(jsonschema.Draft2020)
-	for _, doc := range []string{"request", "answer", "problem", "resolution"} {
+	for _, doc := range []string{"request", "answer", "problem", "resolution", "event"} {
 		data, err := Files.ReadFile(doc + ".json")
 		if err != nil {
 			t.Fatal(err)
@@ -46,7 +53,7 @@ func fits(t *testing.T, s *jsonschema.Schema, wire []byte) error {
 }
 
 var (
-	id   = tongma.PaymentID{1, 0x9a, 3, 4, 5, 6, 0x77, 8, 0x99, 10, 11, 12, 13, 14, 15, 16}
+	id      = tongma.PaymentID{1, 0x9a, 3, 4, 5, 6, 0x77, 8, 0x99, 10, 11, 12, 13, 14, 15, 16}
 	crossed = tongma.Exchange{Dealer: "bourse", Quote: "q-1", Rate: "HKD/CNY 0.9193 target", Source: tongma.Money{Minor: 1360, Currency: tongma.HKD},
 		Target: tongma.Money{Minor: 1250, Currency: tongma.CNY}, Expiry: 1_790_000_000_000}
 	full = tongma.Request{Key: "k-1", Payment: id, Original: id, OfKey: "k-0", Scheme: "wechat", Acquirer: "acq-north", Issuer: "wechatpay", Code: "130100000000000001",
@@ -123,5 +130,96 @@ func TestAsyncAPINamesTheSubjectsOfTheCode(t *testing.T) {
 	}
 	if !strings.HasPrefix(doc.AsyncAPI, "3.") {
 		t.Errorf("AsyncAPI %s", doc.AsyncAPI)
+	}
+}
+
+// eventsOfTheCode reads the types of events off the switch's source: constants whose
+// names begin with Event. Nobody has to remember to list a new one here.
+func eventsOfTheCode(t *testing.T) (types []string) {
+	t.Helper()
+	files, err := filepath.Glob("../switch/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			spec, ok := n.(*ast.ValueSpec)
+			if !ok || len(spec.Names) != len(spec.Values) {
+				return true
+			}
+			for i, name := range spec.Names {
+				if lit, ok := spec.Values[i].(*ast.BasicLit); ok && lit.Kind == token.STRING && strings.HasPrefix(name.Name, "Event") {
+					value, err := strconv.Unquote(lit.Value)
+					if err != nil {
+						t.Fatal(err)
+					}
+					types = append(types, value)
+				}
+			}
+			return true
+		})
+	}
+	slices.Sort(types)
+	return types
+}
+
+// TestEveryEventTypeIsDescribed: what the switch can tell participants unasked is in
+// event.json and in the AsyncAPI document, and nothing else is.
+func TestEveryEventTypeIsDescribed(t *testing.T) {
+	types := eventsOfTheCode(t)
+	if len(types) < 4 {
+		t.Fatalf("found %v in the switch's source only", types)
+	}
+	data, err := Files.ReadFile("event.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var events struct {
+		Defs map[string]json.RawMessage `json:"$defs"`
+	}
+	if err := json.Unmarshal(data, &events); err != nil {
+		t.Fatal(err)
+	}
+	var described []string
+	for name := range events.Defs {
+		if strings.Contains(name, ".") { // the others are parts
+			described = append(described, name)
+			compile(t, "event#/$defs/"+name)
+		}
+	}
+	data, err = Files.ReadFile("asyncapi.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var doc struct {
+		Channels map[string]struct {
+			Parameters map[string]struct{ Enum []string }
+			Messages   map[string]any
+		}
+		Components struct {
+			Messages map[string]struct {
+				Payload struct{ Schema map[string]string }
+			}
+		}
+	}
+	if err := yaml.Unmarshal(data, &doc); err != nil {
+		t.Fatal(err)
+	}
+	var messages []string
+	for name := range doc.Channels["events"].Messages {
+		messages = append(messages, name)
+		if ref := doc.Components.Messages[name].Payload.Schema["$ref"]; ref != "event.json#/$defs/"+name {
+			t.Errorf("asyncapi.yaml: %s has the shape %q", name, ref)
+		}
+	}
+	for what, have := range map[string][]string{"event.json": described, "asyncapi.yaml, types": doc.Channels["events"].Parameters["type"].Enum, "asyncapi.yaml, messages": messages} {
+		slices.Sort(have)
+		if !slices.Equal(have, types) {
+			t.Errorf("%s has %v, the switch can tell %v", what, have, types)
+		}
 	}
 }
