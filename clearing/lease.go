@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -119,9 +120,8 @@ func (l *Lease) watch(ctx context.Context, least func() uint64, patience time.Du
 	defer sub.Unsubscribe()
 	connection := l.nc.Stats().Reconnects
 	for heard := time.Now(); ; {
-		waiting, cancel := context.WithDeadline(ctx, heard.Add(patience))
-		m, err := sub.NextMsgWithContext(waiting)
-		cancel()
+		m, err := l.next(ctx, sub, heard.Add(patience))
+		now := time.Now()
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -133,18 +133,60 @@ func (l *Lease) watch(ctx context.Context, least func() uint64, patience time.Du
 			if w.Left {
 				return nil
 			}
-			heard = time.Now()
+			heard = now
 		case errors.Is(err, nats.ErrSlowConsumer):
 		case !errors.Is(err, context.DeadlineExceeded):
 			return err
+		case !l.nc.IsConnected() || l.nc.Stats().Reconnects != connection:
+			// Seen soon after it happens, so that the writer has its time from then on, and
+			// nobody waits for longer.
+			connection, heard = l.nc.Stats().Reconnects, now
+		case now.Before(heard.Add(patience)):
 		case l.nc.FlushTimeout(l.opts.Patience) != nil || l.nc.Stats().Reconnects != connection:
 			connection, heard = l.nc.Stats().Reconnects, time.Now()
 		case queued(sub):
-			heard = time.Now().Add(l.opts.Every - patience)
+			heard = now.Add(l.opts.Every - patience)
 		default:
 			return nil
 		}
 	}
+}
+
+// listening hears whether the writer of an epoch, or of a later one, speaks again.
+type listening struct {
+	nc         *nats.Conn
+	connection uint64
+	sub        *nats.Subscription
+	heard      atomic.Bool
+}
+
+func (l *Lease) listen(epoch uint64) (*listening, error) {
+	h := &listening{nc: l.nc, connection: l.nc.Stats().Reconnects}
+	var err error
+	h.sub, err = l.nc.Subscribe(l.opts.Subject, func(m *nats.Msg) {
+		if w, ok := parseWord(m.Data); ok && !w.Left && w.Epoch >= epoch {
+			h.heard.Store(true)
+		}
+	})
+	return h, err
+}
+
+// silent tells whether nothing was heard, over one and the same connection.
+func (h *listening) silent() bool {
+	return !h.heard.Load() && h.nc.IsConnected() && h.nc.Stats().Reconnects == h.connection
+}
+
+func (h *listening) stop() { _ = h.sub.Unsubscribe() }
+
+// next waits for a word until a moment, and not for longer than it takes to see
+// that the connection is another one.
+func (l *Lease) next(ctx context.Context, sub *nats.Subscription, until time.Time) (*nats.Msg, error) {
+	if soon := time.Now().Add(l.opts.Every / 4); soon.Before(until) {
+		until = soon
+	}
+	waiting, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	return sub.NextMsgWithContext(waiting)
 }
 
 // queued tells whether there are words not yet heard. The server has just answered

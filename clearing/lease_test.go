@@ -130,6 +130,35 @@ func TestOnlyTheWriterInOfficeCounts(t *testing.T) {
 	_, _ = eventually(t, "the holder", held), eventually(t, "the noise", noise)
 }
 
+// TestAnOutageCostsOnePatience: a writer that did not come back after an outage of
+// ours is lost as long after it as patience is, and not twice as long.
+func TestAnOutageCostsOnePatience(t *testing.T) {
+	noGoroutines(t)
+	s := natsServer(t, 0, "")
+	_, port, _ := net.SplitHostPort(s.Addr().String())
+	listener := connectNATS(t, s.ClientURL())
+	const patience = 2 * time.Second
+	lease := NewLease(listener, LeaseOptions{Subject: "office.0", Every: 40 * time.Millisecond, Patience: patience})
+	lost := later(func() error { return lease.Watch(t.Context(), least(1)) })
+	time.Sleep(patience / 2)
+	stopNATS(s)
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	natsServer(t, n, "")
+	for listener.Stats().Reconnects == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	began := time.Now()
+	if err := eventually(t, "the watcher", lost); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(began); took < patience-100*time.Millisecond || took > patience*3/2 {
+		t.Errorf("noticed %v after the outage, want %v", took, patience)
+	}
+}
+
 // TestOurOwnOutageIsNotSilence: while the server is away nothing is known of the
 // writer, and when it is back the writer has its time to be heard again.
 func TestOurOwnOutageIsNotSilence(t *testing.T) {

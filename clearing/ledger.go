@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tongma/tongma"
@@ -83,7 +84,22 @@ type submission struct {
 	verdict Verdict
 	err     error
 	done    chan struct{}
+	hands   atomic.Uint32 // whose it is: unread, inHand or withdrawn
 }
+
+// In whose hands a submission is: whoever changes unread to another decides whether
+// it is written.
+const (
+	unread uint32 = iota
+	inHand
+	withdrawn
+)
+
+// ErrNotWritten is in the error of a Submit whose context ended before the writer had
+// come to its entry: it is not in the journal and will not be. What the journal says
+// of the payment otherwise, such as of an earlier entry under its key, stays unknown
+// to who asked, as the error's reason says.
+var ErrNotWritten = errors.New("clearing: given up before it was written")
 
 // OpenLedger reads the whole journal into a Book, becomes its writer by an epoch
 // record, and opens the first window if there is none. It fails, and says where,
@@ -137,10 +153,13 @@ func (b *Book) Replay(batch journal.Batch, see func([]Entry)) error {
 // Submit proposes e and waits until it, or what it was refused for, is durable.
 // The verdict tells whether it was written; the entry is returned as written. An
 // error means that nothing is decided: JournalStopped, SteppedDown and Overloaded
-// if nothing was written, JournalInDoubt if that is not known.
+// if nothing was written, JournalInDoubt if that is not known. If ctx ends while the
+// entry waits for its turn, as behind a journal that stands still, it is taken back:
+// see ErrNotWritten.
 func (l *Ledger) Submit(ctx context.Context, e Entry) (r Result, err error) {
 	s := l.pool.Get().(*submission)
 	s.entry, s.read, s.confirm = e, nil, false
+	s.hands.Store(unread)
 	if err = l.wait(ctx, s); err != nil {
 		return r, err
 	}
@@ -172,6 +191,7 @@ func (l *Ledger) Confirm(ctx context.Context) error {
 func (l *Ledger) look(ctx context.Context, see func(*Book), confirm bool) error {
 	s := l.pool.Get().(*submission)
 	s.entry, s.read, s.confirm = Entry{}, see, confirm
+	s.hands.Store(unread)
 	if err := l.wait(ctx, s); err != nil {
 		return err
 	}
@@ -202,7 +222,11 @@ func (l *Ledger) wait(ctx context.Context, s *submission) error {
 	case <-s.done:
 		return s.err
 	case <-ctx.Done():
-		return &tongma.Error{Op: "clearing.Submit", Reason: tongma.JournalInDoubt, Err: ctx.Err()}
+		err = ctx.Err()
+		if s.hands.CompareAndSwap(unread, withdrawn) {
+			err = errors.Join(ErrNotWritten, err)
+		}
+		return &tongma.Error{Op: "clearing.Submit", Reason: tongma.JournalInDoubt, Err: err}
 	}
 }
 
@@ -405,7 +429,9 @@ func (l *Ledger) gather(g *group) {
 			return
 		}
 		for _, s := range taken {
-			l.apply(g, s)
+			if s.hands.CompareAndSwap(unread, inHand) { // nobody waits for the others any more
+				l.apply(g, s)
+			}
 		}
 		l.recycle(taken)
 	}

@@ -37,6 +37,48 @@ func submit(t testing.TB, l *Ledger, e Entry) Result {
 	return r
 }
 
+// TestWhatIsGivenUpInTheQueueIsNotWritten: behind a journal that stands still, an
+// entry whose asker has gone is not written when it moves on, and the asker knows.
+// What had been sent, and what is still waited for, is.
+func TestWhatIsGivenUpInTheQueueIsNotWritten(t *testing.T) {
+	store := newGated()
+	l := openLedger(t, store, LedgerOptions{})
+	submit(t, l, capOf("P", 100_000))
+	store.shut.Store(true)
+	ctx, cancel := context.WithCancel(t.Context())
+	sent := later(func() error { _, err := l.Submit(ctx, hold(1, "P", "Q", 100)); return err })
+	<-store.entered
+	queue := later(func() error { _, err := l.Submit(ctx, hold(2, "P", "Q", 100)); return err })
+	for waiting := 0; waiting == 0; time.Sleep(time.Millisecond) {
+		l.mu.Lock()
+		waiting = len(l.queue)
+		l.mu.Unlock()
+	}
+	patient := later(func() error { _, err := l.Submit(t.Context(), hold(3, "P", "Q", 100)); return err })
+	cancel()
+	for name, one := range map[string]struct {
+		err     error
+		written bool
+	}{"sent": {eventually(t, "the one that was sent", sent), true}, "in the queue": {eventually(t, "the one in the queue", queue), false}} {
+		if tongma.ReasonOf(one.err) != tongma.JournalInDoubt || errors.Is(one.err, ErrNotWritten) == one.written {
+			t.Errorf("%s: %v", name, one.err)
+		}
+	}
+	close(store.open)
+	if err := eventually(t, "the patient one", patient); err != nil {
+		t.Error(err)
+	}
+	for n, want := range map[uint64]bool{1: true, 2: false, 3: true} {
+		if err := l.Read(t.Context(), func(b *Book) {
+			if _, ok := b.Payment(hold(n, "P", "Q", 100).Payment); ok != want {
+				t.Errorf("payment %d: in the books %v, want %v", n, ok, want)
+			}
+		}); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // gated is a store whose Append waits, once it is shut, until somebody opens it.
 type gated struct {
 	*journal.Memory

@@ -224,12 +224,11 @@ func (s *Standby) Succeed(ctx context.Context, lease *Lease) (*Ledger, error) {
 	// said nothing yet, is not meant.
 	silent := s.Epoch()
 	least := func() uint64 { silent = s.Epoch(); return silent }
-	patience := lease.opts.Patience
 	for {
-		err := lease.watch(watching, least, patience)
+		err := lease.watch(watching, least, lease.opts.Patience)
 		if err == nil {
 			var l *Ledger
-			if l, err = s.succeed(ctx, silent); err == nil {
+			if l, err = s.succeedSilent(ctx, silent, lease); err == nil {
 				return l, nil
 			}
 		}
@@ -239,10 +238,30 @@ func (s *Standby) Succeed(ctx context.Context, lease *Lease) (*Ledger, error) {
 		case s.Err() != nil:
 			return nil, fmt.Errorf("clearing: standby: %w", errors.Join(s.Err(), err))
 		case errors.Is(err, ErrTaken):
-			patience = lease.opts.Patience
 			least()
-		default:
-			patience = 2 * lease.opts.Every
+		}
+	}
+}
+
+// succeedSilent takes over from a writer that has fallen silent, and tries for as
+// long as it is silent and the journal is away: the first to ask when an election is
+// over is back in service first. A writer that is heard again is left alone, and one
+// that was silent only because our connection was to the wrong server is listened to
+// anew.
+func (s *Standby) succeedSilent(ctx context.Context, epoch uint64, lease *Lease) (*Ledger, error) {
+	listening, err := lease.listen(epoch)
+	if err != nil {
+		return nil, err
+	}
+	defer listening.stop()
+	for {
+		l, err := s.succeed(ctx, epoch)
+		if err == nil || ctx.Err() != nil || s.Err() != nil || errors.Is(err, ErrTaken) {
+			return l, err
+		}
+		time.Sleep(lease.opts.Every / 4)
+		if !listening.silent() {
+			return nil, err
 		}
 	}
 }

@@ -18,7 +18,22 @@ import (
 // version comes into force that suspends it no more. A suspension by an operator,
 // or of somebody who did not pay, is not the directory's to end, least of all by a
 // restart (TestARestartEndsNobodysSuspension).
+//
+// Versions come into force one after the other, and each is kept first where a
+// successor finds it (Options.Keep), before any entry goes by it: whoever reads an
+// entry can have the directory that it was made by.
 func (e *Engine) Adopt(ctx context.Context, d *schemes.Directory) error {
+	select {
+	case e.adopting <- struct{}{}:
+		defer func() { <-e.adopting }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if e.opts.Keep != nil {
+		if err := e.opts.Keep(ctx, d); err != nil {
+			return err
+		}
+	}
 	a := adoption{to: d, from: e.adopted.Load()}
 	err := e.ledger.Read(ctx, func(b *clearing.Book) {
 		a.standing = b.Positions()

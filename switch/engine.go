@@ -57,6 +57,11 @@ type Options struct {
 	Journal  []journal.Option               // such as where to keep the checkpoint
 	Pace     func()                         // for simulations: see clearing.LedgerOptions
 
+	// Keep makes a directory version durable where every switch of this journal finds
+	// it. It returns before the version comes into force, and keeps what it has kept
+	// before. Nil: the registry's folder is enough, since no other switch reads it.
+	Keep func(ctx context.Context, d *schemes.Directory) error
+
 	// Office makes the engine the journal's writer: it returns a running Ledger that
 	// was opened with the options given, such as by clearing.Standby.Succeed, however
 	// long that takes. The engine closes the Ledger. Nil: clearing.OpenLedger, which
@@ -74,10 +79,11 @@ type Options struct {
 
 // Engine runs payments. Its methods may be called at once from many goroutines.
 type Engine struct {
-	opts    Options
-	ledger  *clearing.Ledger
-	adopted atomic.Pointer[schemes.Directory] // latest of this run
-	reached atomic.Pointer[map[tongma.SchemeID]Adapter]
+	opts     Options
+	ledger   *clearing.Ledger
+	adopted  atomic.Pointer[schemes.Directory] // latest of this run
+	adopting chan struct{}                     // whoever has put something in brings a version into force
+	reached  atomic.Pointer[map[tongma.SchemeID]Adapter]
 
 	ctx    context.Context // ends when the engine stops
 	cancel context.CancelFunc
@@ -97,7 +103,7 @@ type Engine struct {
 // open.
 func Open(ctx context.Context, opts Options) (*Engine, error) {
 	opts.defaults()
-	e := &Engine{opts: opts, courses: map[tongma.PaymentID]*course{}, stranded: map[tongma.PaymentID]tongma.SchemeID{}, asking: map[tongma.SchemeID]chan struct{}{}}
+	e := &Engine{opts: opts, courses: map[tongma.PaymentID]*course{}, stranded: map[tongma.PaymentID]tongma.SchemeID{}, asking: map[tongma.SchemeID]chan struct{}{}, adopting: make(chan struct{}, 1)}
 	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	ledger, err := opts.Office(ctx, clearing.LedgerOptions{
 		Shard:    opts.Shard,

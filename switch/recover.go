@@ -2,6 +2,7 @@ package switching
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/tongma/tongma"
@@ -73,9 +74,15 @@ func (e *Engine) outfit(c *course, p *clearing.Payment) bool {
 // takeUpInDoubt takes up a payment whose entry may become durable though its
 // submitter has stopped waiting for it.
 func (e *Engine) takeUpInDoubt(err error, id tongma.PaymentID) {
-	if tongma.ReasonOf(err) == tongma.JournalInDoubt {
+	if mayBeWritten(err) {
 		e.takeUp(id)
 	}
+}
+
+// mayBeWritten tells whether an entry may become durable though its submitter has stopped
+// waiting. One that the books had not come to never does.
+func mayBeWritten(err error) bool {
+	return tongma.ReasonOf(err) == tongma.JournalInDoubt && !errors.Is(err, clearing.ErrNotWritten)
 }
 
 // dropInDoubt takes up a hold whose asker went away before it was durable, and
@@ -83,7 +90,7 @@ func (e *Engine) takeUpInDoubt(err error, id tongma.PaymentID) {
 // inquire into and nothing to undo. Behind a journal that stood still for a while
 // these are most of what was asked for.
 func (e *Engine) dropInDoubt(err error, id tongma.PaymentID) {
-	if tongma.ReasonOf(err) != tongma.JournalInDoubt {
+	if !mayBeWritten(err) {
 		return
 	}
 	e.takeUpBy(id, func(c *course, p clearing.Payment) {

@@ -253,13 +253,11 @@ func (j *JetStream) refusal(a *ack) error {
 
 // Last implements Store. The stream's leader answers.
 func (j *JetStream) Last(ctx context.Context) (uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, j.timeout)
-	defer cancel()
-	info, err := j.stream.Info(ctx)
+	info, err := j.inquire(ctx, "$JS.API.STREAM.INFO."+j.name, nil)
 	if err != nil {
 		return 0, fmt.Errorf("journal: stream %s: %w", j.name, err)
 	}
-	return info.State.LastSeq, nil
+	return info.State.Last, nil
 }
 
 // Read implements Store. A few messages come from the leader one by one, many by
@@ -296,13 +294,14 @@ func (j *JetStream) readSingly(ctx context.Context, from, last uint64, fn func(u
 // get asks the leader for one message: unlike a direct get, which any replica
 // answers, it sees all that was acknowledged.
 func (j *JetStream) get(ctx context.Context, seq uint64) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, j.timeout)
-	defer cancel()
-	m, err := j.stream.GetMsg(ctx, seq)
+	found, err := j.inquire(ctx, "$JS.API.STREAM.MSG.GET."+j.name, fmt.Appendf(nil, `{"seq":%d}`, seq))
+	if err == nil && found.Message.Sequence != seq {
+		err = fmt.Errorf("answered with sequence %d", found.Message.Sequence)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("journal: stream %s: message at sequence %d: %w", j.name, seq, err)
 	}
-	return m.Data, nil
+	return found.Message.Data, nil
 }
 
 // Tail implements Store. It survives the loss of the connection and of the

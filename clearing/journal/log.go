@@ -19,8 +19,8 @@ var errOthers = errors.New("journal: another writer's batch")
 // Pauses between two tries to find out what became of a batch.
 const (
 	minPause = 5 * time.Millisecond
-	maxPause = 500 * time.Millisecond
-	staleFor = 3 * time.Second // how long an end of the stream before ours may be an old one
+	maxPause = 50 * time.Millisecond // an election ends once, and everybody waits for who asks last
+	staleFor = 3 * time.Second       // how long an end of the stream before ours may be an old one
 )
 
 // Log is one writer's view of a shard: the checked chain, and at most one batch

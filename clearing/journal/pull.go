@@ -70,7 +70,7 @@ var errAway = errors.New("consumer is away")
 func away(err error) error {
 	var refusal jetstream.JetStreamError
 	passes := errors.As(err, &refusal) && refusal.APIError() != nil && refusal.APIError().Code == unavailable
-	for _, one := range []error{nats.ErrNoResponders, nats.ErrTimeout, context.DeadlineExceeded, nats.ErrDisconnected, nats.ErrReconnectBufExceeded} {
+	for _, one := range []error{nats.ErrNoResponders, nats.ErrTimeout, context.DeadlineExceeded, nats.ErrDisconnected, nats.ErrReconnectBufExceeded, nats.ErrConnectionReconnecting} {
 		passes = passes || errors.Is(err, one)
 	}
 	if passes {

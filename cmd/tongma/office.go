@@ -51,13 +51,13 @@ type office struct {
 	nc       *nats.Conn
 	people   *nats.Conn // in the participants' account
 	broken   int        // times in a row that the journal was found broken
-	stranger bool       // the writer that was heard last has another secret
 	mark     switching.Mark
 	replicas int
 	timeout  time.Duration // of one question to the journal; zero: its default
 
-	standby atomic.Pointer[clearing.Standby] // while it stands by
-	unfit   atomic.Pointer[error]            // why it could not take over
+	standby  atomic.Pointer[clearing.Standby] // while it stands by
+	unfit    atomic.Pointer[error]            // why it could not take over
+	stranger atomic.Bool                      // the writer that was heard last has another secret
 
 	mu    sync.Mutex // guards what follows; nothing is called while it is held
 	named directoryRef
@@ -232,11 +232,8 @@ func (o *office) heed(es []clearing.Entry) {
 		}
 		o.mu.Lock()
 		o.named = directoryRef{es[i].Directory, es[i].Hash}
-		renew := o.renew
 		o.mu.Unlock()
-		if renew != nil {
-			renew()
-		}
+		o.again()
 	}
 }
 
@@ -251,7 +248,7 @@ func (o *office) directory() directoryRef {
 // journal's, which it gets from the writer while there is one.
 func (n *node) succeed(ctx context.Context, s *clearing.Standby, outbox *switching.EventOutbox) (*clearing.Ledger, error) {
 	o := &n.office
-	n.keepApart(ctx)
+	n.lookAt(ctx)
 	o.standby.Store(s)
 	defer o.standby.Store(nil)
 	if !n.cfg.standby {
@@ -263,11 +260,6 @@ func (n *node) succeed(ctx context.Context, s *clearing.Standby, outbox *switchi
 	tidying, stop := context.WithCancel(ctx)
 	defer stop()
 	go n.tidy(tidying, outbox)
-	listening, err := o.watchAfresh()
-	if err != nil {
-		return nil, err
-	}
-	defer listening.Unsubscribe()
 	for {
 		// From here on another version that is named ends the waiting.
 		waiting, cancel := context.WithCancel(ctx)
@@ -275,7 +267,8 @@ func (n *node) succeed(ctx context.Context, s *clearing.Standby, outbox *switchi
 		o.renew = cancel
 		o.mu.Unlock()
 		var ledger *clearing.Ledger
-		if err = n.becomeFit(ctx, s); err == nil {
+		err := n.becomeFit(ctx, s)
+		if err == nil {
 			ledger, err = s.Succeed(waiting, o.lease)
 		}
 		cancel()
@@ -288,43 +281,40 @@ func (n *node) succeed(ctx context.Context, s *clearing.Standby, outbox *switchi
 	}
 }
 
-// watchAfresh has the writer watched anew when it is heard over a connection that
-// was made since: silence counts only as long as the connection was up, and a watch
-// that saw it come back would wait twice.
-func (o *office) watchAfresh() (*nats.Subscription, error) {
-	seen := o.nc.Stats().Reconnects
-	return o.nc.Subscribe(officeSubject, func(*nats.Msg) {
-		now := o.nc.Stats().Reconnects
-		if now == seen {
-			return
-		}
-		seen = now
-		o.mu.Lock()
-		renew := o.renew
-		o.mu.Unlock()
-		renew()
-	})
-}
-
-// keepApart has this switch connect to another server than the writer: whatever
-// happens to one server then happens to one of them.
-func (n *node) keepApart(ctx context.Context) {
+// lookAt asks the writer for its papers. It has this switch connect to another
+// server than the writer: whatever happens to one server then happens to one of them.
+// And it ends the waiting of a switch that has another secret than a writer whom it
+// has not heard before.
+func (n *node) lookAt(ctx context.Context) {
 	p, err := n.askPapers(ctx, paperRequest{})
-	if err != nil || p.Server == "" {
+	if err != nil {
 		return
 	}
+	if p.Digest != n.fingerprint() && !n.office.stranger.Load() {
+		n.office.again()
+	}
 	for _, nc := range []*nats.Conn{n.office.nc, n.office.people} {
-		if nc.ConnectedServerName() == p.Server && len(nc.Servers()) > 1 {
+		if p.Server != "" && nc.ConnectedServerName() == p.Server && len(nc.Servers()) > 1 {
 			_ = nc.ForceReconnect() // if it is not connected, it is looking for one
 		}
 	}
 }
 
-// tidy drops the events that the writer has published meanwhile, and keeps this
-// switch apart from it.
+// again ends a standby's waiting, so that it sees whether it is fit once more.
+func (o *office) again() {
+	o.mu.Lock()
+	renew := o.renew
+	o.mu.Unlock()
+	if renew != nil {
+		renew()
+	}
+}
+
+// tidy drops the events that the writer has published meanwhile, and has an eye on
+// the writer.
 func (n *node) tidy(ctx context.Context, outbox *switching.EventOutbox) {
 	for round := 0; ; round++ {
-		n.keepApart(ctx)
+		n.lookAt(ctx)
 		if round%forgetEach == 0 {
 			if marked, err := n.office.mark.Load(ctx); err == nil {
 				outbox.Forget(marked)
@@ -448,9 +438,9 @@ func (n *node) askPapers(ctx context.Context, ask paperRequest) (papers, error) 
 func (n *node) readPapers(ctx context.Context) error {
 	p, err := n.askPapers(ctx, paperRequest{})
 	if err == nil {
-		n.office.stranger = p.Digest != n.fingerprint()
+		n.office.stranger.Store(p.Digest != n.fingerprint())
 	}
-	if n.office.stranger {
+	if n.office.stranger.Load() {
 		return fmt.Errorf("%w: the secret of payers' codes (creds/code-digest.key) is not the writer's: tongma cluster credentials", errUnfit)
 	}
 	if err != nil {

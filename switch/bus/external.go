@@ -106,7 +106,8 @@ func (r *Remote) connect(name string, c Credentials) (*nats.Conn, error) {
 	url := r.cfg.URL
 	r.mu.Lock()
 	if r.begun != "" {
-		url, options = r.begun+","+url, append(options, nats.DontRandomize())
+		others := slices.DeleteFunc(strings.Split(url, ","), func(one string) bool { return strings.TrimSpace(one) == r.begun })
+		url, options = strings.Join(append([]string{r.begun}, others...), ","), append(options, nats.DontRandomize())
 	}
 	r.mu.Unlock()
 	nc, err := nats.Connect(url, options...)
