@@ -96,6 +96,7 @@ const (
 	CapChanged             Reason = 4113
 	TooEarly               Reason = 4114
 	PositionsOpen          Reason = 4115
+	ProposalUnknown        Reason = 4116
 	WindowUnknown          Reason = 5001
 	WindowNotOpen          Reason = 5002
 	WindowNotClosed        Reason = 5003
@@ -109,6 +110,8 @@ const (
 	AgentRejected          Reason = 5011
 	AgentSilent            Reason = 5012
 	BreakUnknown           Reason = 5013
+	InstructionUnknown     Reason = 5014
+	AgentContradicts       Reason = 5015
 	DisputeUnknown         Reason = 6001
 	DisputeExceeds         Reason = 6002
 	DisputeLate            Reason = 6003
@@ -268,6 +271,7 @@ var reasons = [...]ReasonInfo{
 	{CapChanged, "cap-changed", "The cap was changed since this one was proposed", NotMoved, ActOperator, RetryNewKey, "12", 409, "Look at the cap that stands, and propose again."},
 	{TooEarly, "too-early", "Its time has not come yet", NotMoved, ActNobody, RetryLater, "12", 409, ""},
 	{PositionsOpen, "positions-open", "The participant still owes, is owed, or has holds", NotMoved, ActOperator, RetryLater, "12", 409, "Settle what is open first."},
+	{ProposalUnknown, "proposal-unknown", "Nothing of this name waits for a second person", NotMoved, ActOperator, RetryNever, "25", 404, "A first person proposes it; look at what waits."},
 	{WindowUnknown, "window-unknown", "There is no such window", NotMoved, ActOperator, RetryNever, "25", 404, ""},
 	{WindowNotOpen, "window-not-open", "The window is not open", NotMoved, ActOperator, RetryNever, "12", 409, ""},
 	{WindowNotClosed, "window-not-closed", "The window is still open", NotMoved, ActOperator, RetryLater, "12", 409, ""},
@@ -281,6 +285,8 @@ var reasons = [...]ReasonInfo{
 	{AgentRejected, "agent-rejected", "The settlement agent refused the instruction", NotMoved, ActOperator, RetryLater, "51", 409, "The window stays as it is. `tongma window show` says whose leg it is."},
 	{AgentSilent, "agent-silent", "The settlement agent has not answered", MayHaveMoved, ActOperator, RetrySameKey, "68", 202, "The same instruction is asked about again; sent twice it moves money once."},
 	{BreakUnknown, "break-unknown", "There is no such break", NotMoved, ActOperator, RetryNever, "25", 404, ""},
+	{InstructionUnknown, "instruction-unknown", "No such instruction is due in this window", NotMoved, ActOperator, RetryNever, "25", 404, "`tongma window show` lists those that are; an id changes once a part was confirmed or refused."},
+	{AgentContradicts, "agent-contradicts", "The settlement agent itself says otherwise", MayHaveMoved, ActOperator, RetryLater, "12", 409, "Ask the agent which of the two is true: nothing was written, and the window waits."},
 	{DisputeUnknown, "dispute-unknown", "There is no such dispute of yours", NotMoved, ActIssuer, RetryNever, "25", 404, ""},
 	{DisputeExceeds, "dispute-exceeds", "More is disputed than is left of the payment", NotMoved, ActIssuer, RetryNever, "13", 422, "Refunds, chargebacks and open disputes count: a return and a chargeback never both pay."},
 	{DisputeLate, "dispute-late", "The time for this is over", NotMoved, ActIssuer, RetryNever, "12", 409, ""},

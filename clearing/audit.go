@@ -59,6 +59,7 @@ const (
 	checkSponsor   = "sponsor"
 	checkDispute   = "dispute"
 	checkExchange  = "exchange"
+	checkHand      = "by-hand"
 )
 
 var auditChecks = []AuditCheck{
@@ -98,7 +99,8 @@ var auditChecks = []AuditCheck{
 	{checkModels, "Every settlement model has one open window, and a refund is settled by the model of its original."},
 	{checkShort, "Whoever was found short owed as much by the sheet, and is suspended by the same entry."},
 	{checkCover, "Others, or its own prefunding, paid only for who was short, never more than was due, and nothing was covered from what was not there."},
-	{checkRecast, "Payments are deferred only out of a window in which somebody is short, into the next one of the same model; nothing is settled until the sheet is drawn up anew."},
+	{checkHand, "What people say that the settlement agent did is said by two of them, alike and on the same evidence, and only of what is due."},
+	{checkRecast, "Payments are deferred only out of a window in which somebody is short and no answer is awaited, into the next one of the same model; nothing is settled until the sheet is drawn up anew."},
 	{checkExchange, "The two amounts of a payment in two currencies follow from the rate that it names, by a quote that is used once; both are held, posted or released together, and what goes back of it goes back on both sides in proportion."},
 	{checkDispute, "Disputes are raised by the payer's network, go on by whose turn it is, in time, and never take more than is left of the payment; each is charged back at most once, and rulings are two people's."},
 	{checkSponsor, "A sub-participant has one sponsor, which has none; it changes only when nothing of the sub-participant is open; what it adds to its sponsor's account is the sum of its own movements in windows that are not settled."},
@@ -344,7 +346,7 @@ func (a *Auditor) Entry(e *Entry) {
 		a.opened(e)
 	case KindClose:
 		a.closed(e)
-	case KindInstruct, KindSettle, KindSettled, KindShort, KindCover, KindDefer, KindRecast:
+	case KindInstruct, KindSettle, KindSettled, KindShort, KindCover, KindDefer, KindRecast, KindCoverAsked, KindCoverRefused, KindWord, KindWordRejected:
 		a.settling(e)
 	case KindCap:
 		a.capped(e)

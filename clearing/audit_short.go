@@ -14,6 +14,7 @@ func (a *Auditor) foundShort(e *Entry, w *auditWindow) {
 		return
 	}
 	a.told(e, w)
+	a.shared(e, w)
 	l.short = true
 	a.suspended[e.Debtor] = true
 }
@@ -28,6 +29,8 @@ func (a *Auditor) covered(e *Entry, w *auditWindow) {
 		return
 	}
 	a.told(e, w)
+	a.shared(e, w)
+	a.coverAnswers(e, w)
 	a.pays(w, l, from, to, minor)
 	if e.Creditor == e.Debtor {
 		a.add(&from.prefunding, -minor)
@@ -60,6 +63,9 @@ func (a *Auditor) deferred(e *Entry, w *auditWindow) {
 	}
 	if e.Amount != (tongma.Money{Minor: p.paid, Currency: p.first.Currency}) || e.Debtor != p.debtor.who || e.Creditor != p.creditor.who {
 		a.find(checkSame, "%d from %s to %s are deferred, posted were %d from %s to %s", e.Amount.Minor, e.Debtor, e.Creditor, p.paid, p.debtor.who, p.creditor.who)
+	}
+	if len(w.words) > 0 || len(w.asked) > 0 {
+		a.find(checkRecast, "%s: %s is deferred while %d covers and %d words have no end", w.id, e.Payment, len(w.asked), len(w.words))
 	}
 	w.recast = true
 	if p.window == w {

@@ -30,6 +30,8 @@ type auditWindow struct {
 	nets            map[*auditBalance]int64
 	legs            map[auditPair]*auditLeg // from instruct on; of a multilateral window the creditor is nil
 	said            map[string]Entry        // by kind and id of the instruction
+	words           map[string]Entry        // of people, that wait, by id of the instruction
+	asked           map[string]Entry        // covers that have no end yet, by id
 	done            map[*auditBalance]int64 // paid in by it, less what it was paid
 	hash            [32]byte
 	memos           map[*auditBalance]int64 // of sub-participants
@@ -57,7 +59,7 @@ func (a *Auditor) begin(e *Entry) {
 		a.find(checkModels, "method %d is not known", e.Method)
 	}
 	w := &auditWindow{id: tongma.WindowID(len(a.windows) + 1), model: e.Model, method: e.Method, opened: e.Number, state: auditOpen, matrix: map[auditPair]int64{}, nets: map[*auditBalance]int64{},
-		legs: map[auditPair]*auditLeg{}, said: map[string]Entry{}, memos: map[*auditBalance]int64{}, moved: map[*auditBalance]int{}, done: map[*auditBalance]int64{}, collected: map[tongma.Currency]int64{}, paid: map[tongma.Currency]int64{}}
+		legs: map[auditPair]*auditLeg{}, said: map[string]Entry{}, words: map[string]Entry{}, asked: map[string]Entry{}, memos: map[*auditBalance]int64{}, moved: map[*auditBalance]int{}, done: map[*auditBalance]int64{}, collected: map[tongma.Currency]int64{}, paid: map[tongma.Currency]int64{}}
 	a.windows = append(a.windows, w)
 	a.open[e.Model] = w
 }
@@ -276,6 +278,14 @@ func (a *Auditor) settling(e *Entry) {
 		a.foundShort(e, w)
 	case KindCover:
 		a.covered(e, w)
+	case KindCoverAsked:
+		a.asksCover(e, w)
+	case KindCoverRefused:
+		a.coverRefused(e, w)
+	case KindWord:
+		a.spoken(e, w)
+	case KindWordRejected:
+		a.unspoken(e, w)
 	case KindDefer:
 		a.deferred(e, w)
 	case KindRecast:
@@ -360,6 +370,7 @@ func (a *Auditor) confirmed(e *Entry, w *auditWindow) {
 		return
 	}
 	a.told(e, w)
+	a.shared(e, w)
 	if from == nil && w.collecting(to.currency) {
 		a.find(checkDebits, "%s: %s is paid while debits are open", w.id, to.who)
 	}

@@ -229,7 +229,7 @@ func (b *Book) Propose(e *Entry, now int64) Verdict {
 		return b.proposeChange(e)
 	case KindClose:
 		return b.proposeClose(e, method)
-	case KindOpen, KindInstruct, KindSettle, KindSettled, KindShort, KindCover, KindDefer, KindRecast:
+	case KindOpen, KindInstruct, KindSettle, KindSettled, KindShort, KindCover, KindDefer, KindRecast, KindCoverAsked, KindCoverRefused, KindWord, KindWordRejected:
 		return b.proposeWindow(e)
 	case KindDispute:
 		return b.proposeDispute(e)
@@ -478,7 +478,7 @@ func (b *Book) Apply(e *Entry) error {
 		err = b.applyNew(e)
 	case KindPend, KindPost, KindVoid, KindExpire, KindReversing, KindReversed:
 		err = b.applyChange(e)
-	case KindOpen, KindClose, KindInstruct, KindSettle, KindSettled, KindShort, KindCover, KindDefer, KindRecast:
+	case KindOpen, KindClose, KindInstruct, KindSettle, KindSettled, KindShort, KindCover, KindDefer, KindRecast, KindCoverAsked, KindCoverRefused, KindWord, KindWordRejected:
 		err = b.applyWindow(e)
 	case KindCap:
 		a := b.account(b.number(string(e.Debtor)), e.Amount.Currency)

@@ -48,6 +48,11 @@ const (
 	KindSponsor     Kind = 28 // a sub-participant settles through a sponsor from now on, or through none
 	KindDispute     Kind = 29 // the payer's network disputes a payment
 	KindDisputeStep Kind = 30 // a dispute comes to its next stage; by an end of it money may go back
+
+	KindCoverAsked   Kind = 38 // somebody, or the debtor's own prefunding, is about to be asked to pay for one who is short
+	KindCoverRefused Kind = 39 // the agent refused that: nothing moved, and nothing will under its id
+	KindWord         Kind = 40 // a person says what the agent did with an instruction: nothing changes until another says the same
+	KindWordRejected Kind = 41 // that word is taken back
 )
 
 var kindNames = map[Kind]string{
@@ -58,6 +63,7 @@ var kindNames = map[Kind]string{
 	KindDeposit: "deposit", KindWithdraw: "withdraw", KindExpire: "expire",
 	KindClose: "close", KindInstruct: "instruct", KindSettle: "settle", KindSettled: "settled",
 	KindShort: "short", KindCover: "cover", KindDefer: "defer", KindRecast: "recast", KindSponsor: "sponsor", KindDispute: "dispute", KindDisputeStep: "dispute-step",
+	KindCoverAsked: "cover-asked", KindCoverRefused: "cover-refused", KindWord: "word", KindWordRejected: "word-rejected",
 }
 
 // String returns the name that dumps and scripts use.

@@ -139,7 +139,7 @@ func (x *explainer) window(w *window) {
 		return
 	}
 	for _, t := range w.told {
-		if t.currency == x.Currency && t.kind != KindShort {
+		if t.currency == x.Currency && (t.kind == KindSettle || t.kind == KindCover) {
 			x.add(ExplainLine{Entry: t.entry, Kind: t.kind, Amount: tongma.Money{Minor: t.minor, Currency: t.currency}, Other: x.other(t.from, t.to), Window: w.id, Position: -x.side(t.from, t.to, t.minor)})
 		}
 	}

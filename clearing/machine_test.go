@@ -311,7 +311,7 @@ func (m *machine) checkCapOne() {
 	want := expectation{kind: kind}
 	switch {
 	case x.kind != KindCapProposed:
-		want.reason = tongma.FieldInvalid
+		want.reason = tongma.ProposalUnknown
 	case x.state == kind:
 		want.exists = true
 	case x.state != KindCapProposed:

@@ -13,7 +13,7 @@ import (
 // The reasons, in their order:
 //
 //	PaymentUnknown, WindowUnknown; StateConflict (not instructed); a payment that has left the window: Exists; StateConflict
-//	(never in it), NotShort (nobody is, in its currency), StateConflict (of a gross window: paid already), PositionOverflow
+//	(never in it, or a cover was asked for, or a person's word waits: money may have moved), NotShort (nobody is, in its currency), StateConflict (of a gross window: paid already), PositionOverflow
 func (b *Book) proposeDefer(e *Entry) Verdict {
 	i, ok := b.find(e.Payment)
 	if !ok {
@@ -31,6 +31,8 @@ func (b *Book) proposeDefer(e *Entry) Verdict {
 		if !v.Exists {
 			v.Reason = tongma.StateConflict
 		}
+	case w.waits > 0:
+		v.Reason = tongma.StateConflict
 	case !w.shortOf(p.currency) && !w.shortOf(b.given(p).Currency) && !w.recasting:
 		v.Reason = tongma.NotShort
 	case w.method == calendar.Gross && b.paidFor(w, p):

@@ -66,7 +66,7 @@ func (b *Book) proposeRule(e *Entry) Verdict {
 //	                      NoAccount: the account has no cap
 //	deposit:              PositionOverflow
 //	withdraw:             ParticipantSuspended, AmountInvalid (more than is there), OverCap (it is in use)
-//	approved, rejected:   FieldInvalid: no cap was proposed under this key; a repeat: Exists; StateConflict: it came to the
+//	approved, rejected:   FieldInvalid: no key, or nobody; ProposalUnknown: no cap was proposed under this key; a repeat: Exists; StateConflict: it came to the
 //	                      other end; MakerIsChecker; CapChanged: since it was proposed
 func (b *Book) proposeOrder(e *Entry) Verdict {
 	o := b.orders[e.Key]
@@ -137,8 +137,10 @@ func (b *Book) otherOrder(e *Entry, o *order) tongma.Reason {
 // is proposed anew.
 func (b *Book) proposeCheck(e *Entry, o *order) Verdict {
 	switch {
-	case e.Key == "" || e.Checker == "" || o == nil || o.kind != KindCapProposed:
+	case e.Key == "" || e.Checker == "":
 		return Verdict{Reason: tongma.FieldInvalid}
+	case o == nil || o.kind != KindCapProposed:
+		return Verdict{Reason: tongma.ProposalUnknown}
 	case o.state == e.Kind:
 		return Verdict{Exists: true}
 	case o.state != KindCapProposed:

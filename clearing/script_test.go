@@ -44,6 +44,10 @@ var update = flag.Bool("update", false, "write what the scripts gave into the sc
 //	move     WINDOW WHO to WHO AMOUNT CUR a leg between two
 //	short    WINDOW WHO AMOUNT CUR id X   the agent refused it; "to WHO" between two
 //	cover    WINDOW WHO by WHO AMOUNT CUR id X
+//	ask, no-cover WINDOW WHO by WHO AMOUNT CUR id X   somebody is about to be asked to cover; the agent refused that
+//	         Behind each of these six: "says NAME seen EVIDENCE" is one person's word, "agrees NAME seen EVIDENCE" another's
+//	take-back WINDOW id X by NAME         that word
+//	words    WINDOW                       what waits for another person, and covers that wait for the agent
 //	dispute  NAME of NAME AMOUNT CUR by WHO  in the model "disputes"; then "for 72h" to answer, "code C", "key K", "model M"
 //	step     NAME STAGE by WHO            then "for 72h"; of a ruling "maker NAME" or "checker NAME", and nobody else
 //	disputes                              all of them
@@ -264,7 +268,11 @@ func (s *script) do(fields []string) (said string, detail []string) {
 		said = s.order(cmd, w)
 	case "alarms":
 		s.alarms = w.next() == "on"
-	case "open", "close", "instruct", "settled", "collect", "pay", "move", "short", "cover", "recast", "defer":
+	case "take-back":
+		said = s.say(Entry{Kind: KindWordRejected, Window: w.window(), SchemeRef: w.option("id"), Checker: w.option("by")})
+	case "words":
+		said, detail = s.words(w.window())
+	case "open", "close", "instruct", "settled", "collect", "pay", "move", "short", "cover", "ask", "no-cover", "recast", "defer":
 		said = s.window(cmd, w)
 	case "items":
 		said, detail = s.items(w.window())
@@ -392,7 +400,8 @@ func (s *script) say(e Entry) string {
 func (s *script) verdict(v Verdict, e Entry) string {
 	past := map[Kind]string{KindHold: "held", KindPend: "pending", KindPost: "posted", KindVoid: "voided", KindExpire: "expired", KindCapProposed: "proposed",
 		KindCapApproved: "approved", KindCapRejected: "rejected", KindDeposit: "done", KindWithdraw: "done", KindRefuse: "refused",
-		KindClose: "closed", KindInstruct: "instructed", KindSettle: "confirmed", KindOpen: "opened", KindDefer: "deferred", KindDispute: "raised"}
+		KindClose: "closed", KindInstruct: "instructed", KindSettle: "confirmed", KindOpen: "opened", KindDefer: "deferred", KindDispute: "raised",
+		KindCoverAsked: "asked", KindCoverRefused: "not covered", KindWord: "waits for a second person", KindWordRejected: "taken back"}
 	if e.Kind == KindDisputeStep && v.Write {
 		return e.Stage.String()
 	}
@@ -476,7 +485,7 @@ var methods = map[string]calendar.Model{"": calendar.NoModel, "multilateral": ca
 
 func (s *script) window(cmd string, w *words) string {
 	e := Entry{Kind: map[string]Kind{"open": KindOpen, "close": KindClose, "instruct": KindInstruct, "settled": KindSettled,
-		"collect": KindSettle, "pay": KindSettle, "move": KindSettle, "short": KindShort, "cover": KindCover, "recast": KindRecast, "defer": KindDefer}[cmd]}
+		"collect": KindSettle, "pay": KindSettle, "move": KindSettle, "short": KindShort, "cover": KindCover, "ask": KindCoverAsked, "no-cover": KindCoverRefused, "recast": KindRecast, "defer": KindDefer}[cmd]}
 	switch {
 	case cmd == "open" && len(w.left) > 0:
 		e.Model, e.Method = w.next(), methods[w.next()]
@@ -493,7 +502,8 @@ func (s *script) window(cmd string, w *words) string {
 	if of := w.option("sheet"); of != "" { // the hash of something else
 		e.Hash = sha256.Sum256([]byte(of))
 	}
-	e.SchemeRef = w.option("id")
+	e.SchemeRef, e.Key, e.Checker = w.option("id"), w.option("seen"), w.option("agrees")
+	says := w.option("says")
 	switch cmd {
 	case "collect":
 		e.Debtor, e.Amount = w.who(), w.money()
@@ -501,10 +511,27 @@ func (s *script) window(cmd string, w *words) string {
 		e.Creditor, e.Amount = w.who(), w.money()
 	case "move", "short":
 		e.Creditor, e.Debtor, e.Amount = tongma.ParticipantID(w.option("to")), w.who(), w.money()
-	case "cover":
+	case "cover", "ask", "no-cover":
 		e.Asker, e.Creditor, e.Debtor, e.Amount = tongma.ParticipantID(w.option("to")), tongma.ParticipantID(w.option("by")), w.who(), w.money()
 	}
+	if says != "" {
+		if e.Kind == KindShort || e.Kind == KindCoverRefused {
+			e.Reason = tongma.AgentRejected
+		}
+		e.Kind, e.Maker = KindWord, says
+	}
 	return s.say(e)
+}
+
+// words lists what waits under the instructions of a window.
+func (s *script) words(id tongma.WindowID) (said string, detail []string) {
+	for _, x := range s.book.Words(id) {
+		detail = append(detail, fmt.Sprintf("%s says %s of %s by %s: %s, seen %s", x.Maker, x.Kind, x.Instruction, cmp.Or(x.Payer, x.Debtor, "the agent"), x.Amount, x.Evidence))
+	}
+	for _, x := range s.book.Asked(id) {
+		detail = append(detail, fmt.Sprintf("%s was asked for %s by %s", x.Payer, x.Amount, x.Instruction))
+	}
+	return fmt.Sprint(len(detail)), detail
 }
 
 func (s *script) closing(e *Entry, w *words) {

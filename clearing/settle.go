@@ -1,6 +1,7 @@
 package clearing
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 
@@ -44,6 +45,9 @@ type told struct {
 	minor     int64
 	id        string // of the instruction
 	prefunded bool   // cover: out of from's own prefunding
+	of        Kind   // word: of the entry that it would be
+	maker     string // who said it first, if people said it
+	key       string // where it is to be seen
 }
 
 type toldKey struct {
@@ -168,6 +172,15 @@ func (w *window) tell(t told) {
 	if w.toldAt == nil {
 		w.toldAt = map[toldKey]uint32{}
 	}
+	for _, kind := range [...]Kind{KindWord, KindCoverAsked} {
+		switch {
+		case t.kind == kind:
+			w.waits++
+		case kind == KindCoverAsked && t.kind == KindWordRejected:
+		case slices.Contains(enders[:], t.kind) && w.waiting(kind, t.id) != nil:
+			w.waits--
+		}
+	}
 	w.toldAt[toldKey{t.kind, t.id}] = uint32(len(w.told))
 	w.told = append(w.told, t)
 }
@@ -176,13 +189,16 @@ func (w *window) tell(t told) {
 // if the Book has never heard of one of them.
 func (b *Book) sides(e *Entry) (from, to uint16, known bool) {
 	creditor := e.Creditor
-	if e.Kind == KindCover {
+	if e.Kind.covers() {
 		creditor = e.Asker
 	}
 	from, one := b.numbers[string(e.Debtor)]
 	to, other := b.numbers[string(creditor)]
 	return from, to, one && other && (from != noName || to != noName)
 }
+
+// covers tells whether an entry is about what others pay for a debtor.
+func (k Kind) covers() bool { return k == KindCover || k == KindCoverAsked || k == KindCoverRefused }
 
 // repeat is the verdict on an entry that is the second one under its
 // instruction's id.
@@ -204,7 +220,7 @@ func (t *told) repeat(e *Entry, from, to uint16, known bool) Verdict {
 //
 //	StateConflict (not instructed, or being recast), FieldInvalid (nobody, or no amount), SheetMismatch (another sheet, or
 //	no such leg); a repeat: Exists, with ExistsOtherParticipant, ExistsOtherAmount or ExistsOtherCurrency; SheetMismatch
-//	(the other way round, or without an id not all), MoreThanDue, CreditsWait
+//	(the other way round, or without an id not all), MoreThanDue, CreditsWait; of people's word those of shared
 func (b *Book) proposeSettle(e *Entry, w *window) Verdict {
 	if w.state != WindowInstructed && w.state != WindowSettled {
 		return Verdict{Reason: tongma.StateConflict}
@@ -222,7 +238,12 @@ func (b *Book) proposeSettle(e *Entry, w *window) Verdict {
 	if e.Hash != ([32]byte{}) && e.Hash != w.sheet {
 		return Verdict{Reason: tongma.SheetMismatch}
 	}
-	return b.settleable(e, w, from, to, known)
+	v := b.settleable(e, w, from, to, known)
+	if v.Write {
+		v.Reason = b.shared(e, w)
+		v.Write = v.Reason == tongma.NoReason
+	}
+	return v
 }
 
 func (b *Book) settleable(e *Entry, w *window, from, to uint16, known bool) Verdict {
@@ -278,13 +299,15 @@ func (b *Book) Confirmed(in *Instruction) bool {
 // or the rest of it. The reasons, in their order:
 //
 //	StateConflict (not instructed, or being recast), FieldInvalid (no debtor, no id, or no amount), SheetMismatch (no such
-//	leg); a repeat: Exists, with the first difference; SheetMismatch (the other way round), MoreThanDue
+//	leg); a repeat: Exists, with the first difference; SheetMismatch (the other way round), MoreThanDue; of people's word
+//	those of shared
 func (b *Book) proposeShort(e *Entry, w *window) Verdict {
 	l, v := b.shortLeg(e, w)
 	if l == nil {
 		return v
 	}
-	return Verdict{Write: true}
+	reason := b.shared(e, w)
+	return Verdict{Write: reason == tongma.NoReason, Reason: reason}
 }
 
 // shortLeg finds the leg that a short or a cover entry is about, if it may be
@@ -299,7 +322,7 @@ func (b *Book) shortLeg(e *Entry, w *window) (*leg, Verdict) {
 	from, to, known := b.sides(e)
 	if t := w.said(e.Kind, e.SchemeRef); t != nil {
 		v := t.repeat(e, from, to, known)
-		if e.Kind == KindCover && v.Reason == tongma.NoReason && b.names[t.payer] != string(e.Creditor) {
+		if e.Kind.covers() && v.Reason == tongma.NoReason && b.names[t.payer] != string(e.Creditor) {
 			v.Reason = tongma.ExistsOtherParticipant
 		}
 		return nil, v
@@ -313,7 +336,7 @@ func (b *Book) shortLeg(e *Entry, w *window) (*leg, Verdict) {
 	}
 	payer, _, due := l.payer()
 	switch {
-	case e.Kind == KindCover && !l.short:
+	case e.Kind.covers() && !l.short:
 		return nil, Verdict{Reason: tongma.NotShort}
 	case due != 0 && payer != from:
 		return nil, Verdict{Reason: tongma.SheetMismatch}
@@ -328,8 +351,81 @@ func (b *Book) shortLeg(e *Entry, w *window) (*leg, Verdict) {
 // prefunding is simply used up. The reasons, in their order:
 //
 //	those of proposeShort, with FieldInvalid if nobody pays, or a sub-participant, and NotShort before the direction; FundsMissing (its prefunding
-//	is less), PositionOverflow
+//	is less), PositionOverflow; of one that was asked for those of askedFor; of people's word those of shared
 func (b *Book) proposeCover(e *Entry, w *window) Verdict {
+	v := b.coverable(e, w)
+	if v.Write {
+		if v.Reason = b.askedFor(e, w); v.Reason == tongma.NoReason {
+			v.Reason = b.shared(e, w)
+		}
+		v.Write = v.Reason == tongma.NoReason
+	}
+	return v
+}
+
+// askedFor says why a cover, or its refusal, is not that which was asked for under its
+// id. A cover may be less; it may come late, when it was taken for refused; and one
+// that was not asked for by an entry is as good.
+func (b *Book) askedFor(e *Entry, w *window) tongma.Reason {
+	t := w.said(KindCoverAsked, e.SchemeRef)
+	if t == nil {
+		return tongma.NoReason
+	}
+	from, to, _ := b.sides(e)
+	switch {
+	case t.from != from || t.to != to || b.names[t.payer] != string(e.Creditor):
+		return tongma.ExistsOtherParticipant
+	case t.currency != e.Amount.Currency:
+		return tongma.ExistsOtherCurrency
+	case e.Amount.Minor > t.minor, e.Kind == KindCoverRefused && e.Amount.Minor != t.minor:
+		return tongma.ExistsOtherAmount
+	}
+	return tongma.NoReason
+}
+
+// proposeCoverAsked decides on asking somebody to pay for a debtor that is short. It
+// stands before the agent hears of it: whoever comes after a stop asks the agent what
+// became of it, or sends it again as it is written here. The reasons are those of a
+// cover, and StateConflict if another is under way for the same leg, or the id had its
+// end.
+func (b *Book) proposeCoverAsked(e *Entry, w *window) Verdict {
+	v := b.coverable(e, w)
+	if !v.Write {
+		return v
+	}
+	from, to, _ := b.sides(e)
+	ended := w.said(KindCover, e.SchemeRef) != nil || w.said(KindCoverRefused, e.SchemeRef) != nil
+	if ended || slices.ContainsFunc(w.told, func(t told) bool {
+		return t.kind == KindCoverAsked && t.from == from && t.to == to && t.currency == e.Amount.Currency && w.waiting(KindCoverAsked, t.id) != nil
+	}) {
+		return Verdict{Reason: tongma.StateConflict}
+	}
+	return v
+}
+
+// proposeCoverRefused decides on the agent's word that it will not move a cover. The
+// reasons, in their order:
+//
+//	StateConflict (not instructed); a repeat: Exists; StateConflict (it was not asked for, or has its end); those of askedFor,
+//	then of shared
+func (b *Book) proposeCoverRefused(e *Entry, w *window) Verdict {
+	switch {
+	case w.state != WindowInstructed:
+		return Verdict{Reason: tongma.StateConflict}
+	case w.said(KindCoverRefused, e.SchemeRef) != nil:
+		return Verdict{Exists: true}
+	case w.waiting(KindCoverAsked, e.SchemeRef) == nil:
+		return Verdict{Reason: tongma.StateConflict}
+	}
+	reason := b.askedFor(e, w)
+	if reason == tongma.NoReason {
+		reason = b.shared(e, w)
+	}
+	return Verdict{Write: reason == tongma.NoReason, Reason: reason}
+}
+
+// coverable is proposeCover as far as the leg and the money go.
+func (b *Book) coverable(e *Entry, w *window) Verdict {
 	if w.state == WindowInstructed && (e.Creditor == "" || e.Creditor == e.Asker || b.sponsored(e.Creditor)) {
 		return Verdict{Reason: tongma.FieldInvalid}
 	}
@@ -354,21 +450,27 @@ func (b *Book) applySettling(e *Entry, w *window) error {
 		return b.applyRecast(e, w)
 	}
 	again := *e
-	if v := b.proposeWindow(&again); !v.Write {
+	if v := b.proposeWindow(&again); !v.Write || !bytes.Equal(again.AppendTo(nil), e.AppendTo(nil)) {
 		return b.broken(e, "leg is not due, or not so")
 	}
-	from, to, _ := b.sides(e)
-	l := w.leg(from, to, e.Amount.Currency)
-	t := told{entry: e.Number, kind: e.Kind, from: from, to: to, currency: e.Amount.Currency, minor: e.Amount.Minor, id: e.SchemeRef}
+	t := told{entry: e.Number, kind: e.Kind, currency: e.Amount.Currency, minor: e.Amount.Minor, id: e.SchemeRef, maker: e.Maker, key: e.Key}
+	if e.Kind == KindWord || e.Kind == KindWordRejected {
+		b.hear(e, w, &t)
+		return nil
+	}
+	t.from, t.to, _ = b.sides(e)
+	if e.Kind.covers() {
+		t.payer, t.prefunded = b.number(string(e.Creditor)), e.Creditor == e.Debtor
+	}
+	l := w.leg(t.from, t.to, e.Amount.Currency)
 	switch e.Kind {
 	case KindShort:
 		l.tries++
 		l.short = true
-		b.blocked[from], b.kept[from] = true, true
+		b.blocked[t.from], b.kept[t.from] = true, true
 	case KindSettle:
 		b.confirm(l, &t)
 	case KindCover:
-		t.payer, t.prefunded = b.number(string(e.Creditor)), e.Creditor == e.Debtor
 		b.confirm(l, &t)
 		b.owe(e, w, &t)
 	}

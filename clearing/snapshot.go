@@ -26,7 +26,7 @@ import (
 // varints unless said otherwise.
 const (
 	snapshotTitle   = "tongma book"
-	snapshotVersion = 1
+	snapshotVersion = 2
 )
 
 const (
@@ -450,6 +450,9 @@ func (b *Book) writeWindow(s *snapshotWriter, w *window) {
 		s.number(t.minor)
 		s.text(t.id)
 		s.yes(t.prefunded)
+		s.bytes([]byte{byte(t.of)})
+		s.text(t.maker)
+		s.text(t.key)
 	}
 	s.unsigned(uint64(len(w.memos)))
 	for _, k := range slices.SortedFunc(maps.Keys(w.memos), byAccount) {

@@ -560,7 +560,8 @@ func (s *snapshotReader) readWindow(r *entryReader) error {
 	}
 	for range r.count() {
 		entry, kind, k := r.uvarint(), Kind(r.byte()), r.flowKey()
-		w.tell(told{entry: entry, kind: kind, from: k.debtor, to: k.creditor, currency: k.currency, payer: r.short(), minor: r.varint(), id: r.word(maxRef), prefunded: r.yes()})
+		w.tell(told{entry: entry, kind: kind, from: k.debtor, to: k.creditor, currency: k.currency, payer: r.short(), minor: r.varint(), id: r.word(maxRef), prefunded: r.yes(),
+			of: Kind(r.byte()), maker: r.word(maxName), key: r.word(tongma.MaxKey)})
 	}
 	for range r.count() {
 		if w.memos == nil {

@@ -143,6 +143,13 @@ func everything(t testing.TB) *Book {
 		step(quarrel)
 	}
 	step(Entry{Kind: KindDisputeStep, Payment: testID(95), Stage: dispute.Accepted, Asker: "shop-b"})
+	last := k.book.Models()[0].Open
+	step(Entry{Kind: KindClose})
+	step(Entry{Kind: KindInstruct, Window: last})
+	sheet, _ = k.book.Sheet(last)
+	word := Instruct(sheet)[0].Confirm()
+	word.Kind, word.Maker, word.Key = KindWord, "ann", "statement 7"
+	step(word)
 	for n := range uint64(20) { // deferred, if it is in that window
 		e := Entry{Kind: KindDefer, Window: 2, Payment: testID(n)}
 		if k.book.Propose(&e, k.now).Write {

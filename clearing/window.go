@@ -89,6 +89,7 @@ type window struct {
 	legs               []leg                     // from instruct on
 	told               []told                    // what the agent said of the legs, in the order of the journal
 	toldAt             map[toldKey]uint32        // index in told
+	waits              int                       // words of people, and covers asked for, that have no end yet
 	sheet              [32]byte                  // hash of the sheet in force
 	memos              map[accountKey]windowMemo // what of the memo accounts goes when it is settled
 	recasting          bool                      // payments were deferred, and the sheet not drawn up anew yet
@@ -212,7 +213,8 @@ func plainMethod(m calendar.Model) calendar.Model {
 //	close:        FieldInvalid (the window is of another model, or no date), WindowNotOpen
 //	instruct:     WindowNotClosed; a repeat: Exists; SheetMismatch
 //	settled:      a repeat: Exists; StateConflict
-//	settle, short, cover, defer, recast: see proposeSettle, proposeShort, proposeCover, proposeDefer and proposeRecast
+//	settle, short, cover, cover-asked, cover-refused, word, word-rejected, defer, recast: see proposeSettle, proposeShort,
+//	              proposeCover and so on
 func (b *Book) proposeWindow(e *Entry) Verdict {
 	switch e.Kind {
 	case KindOpen:
@@ -235,6 +237,14 @@ func (b *Book) proposeWindow(e *Entry) Verdict {
 		return b.proposeCover(e, w)
 	case KindRecast:
 		return b.proposeRecast(e, w)
+	case KindCoverAsked:
+		return b.proposeCoverAsked(e, w)
+	case KindCoverRefused:
+		return b.proposeCoverRefused(e, w)
+	case KindWord:
+		return b.proposeWord(e, w)
+	case KindWordRejected:
+		return b.proposeWordRejected(e, w)
 	}
 	switch {
 	case w.state == WindowSettled:

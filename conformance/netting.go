@@ -97,6 +97,7 @@ type line struct {
 	Maker    string               `json:"maker"`
 	Checker  string               `json:"checker"`
 	Stage    string               `json:"stage"`
+	Reason   string               `json:"reason"`
 
 	Dealer         tongma.ParticipantID `json:"dealer"`
 	Target         int64                `json:"target_minor"`
@@ -118,36 +119,40 @@ type fee struct {
 // kinds are all kinds of entries there are, and what each of them does. A kind
 // that is not among them is refused: its money would be missing.
 var kinds = map[string]func(*recomputing, *line) error{
-	"directory":    nothing,
-	"cap":          (*recomputing).setCap,
-	"cap-proposed": (*recomputing).proposeCap,
-	"cap-approved": (*recomputing).checkCap,
-	"cap-rejected": (*recomputing).checkCap,
-	"deposit":      (*recomputing).prefund,
-	"withdraw":     (*recomputing).prefund,
-	"suspend":      (*recomputing).suspend,
-	"resume":       (*recomputing).suspend,
-	"sponsor":      (*recomputing).sponsor,
-	"refuse":       (*recomputing).ask,
-	"tombstone":    (*recomputing).ask,
-	"hold":         (*recomputing).hold,
-	"pend":         (*recomputing).change,
-	"post":         (*recomputing).change,
-	"void":         (*recomputing).change,
-	"expire":       (*recomputing).change,
-	"reversing":    (*recomputing).change,
-	"reversed":     (*recomputing).change,
-	"dispute":      (*recomputing).raise,
-	"dispute-step": (*recomputing).disputeStep,
-	"open":         (*recomputing).openModel,
-	"close":        (*recomputing).close,
-	"instruct":     (*recomputing).instruct,
-	"settle":       (*recomputing).settle,
-	"settled":      (*recomputing).settled,
-	"short":        (*recomputing).short,
-	"cover":        (*recomputing).cover,
-	"defer":        (*recomputing).deferred,
-	"recast":       (*recomputing).recast,
+	"directory":     nothing,
+	"cap":           (*recomputing).setCap,
+	"cap-proposed":  (*recomputing).proposeCap,
+	"cap-approved":  (*recomputing).checkCap,
+	"cap-rejected":  (*recomputing).checkCap,
+	"deposit":       (*recomputing).prefund,
+	"withdraw":      (*recomputing).prefund,
+	"suspend":       (*recomputing).suspend,
+	"resume":        (*recomputing).suspend,
+	"sponsor":       (*recomputing).sponsor,
+	"refuse":        (*recomputing).ask,
+	"tombstone":     (*recomputing).ask,
+	"hold":          (*recomputing).hold,
+	"pend":          (*recomputing).change,
+	"post":          (*recomputing).change,
+	"void":          (*recomputing).change,
+	"expire":        (*recomputing).change,
+	"reversing":     (*recomputing).change,
+	"reversed":      (*recomputing).change,
+	"dispute":       (*recomputing).raise,
+	"dispute-step":  (*recomputing).disputeStep,
+	"open":          (*recomputing).openModel,
+	"close":         (*recomputing).close,
+	"instruct":      (*recomputing).instruct,
+	"settle":        (*recomputing).settle,
+	"settled":       (*recomputing).settled,
+	"short":         (*recomputing).short,
+	"cover":         (*recomputing).cover,
+	"cover-asked":   (*recomputing).coverAsked,
+	"cover-refused": (*recomputing).coverRefused,
+	"word":          (*recomputing).word,
+	"word-rejected": (*recomputing).wordRejected,
+	"defer":         (*recomputing).deferred,
+	"recast":        (*recomputing).recast,
 }
 
 func nothing(*recomputing, *line) error { return nil }

@@ -150,7 +150,13 @@ func (c *clerk) window() {
 	for _, in := range clearing.Instruct(s) {
 		part := in.Amount
 		part.Minor = 1 + c.Int64N(part.Minor)
-		switch c.IntN(7) {
+		switch c.IntN(9) {
+		case 7:
+			c.askCover(&s, &in, part)
+		case 8:
+			word := in.Confirm()
+			word.Amount, word.Hash = part, [32]byte{}
+			c.twoSay(word)
 		case 0:
 			c.ask(in.Refuse(tongma.InsufficientFunds))
 		case 1:
@@ -176,6 +182,41 @@ func (c *clerk) window() {
 		c.ask(clearing.Entry{Kind: clearing.KindRecast, Window: s.Window})
 	}
 	c.ask(clearing.Entry{Kind: clearing.KindSettled, Window: s.Window})
+}
+
+// askCover has somebody asked for a debtor that is short, and answered; or not.
+func (c *clerk) askCover(s *clearing.Sheet, in *clearing.Instruction, part tongma.Money) {
+	c.ask(in.Refuse(tongma.InsufficientFunds))
+	e := clearing.Entry{Kind: clearing.KindCoverAsked, Window: s.Window, Debtor: in.Debtor, Asker: in.Creditor, Creditor: c.who(), Amount: part, SchemeRef: c.key()}
+	c.ask(e)
+	switch c.IntN(5) {
+	case 0:
+		return
+	case 1:
+		e.Kind = clearing.KindCoverRefused
+		c.twoSay(e)
+	case 2, 3:
+		e.Kind = clearing.KindCoverRefused
+	default:
+		e.Kind, e.Amount.Minor = clearing.KindCover, 1+c.Int64N(part.Minor)
+	}
+	c.ask(e)
+}
+
+// twoSay has two people say what the agent did; or one of them, who takes it back.
+func (c *clerk) twoSay(e clearing.Entry) {
+	word := e
+	word.Kind, word.Maker, word.Key = clearing.KindWord, "eve", "statement 1"
+	if e.Kind == clearing.KindCoverRefused {
+		word.Reason = tongma.AgentRejected
+	}
+	c.ask(word)
+	if c.IntN(3) == 0 {
+		c.ask(clearing.Entry{Kind: clearing.KindWordRejected, Window: e.Window, SchemeRef: e.SchemeRef, Checker: "ivy"})
+		return
+	}
+	e.Key, e.Checker = word.Key, "ivy"
+	c.ask(e)
 }
 
 func (c *clerk) dispute() {

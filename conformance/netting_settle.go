@@ -10,6 +10,8 @@ import (
 type settling struct {
 	legs      map[Pair]*leg
 	told      map[string]bool // kind and id of every word of the agent
+	asked     map[string]line // covers that have no answer yet, by id
+	words     map[string]line // of people, that wait for a second one, by id
 	recasting bool            // payments left the window, and the sheet is not drawn up anew yet
 }
 
@@ -62,7 +64,7 @@ func (r *recomputing) instruct(l *line) error {
 	}
 	legs, err := w.legs()
 	w.State = "instructed"
-	r.settling[w.Window] = &settling{legs: legs, told: map[string]bool{}}
+	r.settling[w.Window] = &settling{legs: legs, told: map[string]bool{}, asked: map[string]line{}, words: map[string]line{}}
 	return err
 }
 
@@ -159,6 +161,9 @@ func (r *recomputing) settle(l *line) error {
 	case l.Debtor == "" && t.collecting(t.pair.Currency):
 		return fmt.Errorf("a creditor is paid before the last debtor has paid")
 	}
+	if err := t.shared(l, false); err != nil {
+		return err
+	}
 	return r.confirm(t, l.Minor)
 }
 
@@ -178,6 +183,9 @@ func (r *recomputing) short(l *line) error {
 		return fmt.Errorf("it names no debtor or no instruction")
 	}
 	t, err := r.tell(l, l.Creditor)
+	if err == nil {
+		err = t.shared(l, true)
+	}
 	if err != nil {
 		return err
 	}
@@ -200,6 +208,9 @@ func (r *recomputing) cover(l *line) error {
 		return fmt.Errorf("%s settles through another", l.Creditor)
 	case !t.leg.short:
 		return fmt.Errorf("%s was not found short", l.Debtor)
+	}
+	if err := t.answered(l); err != nil {
+		return err
 	}
 	if err := r.confirm(t, l.Minor); err != nil {
 		return err
@@ -235,6 +246,8 @@ func (r *recomputing) deferred(l *line) error {
 		return fmt.Errorf("it goes to window %d while %d is open", l.Auth, open.Window)
 	case !s.recasting && !s.anyShort(p.currency) && !(p.Dealer != "" && s.anyShort(p.target)):
 		return fmt.Errorf("nobody was found short")
+	case len(s.asked) > 0 || len(s.words) > 0:
+		return fmt.Errorf("an answer is awaited")
 	}
 	s.recasting = true
 	if p.window == w {

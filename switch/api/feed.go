@@ -163,6 +163,8 @@ func (c *call) concerns(e *clearing.Entry) bool {
 	switch e.Kind {
 	case clearing.KindClose, clearing.KindInstruct, clearing.KindRecast, clearing.KindSettled:
 		return true // what everybody compares
+	case clearing.KindWord, clearing.KindWordRejected:
+		return c.operator // what people say counts for nobody until two of them have said it
 	}
 	return c.operator || c.partyTo(e) || slices.ContainsFunc(e.Legs, c.bears)
 }

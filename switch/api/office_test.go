@@ -42,7 +42,7 @@ func TestACapTakesTwoPeople(t *testing.T) {
 	if done := decode[office.Done](t, propose("ann", "c1", "?dry_run=true")); !done.DryRun || done.Entry != 0 {
 		t.Fatalf("%+v", done)
 	}
-	b.refused(b.ask("bob", "POST", "/v1/caps/proposals/c1/approve", ""), 400, tongma.FieldInvalid) // nothing was written
+	b.refused(b.ask("bob", "POST", "/v1/caps/proposals/c1/approve", ""), 404, tongma.ProposalUnknown) // nothing was written
 	if done := decode[office.Done](t, propose("ann", "c1", "")); done.Entry == 0 || done.Money == "" {
 		t.Fatalf("%+v", done)
 	}

@@ -13,7 +13,7 @@ import (
 // Reasons of what the office does.
 var (
 	reasonsWritten = []tongma.Reason{tongma.OperationUnknown, tongma.FieldInvalid, tongma.JournalInDoubt}
-	reasonsTwo     = []tongma.Reason{tongma.StateConflict, tongma.MakerIsChecker, tongma.CapChanged}
+	reasonsTwo     = []tongma.Reason{tongma.ProposalUnknown, tongma.StateConflict, tongma.MakerIsChecker, tongma.CapChanged}
 	reasonsOrder   = []tongma.Reason{tongma.KeyMissing, tongma.NoAccount, tongma.ExistsOtherOperation, tongma.ExistsOtherParticipant, tongma.ExistsOtherAmount,
 		tongma.ExistsOtherCurrency, tongma.ExistsOtherContent, tongma.CurrencyUnknown}
 	reasonsFunds = []tongma.Reason{tongma.PositionOverflow, tongma.ParticipantSuspended, tongma.AmountInvalid, tongma.OverCap}

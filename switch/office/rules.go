@@ -56,8 +56,8 @@ func (o *Office) ProposeCap(ctx context.Context, r CapRequest) (Done, error) {
 	return done, err
 }
 
-// ApproveCap puts a proposed cap into force. Reasons: FieldInvalid (no such
-// proposal), StateConflict, MakerIsChecker, CapChanged.
+// ApproveCap puts a proposed cap into force. Reasons: FieldInvalid,
+// ProposalUnknown, StateConflict, MakerIsChecker, CapChanged.
 func (o *Office) ApproveCap(ctx context.Context, r CapCheck) (Done, error) {
 	return o.checkCap(ctx, "office.approve-cap", clearing.KindCapApproved, r, noMoney+", the cap is in force from here on")
 }

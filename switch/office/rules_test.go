@@ -46,7 +46,7 @@ func TestACapNeedsTwoPeople(t *testing.T) {
 	_, err = m.RejectCap(ctx, CapCheck{Key: "cap-1", By: "bob"})
 	wants(t, err, tongma.StateConflict)
 	_, err = m.ApproveCap(ctx, CapCheck{Key: "cap-9", By: "bob"})
-	wants(t, err, tongma.FieldInvalid)
+	wants(t, err, tongma.ProposalUnknown)
 	_, err = m.ProposeCap(ctx, CapRequest{Key: "cap-2", Participant: "nobody", Cap: thb(5), By: "ann"})
 	wants(t, err, tongma.ParticipantUnknown)
 	_, err = m.ProposeCap(ctx, CapRequest{Key: "cap-2", Participant: "lotus", Cap: thb(5), By: "a\nb"})

@@ -117,6 +117,13 @@ func (c *Client) post(ctx context.Context, t Transfer, id string, body []byte) (
 		return Word{Err: err}, true
 	case code >= 500:
 		return Word{Err: silent("message", code, nil)}, true
+	case code == http.StatusConflict:
+		// The id was taken before, and the message was another one: as of an account that
+		// the directory has changed since. What became of the first one counts.
+		if w = c.Ask(ctx, t); w.Outcome == Unheard {
+			w = Word{Err: silent("message", code, nil)}
+		}
+		return w, false
 	case code != http.StatusOK && code != http.StatusAccepted:
 		// Refused before it was taken, or the id stands for something else: a person
 		// has to look, and what is not known stays so.

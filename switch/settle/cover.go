@@ -6,49 +6,82 @@ import (
 	"github.com/tongma/tongma/schemes"
 )
 
-// coverOf is the transfer by which a payer gives for one who is short.
-func (r *run) coverOf(l short, payer tongma.ParticipantID, minor int64) Transfer {
-	t := r.transfer(clearing.Instruction{ID: coverID(&r.sheet, l, payer), Window: r.id, Debtor: payer, Creditor: l.creditor, Participant: payer, Debit: true,
-		Amount: tongma.Money{Minor: minor, Currency: l.currency}, Sheet: r.sheet.Hash})
-	t.Prefunding = payer == l.debtor
-	return t
-}
+const nobodyConnected = "no agent is connected: two people say what became of it"
 
-// search looks for what was sent for those who are short and not written down: a
-// debit that was tried again, and covers by whoever the rules may have asked. All of
-// them are looked up with the agent under the ids that are due now. Without it, money
-// that the agent moved just before we stopped could be asked for a second time, if
-// the rules or the funds have changed meanwhile.
+// search looks for what was sent for those who are short and not written down: covers
+// that the journal says were asked for, a debit that was tried again, and what the
+// agent may have moved after all, though it was taken for refused. Nothing of it is
+// guessed: what was asked for is an entry with its amount, and the id of a debit
+// follows from the sheet. Without it, money that the agent moved just before we
+// stopped could be asked for a second time.
 func (r *run) search() error {
-	for _, l := range shorts(&r.sheet) {
-		found, err := r.searchDebit(l)
-		for _, payer := range r.payers(l) {
-			if !found && err == nil {
-				found, err = r.searchCover(l, payer)
+	var asked, refused []clearing.Word
+	if err := r.opts.Ledger.Read(r.ctx, func(b *clearing.Book) { asked, refused = b.Asked(r.id), b.Refusals(r.id) }); err != nil {
+		return err
+	}
+	if !r.how.Retry {
+		for _, w := range refused {
+			if w.Kind == clearing.KindCoverRefused {
+				r.refused[Account{w.Payer, w.Amount.Currency}] = true
 			}
 		}
-		if err != nil {
+	}
+	for i := range asked {
+		if err := r.searchCover(&asked[i]); err != nil {
 			return err
 		}
-		if found { // what is settled of the leg has changed, and with it the ids
-			return r.search()
+	}
+	for again := true; again; {
+		again = false
+		for _, l := range shorts(&r.sheet) {
+			found, err := r.searchLate(l, refused)
+			if err == nil && !found {
+				found, err = r.searchDebit(l)
+			}
+			if err != nil {
+				return err
+			}
+			if again = again || found; found { // what is settled of the leg has changed, and with it the ids
+				break
+			}
 		}
 	}
 	return nil
 }
 
-// payers lists who may have been asked to pay for one who is short.
-func (r *run) payers(l short) []tongma.ParticipantID {
-	all := []tongma.ParticipantID{l.debtor}
-	if rules := r.rules(l.currency); rules != nil {
-		if rules.Fund != "" {
-			all = append(all, rules.Fund)
+// searchLate asks whether the agent moved after all what the books have as refused:
+// people may have said so too early, or the agent itself. What it moved counts.
+func (r *run) searchLate(l short, refused []clearing.Word) (found bool, err error) {
+	agent := r.agent(l.currency)
+	for i := range refused {
+		x := &refused[i]
+		if agent == nil || x.Debtor != l.debtor || x.Creditor != l.creditor || x.Amount.Currency != l.currency {
+			continue
 		}
-		for _, s := range rules.LossSharing {
-			all = append(all, s.Participant)
+		var was clearing.Word
+		if err := r.opts.Ledger.Read(r.ctx, func(b *clearing.Book) { was, _ = b.Told(r.id, x.Instruction) }); err != nil {
+			return false, err
 		}
+		if was.Kind != x.Kind { // known since
+			continue
+		}
+		t := r.transfer(clearing.Instruction{ID: x.Instruction, Window: r.id, Debtor: x.Debtor, Creditor: x.Creditor, Participant: x.Debtor, Debit: true, Amount: x.Amount})
+		if x.Kind == clearing.KindCoverRefused {
+			t = r.askedOf(x)
+		}
+		w := agent.Ask(r.ctx, t).sound(t)
+		if (w.Outcome != Settled && w.Outcome != Partly) || w.Amount.Minor > l.due {
+			continue // if it is more than is due now, reconciliation shows it
+		}
+		e := Event{From: t.Debtor, To: t.Creditor, Money: t.Amount, Ref: t.ID}
+		if x.Kind == clearing.KindCoverRefused {
+			e.For = x.Debtor
+			return true, r.covered(short{x.Debtor, x.Creditor, l.currency, l.due, l.settled}, t, w, e)
+		}
+		t.Sheet = [32]byte{} // of the sheet in force then
+		return true, r.confirm(t, w, e)
 	}
-	return all
+	return false, nil
 }
 
 func (r *run) searchDebit(l short) (found bool, err error) {
@@ -73,43 +106,28 @@ func (r *run) searchDebit(l short) (found bool, err error) {
 	return false, nil
 }
 
-func (r *run) searchCover(l short, payer tongma.ParticipantID) (found bool, err error) {
-	agent := r.agent(l.currency)
+// searchCover finds out what became of a cover that the journal says was asked for. The
+// agent is asked for its status; if it has never heard of it, it is sent again under
+// the same id and of the same amount, since it was decided.
+func (r *run) searchCover(a *clearing.Word) error {
+	l := short{debtor: a.Debtor, creditor: a.Creditor, currency: a.Amount.Currency}
+	for _, one := range shorts(&r.sheet) {
+		if one.debtor == l.debtor && one.creditor == l.creditor && one.currency == l.currency {
+			l = one
+		}
+	}
+	agent, t := r.agent(l.currency), r.askedOf(a)
+	e := Event{From: a.Payer, To: a.Creditor, For: a.Debtor, Money: a.Amount, Ref: a.Instruction}
 	if agent == nil {
-		return false, nil
+		e.Kind, e.Text = "wait", nobodyConnected
+		r.open(e)
+		return nil
 	}
-	t := r.coverOf(l, payer, l.due)
 	w := agent.Ask(r.ctx, t).sound(t)
-	if l.creditor != "" && (w.Outcome == Settled || w.Outcome == Partly) {
-		// No advice tells what moved between two participants. But the same id with
-		// another amount is refused, so what the rules ask for now is asked for again.
-		if t.Amount.Minor, err = r.planned(l, payer); err != nil {
-			return false, err
-		}
-		if w = (Word{}); t.Amount.Minor > 0 {
-			w = agent.Move(r.ctx, t).sound(t)
-		}
+	if w.Outcome == Unheard && a.Amount.Minor <= l.due {
+		w, _ = r.move(t)
 	}
-	e := Event{From: payer, To: l.creditor, For: l.debtor, Money: t.Amount, Ref: t.ID}
-	switch w.Outcome {
-	case Unheard, Rejected:
-	case Settled, Partly:
-		return true, r.covered(l, t, w, e)
-	default:
-		r.undecided(e, w)
-	}
-	return false, nil
-}
-
-// planned is what the rules ask a payer for now.
-func (r *run) planned(l short, payer tongma.ParticipantID) (int64, error) {
-	steps, err := r.plan()
-	for _, s := range steps {
-		if s.Payer == payer && s.Short == l.debtor && s.Creditor == l.creditor && s.Amount.Currency == l.currency {
-			return s.Amount.Minor, err
-		}
-	}
-	return 0, err
+	return r.answered(l, t, w, e)
 }
 
 // covered writes down what somebody gave for one who is short.
@@ -170,7 +188,8 @@ func (r *run) cover() (again bool, err error) {
 	return false, nil
 }
 
-// ask has somebody pay for one who is short.
+// ask has somebody pay for one who is short. It is written down first: stopped behind
+// that line, searchCover finds it and asks the agent.
 func (r *run) ask(s Step) (again bool, err error) {
 	var l short
 	for _, one := range shorts(&r.sheet) {
@@ -178,26 +197,52 @@ func (r *run) ask(s Step) (again bool, err error) {
 			l = one
 		}
 	}
-	t := r.coverOf(l, s.Payer, s.Amount.Minor)
+	tries := 0
+	if err := r.opts.Ledger.Read(r.ctx, func(b *clearing.Book) {
+		for _, w := range b.Refusals(r.id) {
+			if w.Kind == clearing.KindCoverRefused && w.Payer == s.Payer && w.Debtor == l.debtor && w.Creditor == l.creditor && w.Amount.Currency == l.currency {
+				tries++
+			}
+		}
+	}); err != nil {
+		return false, err
+	}
+	id := coverID(&r.sheet, l, s.Payer, tries)
+	entry := clearing.Entry{Kind: clearing.KindCoverAsked, Window: r.id, Debtor: l.debtor, Asker: l.creditor, Creditor: s.Payer, Amount: s.Amount, SchemeRef: id}
+	if err := r.book(entry); err != nil {
+		return false, err
+	}
+	t := r.askedOf(&clearing.Word{Instruction: id, Debtor: l.debtor, Creditor: l.creditor, Payer: s.Payer, Amount: s.Amount})
 	e := Event{From: s.Payer, To: l.creditor, For: l.debtor, Money: t.Amount, Ref: t.ID}
 	w, ok := r.move(t)
-	switch {
-	case !ok:
-		e.Kind, e.Text = "wait", "no agent is connected: people confirm it"
+	if !ok {
+		e.Kind, e.Text = "wait", nobodyConnected
 		r.open(e)
-	case w.Outcome == Settled:
-		return true, r.covered(l, t, w, e)
-	case w.Outcome == Partly:
-		r.refused[Account{s.Payer, s.Amount.Currency}] = true
-		return true, r.covered(l, t, w, e)
-	case w.Outcome == Rejected:
-		r.refused[Account{s.Payer, s.Amount.Currency}] = true
+		return true, nil
+	}
+	return true, r.answered(l, t, w, e)
+}
+
+// answered writes down what came of a cover that was asked for, if that is known.
+func (r *run) answered(l short, t Transfer, w Word, e Event) error {
+	switch w.Outcome {
+	case Settled, Partly:
+		if w.Outcome == Partly { // the rest will not come
+			r.refused[Account{t.Debtor, l.currency}] = true
+		}
+		return r.covered(l, t, w, e)
+	case Rejected:
+		r.refused[Account{t.Debtor, l.currency}] = true
+		entry := clearing.Entry{Kind: clearing.KindCoverRefused, Window: r.id, Debtor: l.debtor, Asker: l.creditor, Creditor: t.Debtor, Amount: t.Amount, SchemeRef: t.ID, Reason: tongma.AgentRejected}
+		if err := r.book(entry); err != nil {
+			return err
+		}
 		e.Kind = "rejected"
 		r.tell(e)
 	default:
 		r.undecided(e, w)
 	}
-	return true, nil
+	return nil
 }
 
 // rehearse says what settle would do, as far as it can be known beforehand: if every

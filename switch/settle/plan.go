@@ -55,7 +55,12 @@ type Funds struct {
 // FundsOf reads off a Book what there is to cover a window with.
 func FundsOf(b *clearing.Book, s *clearing.Sheet) Funds {
 	f := fundsOf(b)
-	f.Paid = paidOf(b, s)
+	f.Paid, f.Refused = paidOf(b, s), map[Account]bool{}
+	for _, w := range b.Refusals(s.Window) {
+		if w.Kind == clearing.KindCoverRefused {
+			f.Refused[Account{w.Payer, w.Amount.Currency}] = true
+		}
+	}
 	return f
 }
 
@@ -72,7 +77,8 @@ func fundsOf(b *clearing.Book) Funds {
 
 // paidOf sums up what was paid for others. Debts from covers that stand in later
 // windows of the model count, whichever window they were for: so the caps of the
-// rules hold for all windows that are short at once.
+// rules hold for all windows that are short at once. So does what somebody was asked
+// for in another window and has not answered.
 func paidOf(b *clearing.Book, s *clearing.Sheet) map[Account]int64 {
 	paid := map[Account]int64{}
 	for _, m := range b.Models() {
@@ -86,6 +92,16 @@ func paidOf(b *clearing.Book, s *clearing.Sheet) map[Account]int64 {
 				}
 				return true
 			})
+		}
+	}
+	for _, other := range b.Sheets(0) {
+		if other.Model != s.Model || other.Window == s.Window || other.State != clearing.WindowInstructed {
+			continue
+		}
+		for _, a := range b.Asked(other.Window) {
+			if a.Payer != a.Debtor {
+				paid[Account{a.Payer, a.Amount.Currency}] += a.Amount.Minor
+			}
 		}
 	}
 	return paid

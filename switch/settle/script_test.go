@@ -1,10 +1,13 @@
 package settle
 
 import (
+	"cmp"
+	"context"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -29,6 +32,10 @@ var update = flag.Bool("update", false, "write what the scripts gave into the sc
 //	close                                        the open window
 //	has      NAME AMOUNT                         what its account at the agent holds from now on
 //	agent    NAME reject | pending | part AMOUNT what the agent does with the next transfer from it
+//	agent    NAME moved | refused                what it decides on the transfer from it that was pending
+//	agent    away | back                         nobody is connected; is again
+//	by       PERSON confirm | refuse | dismiss WINDOW A -> B [AMOUNT] seen EVIDENCE    what people say of an instruction; of
+//	                                             a cover, A is who was asked
 //	plan, settle WINDOW [retry] [steps N]
 //	legs, payments WINDOW; money; positions
 func TestScripts(t *testing.T) {
@@ -42,7 +49,7 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := &script{t: t, market: &market{prefunding: map[tongma.ParticipantID]int64{}, balance: map[tongma.ParticipantID]int64{}}, names: map[tongma.PaymentID]string{}}
+			s := &script{t: t, market: &market{prefunding: map[tongma.ParticipantID]int64{}, balance: map[tongma.ParticipantID]int64{}}, names: map[tongma.PaymentID]string{}, spoken: map[string]string{}}
 			got := s.render(string(text))
 			if *update {
 				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
@@ -61,6 +68,7 @@ type script struct {
 	t      *testing.T
 	market *market
 	names  map[tongma.PaymentID]string
+	spoken map[string]string // instruction that people spoke of last, by leg
 }
 
 func (s *script) render(text string) string {
@@ -122,7 +130,17 @@ func (s *script) do(w []string) []string {
 		return []string{s.closeWindow().String()}
 	case "has":
 		s.bank.balance[accountNumber(bank(1))] = s.minor(w[2])
+	case "by":
+		return s.byHand(w)
 	case "agent":
+		if w[1] == "away" || w[1] == "back" {
+			s.away = w[1] == "away"
+			return nil
+		}
+		if w[2] == "moved" || w[2] == "refused" {
+			s.bank.decide(accountNumber(bank(1)), w[2] == "moved")
+			return nil
+		}
 		word := map[string]Word{"reject": {Outcome: Rejected}, "pending": {Outcome: Pending}, "part": {Outcome: Partly}}[w[2]]
 		if w[2] == "part" {
 			word.Amount = cny(s.minor(w[3]))
@@ -160,6 +178,48 @@ func (s *script) run(w []string) (out []string) {
 		out = append(out, line+" "+p.Amount.String())
 	}
 	return append(out, rep.Sheet.Progress.String())
+}
+
+// byHand has a person say what the agent did.
+func (s *script) byHand(w []string) []string {
+	who := func(name string) tongma.ParticipantID {
+		if name == "settlement" {
+			return ""
+		}
+		return tongma.ParticipantID("bank-" + name)
+	}
+	h := ByHand{Window: tongma.WindowID(s.number(w[3])), By: w[1], Instruction: "none"}
+	for _, in := range clearing.Instruct(s.sheet(h.Window)) {
+		if in.Debtor == who(w[4]) && in.Creditor == who(w[6]) {
+			h.Instruction = in.ID
+		}
+	}
+	for _, a := range append(s.books.book.Asked(h.Window), s.books.book.Words(h.Window)...) {
+		if payer := cmp.Or(a.Payer, a.Debtor); payer == who(w[4]) || (w[4] == "fund" && payer == drillFund) {
+			h.Instruction = a.Instruction
+		}
+	}
+	leg := fmt.Sprint(w[3:7])
+	if h.Instruction == "none" && s.spoken[leg] != "" { // as somebody who repeats it
+		h.Instruction = s.spoken[leg]
+	}
+	s.spoken[leg] = h.Instruction
+	if len(w) > 7 && w[7] != "seen" {
+		h.Part = s.minor(w[7])
+	}
+	if i := slices.Index(w, "seen"); i > 0 {
+		h.Evidence = strings.Join(w[i+1:], " ")
+	}
+	do := map[string]func(context.Context, ByHand) (HandDone, error){"confirm": s.settler().Confirm, "refuse": s.settler().Refuse, "dismiss": s.settler().Dismiss}[w[2]]
+	done, err := do(s.t.Context(), h)
+	if err != nil {
+		e := err.(*tongma.Error)
+		if e.Detail != "" {
+			return []string{e.Reason.String() + ": " + e.Detail}
+		}
+		return []string{e.Reason.String()}
+	}
+	return []string{done.Money, done.Sheet.Progress.String()}
 }
 
 func (s *script) show(w []string) (out []string) {

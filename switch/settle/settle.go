@@ -375,7 +375,7 @@ func (r *run) instruct(in clearing.Instruction) error {
 	}
 	switch {
 	case !ok:
-		e.Kind, e.Text = "wait", "no agent is connected: people confirm it"
+		e.Kind, e.Text = "wait", nobodyConnected
 		r.open(e)
 		return nil
 	case w.Outcome == Settled || w.Outcome == Partly:
@@ -489,12 +489,14 @@ func (r *run) otherID(t Transfer) (Word, string) {
 	return Word{Outcome: Rejected}, id
 }
 
-// coverID is the id of what a payer gives for one who is short, as long as nothing
-// more is settled of the leg: 32 characters. It does not depend on the amount, so
-// that a cover that was sent and not written down is found again whatever the rules
-// have become.
-func coverID(s *clearing.Sheet, l short, payer tongma.ParticipantID) string {
+// coverID is the id of what a payer is asked for one who is short, as long as nothing
+// more is settled of the leg: 32 characters. tries is how often the agent refused it
+// before.
+func coverID(s *clearing.Sheet, l short, payer tongma.ParticipantID, tries int) string {
 	text := fmt.Sprintf("tongma cover 1\n%x\n%d\n%s\n%s\n%s\n%s\n%d\n", s.Hash, s.Window, l.debtor, l.creditor, payer, l.currency.Code(), l.settled)
+	if tries > 0 {
+		text += strconv.Itoa(tries) + "\n"
+	}
 	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:16])
 }

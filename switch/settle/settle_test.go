@@ -105,11 +105,12 @@ type bank struct {
 	words    map[string]Word
 	moves    *[]string
 	faults   map[string][]Word // by account of the debtor: what it answers next, in place of moving all
-	silences map[string]int    // how many answers about an account get lost
+	asked    map[string]Transfer
+	silences map[string]int // how many answers about an account get lost
 }
 
 func newBank(m *market) *bank {
-	b := &bank{&stopper{left: -1}, &sync.Mutex{}, map[string]int64{}, map[string]Word{}, &[]string{}, map[string][]Word{}, map[string]int{}}
+	b := &bank{&stopper{left: -1}, &sync.Mutex{}, map[string]int64{}, map[string]Word{}, &[]string{}, map[string][]Word{}, map[string]Transfer{}, map[string]int{}}
 	for _, a := range m.accounts() {
 		b.balance[a.ID] = a.Balance
 	}
@@ -123,6 +124,13 @@ func (b *bank) side(p tongma.ParticipantID) string {
 	return accountNumber(p)
 }
 
+func (b *bank) from(t Transfer) string {
+	if t.Prefunding {
+		return prefundingNumber(t.Debtor)
+	}
+	return b.side(t.Debtor)
+}
+
 func (b *bank) Move(_ context.Context, t Transfer) (w Word) {
 	if !b.step(func() { w = b.move(t) }) {
 		return Word{Err: errStopped}
@@ -133,10 +141,11 @@ func (b *bank) Move(_ context.Context, t Transfer) (w Word) {
 func (b *bank) move(t Transfer) (w Word) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	from, to := b.side(t.Debtor), b.side(t.Creditor)
-	if t.Prefunding {
-		from = prefundingNumber(t.Debtor)
+	from, to := b.from(t), b.side(t.Creditor)
+	if was, ok := b.asked[t.ID]; ok && was.Amount != t.Amount {
+		return Word{} // the id stands for something else
 	}
+	b.asked[t.ID] = t
 	if b.silences[from] > 0 {
 		b.silences[from]--
 		defer func() { w = Word{} }()
@@ -157,6 +166,22 @@ func (b *bank) move(t Transfer) (w Word) {
 	}
 	b.words[t.ID] = w
 	return w
+}
+
+// decide has a transfer from an account that was pending moved, or refused.
+func (b *bank) decide(from string, moved bool) {
+	for id, w := range b.words {
+		t := b.asked[id]
+		if w.Outcome != Pending || b.from(t) != from {
+			continue
+		}
+		if w = (Word{Outcome: Rejected}); moved {
+			w = Word{Outcome: Settled, Amount: t.Amount}
+			b.balance[from] -= t.Amount.Minor
+			b.balance[b.side(t.Creditor)] += t.Amount.Minor
+		}
+		b.words[id] = w
+	}
 }
 
 func (b *bank) Ask(_ context.Context, t Transfer) (w Word) {
@@ -183,6 +208,7 @@ type rig struct {
 	told   []string
 	count  byte
 	model  string
+	away   bool // no agent is connected
 }
 
 func cny(minor int64) tongma.Money { return tongma.Money{Minor: minor, Currency: tongma.CNY} }
@@ -238,7 +264,12 @@ func (r *rig) closeWindow() tongma.WindowID {
 
 // settler is a process of its own, over the same books and the same agent.
 func (r *rig) settler() *Settler {
-	return New(Options{Ledger: r.books, Directory: func() *schemes.Directory { return r.dir }, Agent: func(string, tongma.Currency) Agent { return r.bank },
+	return New(Options{Ledger: r.books, Directory: func() *schemes.Directory { return r.dir }, Agent: func(string, tongma.Currency) Agent {
+		if r.away {
+			return nil
+		}
+		return r.bank
+	},
 		Patience: time.Millisecond, Every: time.Millisecond / 2, Told: func(e Event) { r.told = append(r.told, e.String()) }})
 }
 
@@ -478,39 +509,6 @@ func stopEverywhere(t *testing.T, make func(*testing.T) *rig, end func(*rig, ton
 		}
 	}
 	return steps
-}
-
-// TestPeopleConfirmWhereNobodyIsConnected: the window is instructed, waits, and is
-// settled by hand, in parts and after a refusal.
-func TestPeopleConfirmWhereNobodyIsConnected(t *testing.T) {
-	r := newRig(t, &market{banks: banks("ab"), balance: rich("a")})
-	r.pay("a>b", 500)
-	w := r.closeWindow()
-	s := New(Options{Ledger: r.books, Directory: func() *schemes.Directory { return r.dir }})
-	rep, err := s.Settle(t.Context(), w, How{})
-	if err != nil || rep.Done() || len(rep.Open) != 1 || rep.Open[0].Kind != "wait" {
-		t.Fatalf("%+v %v", rep, err)
-	}
-	first := rep.Open[0].Ref
-	next := func() string { return clearing.Instruct(r.sheet(w))[0].ID }
-	if _, err := s.Confirm(t.Context(), w, first, 200); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.Confirm(t.Context(), w, first, 200); tongma.ReasonOf(err) != tongma.PaymentUnknown {
-		t.Error(err)
-	}
-	if sheet, err := s.Refuse(t.Context(), w, next()); err != nil || sheet.Progress != clearing.ProgressShort {
-		t.Errorf("%+v %v", sheet, err)
-	}
-	if _, err := s.Confirm(t.Context(), w, next(), 301); tongma.ReasonOf(err) != tongma.MoreThanDue {
-		t.Error(err)
-	}
-	if _, err := s.Confirm(t.Context(), w, next(), 0); err != nil {
-		t.Error(err)
-	}
-	if sheet, err := s.Confirm(t.Context(), w, next(), 0); err != nil || sheet.State != clearing.WindowSettled {
-		t.Errorf("%+v %v", sheet, err)
-	}
 }
 
 // TestAnyMarketAnyFaultAnyStop settles random markets in which transfers are refused,

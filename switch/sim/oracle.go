@@ -121,7 +121,7 @@ func (o *oracle) entry(e *clearing.Entry) {
 	case clearing.KindPend, clearing.KindPost, clearing.KindVoid, clearing.KindReversing, clearing.KindReversed:
 		o.changed(e)
 	case clearing.KindOpen, clearing.KindClose, clearing.KindInstruct, clearing.KindSettle, clearing.KindSettled,
-		clearing.KindShort, clearing.KindCover, clearing.KindDefer, clearing.KindRecast:
+		clearing.KindShort, clearing.KindCover, clearing.KindDefer, clearing.KindRecast, clearing.KindCoverAsked, clearing.KindCoverRefused:
 		o.settling(e)
 	default:
 		o.fail("kind", "entry %d is of kind %v, which the simulation does not know yet", e.Number, e.Kind)

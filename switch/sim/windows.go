@@ -25,8 +25,9 @@ type span struct {
 	flows     map[pair]int64
 	seen      []pair // keys of flows, in the order in which they came up
 	legs      map[pair]*leg
-	order     []pair            // keys of legs
-	cash      map[account]int64 // what each has paid in by the agent's word
+	order     []pair                    // keys of legs
+	cash      map[account]int64         // what each has paid in by the agent's word
+	asked     map[string]clearing.Entry // covers that have no answer yet, by the instruction's id
 }
 
 // leg is what one has to pay another for the window: less than zero is the other
@@ -46,7 +47,7 @@ type posting struct {
 }
 
 func (o *oracle) openSpan(model string, method calendar.Model) *span {
-	w := &span{id: tongma.WindowID(len(o.windows) + 1), model: model, method: method, state: clearing.KindOpen,
+	w := &span{id: tongma.WindowID(len(o.windows) + 1), model: model, method: method, state: clearing.KindOpen, asked: map[string]clearing.Entry{},
 		flows: map[pair]int64{}, legs: map[pair]*leg{}, cash: map[account]int64{}}
 	o.windows = append(o.windows, w)
 	return w
@@ -124,7 +125,8 @@ func (w *span) leg(k pair, minor int64) (*leg, int64) {
 // behind lists which state each kind of entry finds its window in.
 var behind = map[clearing.Kind]clearing.Kind{clearing.KindClose: clearing.KindOpen, clearing.KindInstruct: clearing.KindClose,
 	clearing.KindSettle: clearing.KindInstruct, clearing.KindSettled: clearing.KindInstruct, clearing.KindShort: clearing.KindInstruct,
-	clearing.KindCover: clearing.KindInstruct, clearing.KindDefer: clearing.KindInstruct, clearing.KindRecast: clearing.KindInstruct}
+	clearing.KindCover: clearing.KindInstruct, clearing.KindDefer: clearing.KindInstruct, clearing.KindRecast: clearing.KindInstruct,
+	clearing.KindCoverAsked: clearing.KindInstruct, clearing.KindCoverRefused: clearing.KindInstruct}
 
 // settling is an entry of a window's own life.
 func (o *oracle) settling(e *clearing.Entry) {
@@ -152,9 +154,27 @@ func (o *oracle) settling(e *clearing.Entry) {
 		o.confirmed(e, w)
 	case clearing.KindShort:
 		o.short(e, w)
+	case clearing.KindCoverAsked:
+		l, _ := w.leg(pair{e.Debtor, e.Asker, e.Amount.Currency}, e.Amount.Minor)
+		if l == nil || !l.short || w.recasting {
+			o.fail("cover", "entry %d asks %s for %d that is not due of %s", e.Number, e.Creditor, e.Amount.Minor, e.Debtor)
+		}
+		w.asked[e.SchemeRef] = *e
+	case clearing.KindCoverRefused:
+		if was, ok := w.asked[e.SchemeRef]; !ok || was.Amount != e.Amount || was.Creditor != e.Creditor {
+			o.fail("cover", "entry %d: nobody asked %s for %d", e.Number, e.Creditor, e.Amount.Minor)
+		}
+		delete(w.asked, e.SchemeRef)
 	case clearing.KindCover:
+		if was, ok := w.asked[e.SchemeRef]; ok && (was.Creditor != e.Creditor || was.Amount.Minor < e.Amount.Minor) {
+			o.fail("cover", "entry %d: %s was asked for %d", e.Number, was.Creditor, was.Amount.Minor)
+		}
+		delete(w.asked, e.SchemeRef)
 		o.covered(e, w)
 	case clearing.KindDefer:
+		if len(w.asked) > 0 {
+			o.fail("recast", "entry %d defers while %d covers may be under way", e.Number, len(w.asked))
+		}
 		o.deferred(e, w)
 	case clearing.KindRecast:
 		o.h.count(Recast)

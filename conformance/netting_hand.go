@@ -1,0 +1,105 @@
+package conformance
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/tongma/tongma"
+)
+
+// coverAsked takes that somebody is about to be asked to pay for who is short: one at a
+// time for a leg.
+func (r *recomputing) coverAsked(l *line) error {
+	t, err := r.tell(l, tongma.ParticipantID(l.Asker))
+	switch {
+	case err != nil:
+		return err
+	case l.Debtor == "" || l.Ref == "" || l.Creditor == "" || string(l.Creditor) == l.Asker || r.sponsors[l.Creditor] != "":
+		return fmt.Errorf("it names no debtor, no payer or no instruction")
+	case !t.leg.short:
+		return fmt.Errorf("%s was not found short", l.Debtor)
+	}
+	for _, was := range t.asked {
+		if was.Debtor == l.Debtor && was.Asker == l.Asker && was.Currency == l.Currency {
+			return fmt.Errorf("entry %d asked for the same, and has no answer yet", was.Entry)
+		}
+	}
+	t.asked[l.Ref] = *l
+	return nil
+}
+
+// sameCover tells whether two lines are about one cover.
+func sameCover(x, y *line) bool {
+	return x.Debtor == y.Debtor && x.Asker == y.Asker && x.Creditor == y.Creditor && x.Currency == y.Currency
+}
+
+// answered ends what was asked for, if it was: with all of it, or with a part.
+func (s *settling) answered(l *line) error {
+	if was, ok := s.asked[l.Ref]; ok && (!sameCover(&was, l) || l.Minor > was.Minor) {
+		return fmt.Errorf("entry %d asked for something else under the same id", was.Entry)
+	}
+	if err := s.shared(l, false); err != nil {
+		return err
+	}
+	delete(s.asked, l.Ref)
+	return nil
+}
+
+func (r *recomputing) coverRefused(l *line) error {
+	w, err := r.window(l, "instructed")
+	if err != nil {
+		return err
+	}
+	s := r.settling[w.Window]
+	if was, ok := s.asked[l.Ref]; !ok || !sameCover(&was, l) || l.Minor != was.Minor {
+		return fmt.Errorf("it was not asked for so")
+	}
+	delete(s.asked, l.Ref)
+	return s.shared(l, true)
+}
+
+// word takes what a first person says that the agent did.
+func (r *recomputing) word(l *line) error {
+	w, err := r.window(l, "instructed")
+	if err != nil {
+		return err
+	}
+	s := r.settling[w.Window]
+	if _, twice := s.words[l.Ref]; twice || l.Ref == "" || l.Key == "" || l.Maker == "" || l.Checker != "" || l.Minor <= 0 {
+		return fmt.Errorf("a word waits already, or it names nobody, nothing, or no evidence")
+	}
+	s.words[l.Ref] = *l
+	return nil
+}
+
+func (r *recomputing) wordRejected(l *line) error {
+	w, err := r.window(l, "instructed")
+	if err != nil {
+		return err
+	}
+	s := r.settling[w.Window]
+	if was, ok := s.words[l.Ref]; !ok || l.Checker == "" || was.Maker != l.Maker || was.Key != l.Key || was.Minor != l.Minor {
+		return fmt.Errorf("no such word waits")
+	}
+	delete(s.words, l.Ref)
+	return nil
+}
+
+// shared holds that what people answer for was said by two of them, alike. Without
+// people it is the agent's own word.
+func (s *settling) shared(l *line, refused bool) error {
+	was, waits := s.words[l.Ref]
+	delete(s.words, l.Ref)
+	same := func(x, y string) bool { return strings.EqualFold(strings.TrimSpace(x), strings.TrimSpace(y)) }
+	switch {
+	case l.Maker == "" && l.Checker == "":
+		return nil
+	case !waits || was.Maker != l.Maker || was.Key != l.Key || was.Minor != l.Minor || was.Currency != l.Currency || was.Debtor != l.Debtor || was.Creditor != l.Creditor || was.Asker != l.Asker:
+		return fmt.Errorf("no such word of %q waits", l.Maker)
+	case (was.Reason != "") != refused:
+		return fmt.Errorf("%q said the opposite", l.Maker)
+	case l.Checker == "" || same(l.Checker, l.Maker):
+		return fmt.Errorf("said by %q, checked by %q", l.Maker, l.Checker)
+	}
+	return nil
+}
