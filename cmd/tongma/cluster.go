@@ -153,8 +153,8 @@ func newClusterCredentialsCmd(a *app) *cobra.Command {
 		Example: `  tongma cluster credentials --data DIR --out DIR2`,
 		Long: `The keys by which it enters NATS, the secret that stands in for payers' codes, the participants' and the operator's tokens,
 and the keys of participants that the folder keeps: all of creds/. They are secrets: take DIR2 to the other machine over a
-safe way. A file that is there already must be the same. The directory is not copied: whoever stands by gets it from the
-writer.
+safe way. A file that is there already must be the same. The directory is not copied: whoever stands by finds it beside
+the journal.
 
 For a switch with the embedded NATS, which is started with --admit-standby, this makes the three keys if there are none;
 they count from its next start.`,

@@ -187,7 +187,7 @@ func (n *node) openDirectory(context.Context) (err error) {
 			return &exitError{code: exitConfig, err: err}
 		}
 	}
-	if n.coming == nil && !n.cfg.standby { // who stands by gets it from the writer
+	if n.coming == nil && !n.cfg.standby { // who stands by finds it beside the journal
 		return &exitError{code: exitConfig, err: errors.New("no directory of participants: give one with --directory FILE (see tongma config init)")}
 	}
 	return nil
@@ -340,6 +340,7 @@ func (n *node) startEngine(ctx context.Context) error {
 	adapters := map[tongma.SchemeID]switching.Adapter{}
 	n.engine, err = switching.Open(ctx, switching.Options{
 		Store: n.store, Registry: n.registry, Adapters: adapters, Digest: n.keys.Digest, Outbox: outbox,
+		Keep:    n.keepDirectory,
 		Metrics: switching.NewMetrics(reg), Tracer: tracer, Logger: n.cfg.logger, OnCommit: feed.Committed,
 		Office: func(ctx context.Context, opts clearing.LedgerOptions) (*clearing.Ledger, error) {
 			ledger, err := n.enter(ctx, opts, outbox)

@@ -41,7 +41,6 @@ const (
 	papersWithin  = 500 * time.Millisecond // how long the writer may take to show its papers
 	lookAgain     = time.Second
 	forgetEach    = 10        // looks at the writer, events that it has published are forgotten
-	maxChunk      = 256 << 10 // bytes of a directory in one message
 	snapshotEvery = 2_000_000 // entries
 )
 
@@ -245,14 +244,14 @@ func (o *office) directory() directoryRef {
 
 // succeed has a standby become the writer: now, or if it is to wait, when the
 // present one is lost. It does not take over with another directory than the
-// journal's, which it gets from the writer while there is one.
+// journal's, which lies beside it.
 func (n *node) succeed(ctx context.Context, s *clearing.Standby, outbox *switching.EventOutbox) (*clearing.Ledger, error) {
 	o := &n.office
 	n.lookAt(ctx)
 	o.standby.Store(s)
 	defer o.standby.Store(nil)
 	if !n.cfg.standby {
-		if err := errors.Join(n.readPapers(ctx), n.fit()); err != nil {
+		if err := errors.Join(n.equip(ctx), n.fit()); err != nil {
 			return nil, err
 		}
 		return s.TakeOver(ctx)
@@ -286,7 +285,7 @@ func (n *node) succeed(ctx context.Context, s *clearing.Standby, outbox *switchi
 // And it ends the waiting of a switch that has another secret than a writer whom it
 // has not heard before.
 func (n *node) lookAt(ctx context.Context) {
-	p, err := n.askPapers(ctx, paperRequest{})
+	p, err := n.askPapers(ctx)
 	if err != nil {
 		return
 	}
@@ -331,7 +330,7 @@ func (n *node) tidy(ctx context.Context, outbox *switching.EventOutbox) {
 // becomeFit waits until this switch has all that the writer's successor must have.
 func (n *node) becomeFit(ctx context.Context, s *clearing.Standby) error {
 	for said := ""; ; {
-		err := errors.Join(n.readPapers(ctx), n.fit())
+		err := errors.Join(n.equip(ctx), n.fit())
 		if err == nil {
 			n.office.unfit.Store(nil)
 			return nil
@@ -369,7 +368,7 @@ func (n *node) fit() error {
 	}
 	d, ok := n.registry.At(named.version)
 	if !ok {
-		return fmt.Errorf("%w: the journal goes by directory version %d, which is not here and the writer has not shown", errUnfit, named.version)
+		return fmt.Errorf("%w: the journal goes by directory version %d, which is not here", errUnfit, named.version)
 	}
 	if d.Hash() != named.hash {
 		return fmt.Errorf("%w: directory version %d of this folder is not the one that the journal goes by (%s…)", errUnfit, named.version, hex.EncodeToString(named.hash[:4]))
@@ -377,19 +376,10 @@ func (n *node) fit() error {
 	return nil
 }
 
-// papers is what a writer shows.
+// papers is what a writer shows, to whoever asks.
 type papers struct {
-	Directory uint64 `json:"directory"`        // version in force
-	Digest    string `json:"digest"`           // what its secret makes of a known text
-	Server    string `json:"server,omitempty"` // of the cluster, that it is connected to
-	Size      int    `json:"size,omitempty"`   // of the source asked for
-	Source    []byte `json:"source,omitempty"` // from the offset asked for
-}
-
-// paperRequest asks for papers, and for a version's source from an offset.
-type paperRequest struct {
-	Version uint64 `json:"version,omitempty"`
-	Offset  int    `json:"offset,omitempty"`
+	Digest string `json:"digest"`           // what its secret makes of a known text
+	Server string `json:"server,omitempty"` // of the cluster, that it is connected to
 }
 
 // fingerprint tells two digest secrets apart and nothing of either.
@@ -400,81 +390,65 @@ func (n *node) fingerprint() string {
 
 // showPapers answers a switch that stands by.
 func (n *node) showPapers(m *nats.Msg) {
-	var ask paperRequest
-	if json.Unmarshal(m.Data, &ask) != nil {
-		return
-	}
-	p := papers{Digest: n.fingerprint(), Server: n.office.nc.ConnectedServerName()}
-	if d := n.registry.Current(); d != nil {
-		p.Directory = d.Version()
-	}
-	if d, ok := n.registry.At(ask.Version); ok && ask.Offset >= 0 && ask.Offset <= len(d.Source()) {
-		rest := d.Source()[ask.Offset:]
-		p.Size, p.Source = len(d.Source()), rest[:min(len(rest), maxChunk)]
-	}
-	if data, err := json.Marshal(p); err == nil {
+	if data, err := json.Marshal(papers{Digest: n.fingerprint(), Server: n.office.nc.ConnectedServerName()}); err == nil {
 		_ = m.Respond(data) // whoever did not get it asks again
 	}
 }
 
-func (n *node) askPapers(ctx context.Context, ask paperRequest) (papers, error) {
+func (n *node) askPapers(ctx context.Context) (papers, error) {
 	var p papers
-	data, err := json.Marshal(ask)
-	if err != nil {
-		return p, err
-	}
 	ctx, cancel := context.WithTimeout(ctx, papersWithin)
 	defer cancel()
-	m, err := n.office.nc.RequestWithContext(ctx, papersSubject, data)
+	m, err := n.office.nc.RequestWithContext(ctx, papersSubject, nil)
 	if err != nil {
 		return p, err
 	}
 	return p, json.Unmarshal(m.Data, &p)
 }
 
-// readPapers compares this switch with the writer, and gets the versions of the
-// directory that it lacks. A writer that does not answer shows nothing, which is
-// no fault; that it had another secret is not forgotten with it.
-func (n *node) readPapers(ctx context.Context) error {
-	p, err := n.askPapers(ctx, paperRequest{})
-	if err == nil {
+// equip compares this switch with the writer, and gets the versions of the directory
+// that it lacks. A writer that does not answer shows nothing, which is no fault; that
+// it had another secret is not forgotten with it.
+func (n *node) equip(ctx context.Context) error {
+	if p, err := n.askPapers(ctx); err == nil {
 		n.office.stranger.Store(p.Digest != n.fingerprint())
 	}
 	if n.office.stranger.Load() {
 		return fmt.Errorf("%w: the secret of payers' codes (creds/code-digest.key) is not the writer's: tongma cluster credentials", errUnfit)
 	}
-	if err != nil {
+	named := n.office.directory()
+	if named.version <= uint64(len(n.registry.Versions())) {
 		return nil
 	}
-	for version := uint64(len(n.registry.Versions())) + 1; version <= p.Directory; version++ {
-		source, err := n.fetch(ctx, version)
-		if err != nil {
-			return fmt.Errorf("%w: directory version %d: %w", errUnfit, version, err)
-		}
-		d, err := n.registry.Add(source)
-		if err != nil {
-			return fmt.Errorf("%w: directory version %d: %w", errUnfit, version, err)
-		}
-		if d.Version() != version {
-			return fmt.Errorf("%w: directory version %d of the writer is version %d here", errUnfit, version, d.Version())
-		}
+	ctx, cancel := context.WithTimeout(ctx, attemptWithin)
+	defer cancel()
+	s, err := openShelf(ctx, n.office.nc, n.office.replicas)
+	if err == nil {
+		err = s.fill(ctx, n.registry, named)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUnfit, err)
 	}
 	return nil
 }
 
-func (n *node) fetch(ctx context.Context, version uint64) (source []byte, err error) {
-	for {
-		p, err := n.askPapers(ctx, paperRequest{Version: version, Offset: len(source)})
-		switch {
-		case err != nil:
-			return nil, err
-		case p.Size > schemes.MaxSource || len(source)+len(p.Source) > p.Size || len(p.Source) == 0:
-			return nil, errors.New("the writer does not show it whole")
-		}
-		if source = append(source, p.Source...); len(source) == p.Size {
-			return source, nil
-		}
+// keepDirectory lays a version beside the journal, where every switch finds it, before
+// it comes into force.
+func (n *node) keepDirectory(ctx context.Context, d *schemes.Directory) error {
+	if !n.shared() {
+		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, journalWithin)
+	defer cancel()
+	return n.patiently(ctx, "the directory cannot be kept beside the journal yet", func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, attemptWithin)
+		defer cancel()
+		s, err := openShelf(ctx, n.office.nc, n.office.replicas)
+		if err != nil {
+			return err
+		}
+		return s.keep(ctx, n.registry, d)
+	})
 }
 
 // holdOffice shows that the writer is there, until the engine has been closed.

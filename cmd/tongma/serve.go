@@ -31,7 +31,7 @@ books warm, and one takes over about a second after the writer was lost. A switc
 started with the same settings.
 
 Without --standby a switch takes over at once. That is how a new directory comes into force: restart one that stands by
-with --directory and without --standby. Who stands by gets the directory from the writer, and takes its own only on a
+with --directory and without --standby. Who stands by finds the directory beside the journal, and takes its own only on a
 journal that has none; it does not lead with another than the journal's, and says so at /readyz.
 
 Folders of one cluster have the same creds/: see "tongma cluster credentials".`
