@@ -58,6 +58,15 @@ func (b *Book) asked(p *payment) tongma.Money {
 	return tongma.Money{Minor: p.amount, Currency: p.currency}
 }
 
+// Asked is the amount that the payment's asker named: of one in two currencies what the
+// creditor gets, if its rate leaves that side fixed.
+func (p *Payment) Asked() tongma.Money {
+	if p.Dealer != "" && p.Op != tongma.OpRefund && strings.HasSuffix(p.Rate, targetFixed) {
+		return p.Target
+	}
+	return p.Amount
+}
+
 // targetFixed is how terms end whose target is fixed.
 const targetFixed = " target"
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing"
+	"github.com/tongma/tongma/schemes"
 )
 
 // fees returns the legs that go with a payment's posting, by the rules that were in
@@ -16,16 +17,37 @@ func (e *Engine) fees(c *course) []clearing.Leg {
 		return nil
 	}
 	d := e.Directory()
-	rules := d.Fees(c.scheme.ID, c.op, c.request.Amount.Currency, c.held)
+	rules := d.Fees(c.scheme.ID, c.op, c.debit.Currency, c.held)
 	if len(rules) == 0 {
 		return nil
 	}
 	who := clearing.Parties{Issuer: c.request.Issuer, Acquirer: c.request.Acquirer, Scheme: c.scheme.Participant, Switch: d.SwitchParty()}
-	legs, err := clearing.Fees(rules, who, c.request.Amount)
+	legs, err := clearing.Fees(rules, who, c.debit)
+	if err == nil && c.request.Exchange.Dealer != "" {
+		err = accountsFor(d, legs)
+	}
 	if err != nil {
 		e.opts.Logger.Error("fees left out", "payment", c.id.String(), "scheme", string(c.scheme.ID), "err", err)
+		return nil
 	}
 	return legs
+}
+
+// accountsFor reports a fee between others than those who have an account in its
+// currency: of a payment in two currencies that is the payer's.
+func accountsFor(d *schemes.Directory, legs []clearing.Leg) error {
+	for _, l := range legs {
+		for _, who := range []tongma.ParticipantID{l.From, l.To} {
+			p, _ := d.Participant(who)
+			if p == nil {
+				return &tongma.Error{Op: "switch.fees", Reason: tongma.ParticipantUnknown}
+			}
+			if _, ok := p.Caps[l.Amount.Currency]; !ok {
+				return &tongma.Error{Op: "switch.fees", Reason: tongma.NoAccount, Detail: string(who) + " in " + l.Amount.Currency.Code()}
+			}
+		}
+	}
+	return nil
 }
 
 // Warning says that a hold brought a participant to a part of its limit.

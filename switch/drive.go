@@ -26,6 +26,7 @@ type course struct {
 	op      tongma.Operation
 	state   State
 	request tongma.Request // for the scheme; without the code after a restart
+	debit   tongma.Money   // what the debtor pays: of a payment in two currencies not always the request's amount
 	scheme  *schemes.Scheme
 	adapter Adapter
 	held    int64       // Unix milliseconds
@@ -58,7 +59,7 @@ func (e *Engine) run(ctx context.Context, r *tongma.Request, hold clearing.Entry
 	c := newCourse(hold.Payment)
 	c.op, c.scheme, c.adapter, c.held, c.expiry = hold.Op, scheme, adapter, e.opts.Now().UnixMilli(), hold.Expiry
 	c.request = *r
-	c.request.Payment, c.request.From = c.id, ""
+	c.request.Payment, c.request.From, c.request.PayIn, c.request.Quote = c.id, "", 0, ""
 	if !e.enter(c) { // before the books know it, so that a reversal finds who is driving
 		return tongma.Answer{}, &tongma.Error{Op: "switch." + r.Op.String(), Reason: tongma.Overloaded}
 	}
@@ -81,6 +82,7 @@ func (e *Engine) run(ctx context.Context, r *tongma.Request, hold clearing.Entry
 	if c.state, _, err = Step(c.op, Received, HoldGranted); err != nil {
 		return tongma.Answer{}, err
 	}
+	c.tell(&res.Payment)
 	e.warn(&res)
 	event, answer := e.ask(ctx, c, legTime(ctx, scheme))
 	writing, cancel := beforeEnd(ctx)
@@ -335,7 +337,7 @@ func (e *Engine) ask(ctx context.Context, c *course, within time.Duration) (Even
 
 // about is a question about the payment, rather than for it. It carries no code.
 func (c *course) about(op tongma.Operation, within time.Duration) tongma.Request {
-	r := tongma.Request{Op: op, Key: c.id.String(), Payment: c.id, Original: c.id, Scheme: c.scheme.ID, Amount: c.request.Amount,
+	r := tongma.Request{Op: op, Key: c.id.String(), Payment: c.id, Original: c.id, Scheme: c.scheme.ID, Amount: c.request.Amount, Exchange: c.request.Exchange,
 		Acquirer: c.request.Acquirer, Issuer: c.request.Issuer, Budget: within, Attempt: c.asked}
 	if op == tongma.OpReverse {
 		r.Reason = tongma.ReversedBySwitch

@@ -44,14 +44,15 @@ type Options struct {
 	Store    journal.Store
 	Shard    uint16
 	Registry *schemes.Registry
-	Adapters map[tongma.SchemeID]Adapter // may still be filled by Office
-	Digest   func(code string) [16]byte  // keyed digest that stands in for a payer's code
-	Outbox   Outbox                      // where events go; nil: nowhere
-	Metrics  *Metrics                    // nil: none
-	Tracer   trace.Tracer                // nil: none
-	Logger   *slog.Logger                // nil: discard
-	Now      func() time.Time            // nil: time.Now
-	NewID    func() tongma.PaymentID     // nil: UUID version 7
+	Adapters map[tongma.SchemeID]Adapter     // may still be filled by Office
+	Dealers  map[tongma.ParticipantID]Dealer // who is asked for quotes; may still be filled by Office
+	Digest   func(code string) [16]byte      // keyed digest that stands in for a payer's code
+	Outbox   Outbox                          // where events go; nil: nowhere
+	Metrics  *Metrics                        // nil: none
+	Tracer   trace.Tracer                    // nil: none
+	Logger   *slog.Logger                    // nil: discard
+	Now      func() time.Time                // nil: time.Now
+	NewID    func() tongma.PaymentID         // nil: UUID version 7
 	OnCommit func(batch uint64, entries []clearing.Entry)
 	OnReplay func(entries []clearing.Entry) // each batch that is read at the start
 	Journal  []journal.Option               // such as where to keep the checkpoint
@@ -68,13 +69,14 @@ type Options struct {
 	// takes over at once.
 	Office func(ctx context.Context, opts clearing.LedgerOptions) (*clearing.Ledger, error)
 
-	MostOpen   int           // payments that may be under way here at once, before Overloaded; default 100,000
-	AsksAtOnce int           // questions to one scheme about payments that nobody waits for; default 128
-	LookAgain  time.Duration // pause before a payment whose scheme has no adapter is tried again; default 30 s
-	Budget     time.Duration // an asker's patience when it names none; default 30 s
-	LeastLeg   time.Duration // a scheme is not asked with less than this left; default 50 ms
-	DoubtFor   time.Duration // how long an unknown outcome is inquired into before it is reversed; default 10 s
-	PauseMost  time.Duration // longest pause between two reversals; default 60 s
+	MostOpen    int           // payments that may be under way here at once, before Overloaded; default 100,000
+	AsksAtOnce  int           // questions to one scheme about payments that nobody waits for; default 128
+	LookAgain   time.Duration // pause before a payment whose scheme has no adapter is tried again; default 30 s
+	Budget      time.Duration // an asker's patience when it names none; default 30 s
+	QuoteWithin time.Duration // how long dealers may take over a quote; default 1 s, and a third of the asker's patience at most
+	LeastLeg    time.Duration // a scheme is not asked with less than this left; default 50 ms
+	DoubtFor    time.Duration // how long an unknown outcome is inquired into before it is reversed; default 10 s
+	PauseMost   time.Duration // longest pause between two reversals; default 60 s
 }
 
 // Engine runs payments. Its methods may be called at once from many goroutines.
@@ -88,6 +90,8 @@ type Engine struct {
 	ctx    context.Context // ends when the engine stops
 	cancel context.CancelFunc
 	jobs   sync.WaitGroup // background courses
+
+	offers offers
 
 	// mu guards what follows, and that no job starts once ctx has ended. Nothing else
 	// is taken while it is held.
@@ -163,7 +167,7 @@ func (o *Options) defaults() {
 	for _, d := range []struct {
 		value    *time.Duration
 		default_ time.Duration
-	}{{&o.Budget, 30 * time.Second}, {&o.LeastLeg, 50 * time.Millisecond}, {&o.DoubtFor, 10 * time.Second}, {&o.PauseMost, time.Minute}} {
+	}{{&o.Budget, 30 * time.Second}, {&o.QuoteWithin, time.Second}, {&o.LeastLeg, 50 * time.Millisecond}, {&o.DoubtFor, 10 * time.Second}, {&o.PauseMost, time.Minute}} {
 		if *d.value == 0 {
 			*d.value = d.default_
 		}
@@ -241,8 +245,25 @@ func (e *Engine) admit(r *tongma.Request) error {
 			return err
 		}
 	}
+	if path := misplaced(r); path != "" {
+		return &tongma.Error{Op: "switch." + r.Op.String(), Reason: tongma.FieldInvalid, Field: path, Detail: "this operation does not take it"}
+	}
 	if (r.Op == tongma.OpPay || r.Op == tongma.OpTransfer) && r.Code == "" {
 		return &tongma.Error{Op: "switch." + r.Op.String(), Reason: tongma.FieldMissing, Field: "/code"}
 	}
 	return nil
+}
+
+// misplaced returns the path of a member about exchange that r may not have: quotes are
+// the wallet's to name, and amounts on two sides are the switch's to tell.
+func misplaced(r *tongma.Request) string {
+	switch {
+	case r.Exchange != tongma.Exchange{}:
+		return "/exchange"
+	case r.Quote != "" && r.Op != tongma.OpTransfer:
+		return "/quote"
+	case r.PayIn != 0 && r.Op != tongma.OpTransfer && r.Op != tongma.OpResolve:
+		return "/pay_in"
+	}
+	return ""
 }

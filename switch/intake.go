@@ -29,6 +29,11 @@ func (e *Engine) pay(ctx context.Context, r tongma.Request) (tongma.Answer, erro
 	}
 	hold.Debtor, hold.Scheme = chosen.Participant, chosen.Scheme
 	hold.Model = d.Model(hold.Scheme, hold.Amount.Currency)
+	if x, crosses := crossingOf(d, chosen.Scheme, r.Amount.Currency); crosses {
+		if refusal = e.exchangeFor(ctx, d, x, &r, &hold); refusal != tongma.NoReason {
+			return e.refuse(ctx, &r, hold, refusal)
+		}
+	}
 	r.Acquirer, r.Issuer, r.Scheme = r.From, chosen.Participant, chosen.Scheme
 	return e.run(ctx, &r, hold)
 }
@@ -55,6 +60,16 @@ func (e *Engine) transfer(ctx context.Context, r tongma.Request) (tongma.Answer,
 	}
 	hold.Creditor, hold.Scheme = chosen.Participant, chosen.Scheme
 	hold.Model = d.Model(hold.Scheme, hold.Amount.Currency)
+	x, crosses := crossingOf(d, e.schemeOf(r.From), r.Amount.Currency)
+	switch {
+	case crosses:
+		refusal = e.exchangeFor(ctx, d, x, &r, &hold)
+	case r.Quote != "" || (r.PayIn != 0 && r.PayIn != r.Amount.Currency):
+		refusal = tongma.QuoteMismatch // it pays in the merchant's own currency
+	}
+	if refusal != tongma.NoReason {
+		return e.refuse(ctx, &r, hold, refusal)
+	}
 	r.Acquirer, r.Issuer, r.Scheme = chosen.Participant, r.From, chosen.Scheme
 	if r.Merchant == (tongma.Merchant{}) {
 		r.Merchant = merchantOf(code, chosen.Path)
@@ -63,8 +78,9 @@ func (e *Engine) transfer(ctx context.Context, r tongma.Request) (tongma.Answer,
 	return e.run(ctx, &r, hold)
 }
 
-// Resolve says who would be paid by a merchant's code, and what the code fixes.
-// It reserves nothing.
+// Resolve says who would be paid by a merchant's code, what the code fixes, and what
+// the payer would pay in another currency. It reserves nothing; a quote is kept for
+// the wallet until it is over.
 func (e *Engine) Resolve(ctx context.Context, r tongma.Request) (tongma.Resolution, error) {
 	r.Op = tongma.OpResolve
 	if err := e.admit(&r); err != nil {
@@ -88,6 +104,7 @@ func (e *Engine) Resolve(ctx context.Context, r tongma.Request) (tongma.Resoluti
 	for _, c := range res.Candidates {
 		out.Candidates = append(out.Candidates, tongma.Candidate{Scheme: c.Scheme, Participant: c.Participant, Rule: c.Rule, Path: c.Path})
 	}
+	e.offer(ctx, d, code, &r, &out)
 	return out, nil
 }
 
@@ -178,7 +195,7 @@ func (e *Engine) find(ctx context.Context, r *tongma.Request) (clearing.Payment,
 	if err != nil { // and p is not durable yet, or still being written
 		return clearing.Payment{}, err
 	}
-	if !ok || (p.Asker != r.From && p.Debtor != r.From && p.Creditor != r.From) {
+	if !ok || (p.Asker != r.From && p.Debtor != r.From && p.Creditor != r.From && (p.Dealer == "" || p.Dealer != r.From)) {
 		return clearing.Payment{}, &tongma.Error{Op: "switch." + r.Op.String(), Reason: tongma.PaymentUnknown}
 	}
 	return p, nil
@@ -199,6 +216,9 @@ func contentOf(r *tongma.Request) clearing.Digest {
 	}
 	if r.Op != tongma.OpPay { // a payer's code is compared by its keyed digest
 		buf = append(buf, r.Code...)
+	}
+	if r.Quote != "" {
+		buf = append(append(buf, 0), r.Quote...)
 	}
 	sum := sha256.Sum256(buf)
 	return clearing.Digest(sum[:16])
@@ -260,6 +280,7 @@ func (e *Engine) tooLate(ctx context.Context, c schemes.Candidate) tongma.Reason
 // heard of it.
 func (e *Engine) refuse(ctx context.Context, r *tongma.Request, entry clearing.Entry, reason tongma.Reason) (tongma.Answer, error) {
 	entry.Kind, entry.Reason, entry.CodeTail = clearing.KindRefuse, reason, ""
+	entry.Amount, entry.Dealer, entry.Target, entry.Quote, entry.Rate = r.Amount, "", tongma.Money{}, "", ""
 	code := entry.Code
 	res, err := e.ledger.Submit(ctx, entry)
 	if err != nil {

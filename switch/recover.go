@@ -64,10 +64,11 @@ func (e *Engine) outfit(c *course, p *clearing.Payment) bool {
 	}
 	c.op, c.scheme, c.adapter, c.held, c.expiry, c.state = p.Op, scheme, adapter, p.HeldAt, p.Expiry, StateOf(p)
 	c.late.Store(true)
-	c.request = tongma.Request{Key: p.ID.String(), Payment: p.ID, Original: p.Original, Scheme: p.Scheme, Amount: p.Amount, Acquirer: p.Creditor, Issuer: p.Debtor}
+	c.request = tongma.Request{Key: p.ID.String(), Payment: p.ID, Original: p.Original, Scheme: p.Scheme, Acquirer: p.Creditor, Issuer: p.Debtor}
 	if p.Op == tongma.OpRefund {
 		c.request.Acquirer, c.request.Issuer = p.Debtor, p.Creditor
 	}
+	c.tell(p) // by the books: nothing is quoted twice
 	return true
 }
 

@@ -16,7 +16,7 @@ import (
 // repeat of the payment itself: of the two truths, the till needs the later one.
 func answerOf(p *clearing.Payment) tongma.Answer {
 	a := tongma.Answer{Payment: p.ID, Original: p.Original, Scheme: p.Scheme, Issuer: p.Debtor, Acquirer: p.Creditor,
-		Amount: p.Amount, Reason: p.Reason, At: p.ChangedAt, Entry: p.Entry}
+		Amount: p.Asked(), Exchange: exchangeOf(p), Reason: p.Reason, At: p.ChangedAt, Entry: p.Entry}
 	if p.Op == tongma.OpRefund {
 		a.Issuer, a.Acquirer = p.Creditor, p.Debtor
 	}

@@ -54,7 +54,7 @@ type Adapter struct {
 	late     lateAnswers
 }
 
-const opCount = int(tongma.OpResolve) + 1
+const opCount = int(tongma.OpQuote) + 1
 
 // NewAdapter returns the adapter of a scheme. It subscribes to its replies
 // at once; if that fails, every question fails with AdapterDown. Close ends it.
@@ -63,7 +63,7 @@ func NewAdapter(nc *nats.Conn, scheme tongma.SchemeID, opts AdapterOptions) *Ada
 	if a.timeout <= 0 {
 		a.timeout = DefaultTimeout
 	}
-	for _, op := range adapterOps {
+	for _, op := range append(adapterOps[:len(adapterOps):len(adapterOps)], tongma.OpQuote) {
 		a.subjects[op] = tongma.AdapterSubject(scheme, op)
 	}
 	var stray func(string, *nats.Msg)

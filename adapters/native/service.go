@@ -48,7 +48,8 @@ type ServiceStats struct {
 // Service is a wallet that is being served.
 type Service struct {
 	cfg    ServiceConfig
-	wallet Wallet
+	ops    []tongma.Operation
+	do     func(context.Context, tongma.Request) (tongma.Answer, error) // the wallet's code
 	nc     *nats.Conn
 	micro  micro.Service
 	pool   *pool[asked]
@@ -80,11 +81,15 @@ type asked struct {
 // time was over is dropped, since nobody waits for it. A panic in the wallet's code
 // is logged and answered as unknown: the money may have moved.
 func Serve(ctx context.Context, nc *nats.Conn, cfg ServiceConfig, w Wallet) (*Service, error) {
+	return serve(ctx, nc, cfg, adapterOps[:], func(ctx context.Context, r tongma.Request) (tongma.Answer, error) { return call(ctx, w, r) })
+}
+
+func serve(ctx context.Context, nc *nats.Conn, cfg ServiceConfig, ops []tongma.Operation, do func(context.Context, tongma.Request) (tongma.Answer, error)) (*Service, error) {
 	if !cfg.Scheme.Valid() {
 		return nil, &tongma.Error{Op: "native.Serve", Reason: tongma.FieldInvalid, Field: "Scheme"}
 	}
 	cfg.setDefaults()
-	s := &Service{cfg: cfg, wallet: w, nc: nc}
+	s := &Service{cfg: cfg, ops: ops, do: do, nc: nc}
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	s.pool = newPool(cfg.Workers, cfg.Queue, s.work)
 	if err := s.listen(); err != nil {
@@ -124,7 +129,7 @@ func (s *Service) listen() (err error) {
 	if err != nil {
 		return err
 	}
-	for _, op := range adapterOps {
+	for _, op := range s.ops {
 		subject := tongma.AdapterSubject(s.cfg.Scheme, op)
 		if err := s.micro.AddEndpoint(op.String(), s.handler(op), micro.WithEndpointSubject(subject)); err != nil {
 			return err
@@ -186,7 +191,7 @@ func (s *Service) ask(ctx context.Context, r tongma.Request) (a tongma.Answer, e
 			a, err = tongma.Answer{Reason: tongma.Internal, Detail: "fault in the wallet's code"}, nil
 		}
 	}()
-	return call(ctx, s.wallet, r)
+	return s.do(ctx, r)
 }
 
 func panicKind(p any) string {

@@ -270,7 +270,7 @@ func admitted(d *schemes.Directory, keys *keyring.Keyring) (participants []bus.P
 			public = key.PublicKey()
 		}
 		if public != "" {
-			participants = append(participants, bus.Participant{ID: p.ID, PublicKey: public, Schemes: schemesOf(d, p.ID), Asks: true})
+			participants = append(participants, bus.Participant{ID: p.ID, PublicKey: public, Schemes: schemesOf(d, p.ID), Deals: p.Dealer != nil, Asks: true})
 		}
 	}
 	return participants, nil
@@ -337,15 +337,16 @@ func (n *node) startEngine(ctx context.Context) error {
 	feed := api.NewFeed()
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	adapters := map[tongma.SchemeID]switching.Adapter{}
+	adapters, dealers := map[tongma.SchemeID]switching.Adapter{}, map[tongma.ParticipantID]switching.Dealer{}
 	n.engine, err = switching.Open(ctx, switching.Options{
-		Store: n.store, Registry: n.registry, Adapters: adapters, Digest: n.keys.Digest, Outbox: outbox,
+		Store: n.store, Registry: n.registry, Adapters: adapters, Dealers: dealers, Digest: n.keys.Digest, Outbox: outbox,
 		Keep:    n.keepDirectory,
 		Metrics: switching.NewMetrics(reg), Tracer: tracer, Logger: n.cfg.logger, OnCommit: feed.Committed,
 		Office: func(ctx context.Context, opts clearing.LedgerOptions) (*clearing.Ledger, error) {
 			ledger, err := n.enter(ctx, opts, outbox)
 			if err == nil {
 				n.makeAdapters(sc, adapters)
+				n.makeDealers(sc, dealers)
 			}
 			return ledger, err
 		},
@@ -373,6 +374,17 @@ func (n *node) makeAdapters(sc *nats.Conn, adapters map[tongma.SchemeID]switchin
 		a := native.NewAdapter(sc, s.ID, native.AdapterOptions{Timeout: s.AuthoriseTimeout})
 		n.onClose(func(context.Context) { a.Close() })
 		adapters[s.ID] = a
+	}
+}
+
+// makeDealers makes how dealers are asked who quote for themselves.
+func (n *node) makeDealers(sc *nats.Conn, dealers map[tongma.ParticipantID]switching.Dealer) {
+	for _, p := range n.registry.Current().Participants() {
+		if p.Dealer != nil {
+			d := native.NewDealer(sc, p.ID, native.AdapterOptions{})
+			n.onClose(func(context.Context) { d.Close() })
+			dealers[p.ID] = d
+		}
 	}
 }
 

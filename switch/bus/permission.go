@@ -3,6 +3,7 @@ package bus
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/nats-io/nkeys"
@@ -28,6 +29,7 @@ type Participant struct {
 	ID        tongma.ParticipantID
 	PublicKey string            // of its NKey user, "U..."
 	Schemes   []tongma.SchemeID // whose adapter it may serve
+	Deals     bool              // exchanges currencies: may serve its own quotes
 	Asks      bool              // may ask the switch: an acquirer, or a wallet
 }
 
@@ -71,15 +73,26 @@ func (p *Participant) rights() rights {
 	for _, s := range p.Schemes {
 		r.answers = true
 		r.subscribe = append(r.subscribe, "tm.v1.adapter."+string(s)+".>")
-		for _, verb := range []string{"PING", "INFO", "STATS"} {
-			service := "$SRV." + verb + "." + ServiceName(s)
-			r.subscribe = append(r.subscribe, service, service+".*")
-		}
+		r.subscribe = append(r.subscribe, discovery(s)...)
+	}
+	if own := tongma.SchemeID(p.ID); p.Deals && !slices.Contains(p.Schemes, own) {
+		r.answers = true
+		r.subscribe = append(r.subscribe, tongma.DealerSubject(p.ID))
+		r.subscribe = append(r.subscribe, discovery(own)...)
 	}
 	if r.answers {
 		r.subscribe = append(r.subscribe, "$SRV.PING", "$SRV.INFO", "$SRV.STATS")
 	}
 	return r
+}
+
+// discovery is where the micro service of an adapter is found.
+func discovery(s tongma.SchemeID) (subjects []string) {
+	for _, verb := range []string{"PING", "INFO", "STATS"} {
+		service := "$SRV." + verb + "." + ServiceName(s)
+		subjects = append(subjects, service, service+".*")
+	}
+	return subjects
 }
 
 // checkParticipants reports every participant that may not be let in.
@@ -109,6 +122,11 @@ func checkParticipants(participants []Participant) error {
 				fail("scheme %s is served by %s", s, other)
 			}
 			servers[s] = p.ID
+		}
+	}
+	for i, p := range participants {
+		if other, taken := servers[tongma.SchemeID(p.ID)]; p.Deals && taken && other != p.ID {
+			wrong = append(wrong, fmt.Errorf("bus: participant %d (%q): deals under the name of a scheme that %s serves", i, p.ID, other))
 		}
 	}
 	return errors.Join(wrong...)

@@ -1,0 +1,344 @@
+package switching
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/clearing"
+	"github.com/tongma/tongma/clearing/exchange"
+	"github.com/tongma/tongma/codespec"
+	"github.com/tongma/tongma/schemes"
+)
+
+// Dealer is asked for quotes: for how much of r.PayIn it would give r.Amount. No money
+// moves by a quote, so that an error, silence or a no are all the same: no quote. The
+// method may be called at once from many goroutines, and returns when ctx ends at the
+// latest. The answer's Exchange has the quote's id, its rate with the target fixed,
+// and its end.
+type Dealer interface {
+	Quote(ctx context.Context, r tongma.Request) (tongma.Answer, error)
+}
+
+// crossing is what a payment needs that its payer makes in another currency.
+type crossing struct {
+	scheme *schemes.Scheme   // by which the payer is reached
+	payIn  []tongma.Currency // in which the payer may pay, best first
+}
+
+// crossing tells whether the payers of a scheme pay somebody who is paid in c in
+// another currency.
+func crossingOf(d *schemes.Directory, id tongma.SchemeID, c tongma.Currency) (crossing, bool) {
+	s, _ := d.Scheme(id)
+	x := crossing{s, d.PayIn(s, c)}
+	return x, len(x.payIn) > 0
+}
+
+// only leaves the one currency that the wallet has named, if it has.
+func (x *crossing) only(c tongma.Currency) bool {
+	if c == 0 {
+		return true
+	}
+	found := slices.Contains(x.payIn, c)
+	x.payIn = []tongma.Currency{c}
+	return found
+}
+
+// exchangeFor makes hold one in two currencies: by a fresh quote, or for a wallet by
+// the one that it has shown its payer. A repeat is left as it is asked: its first
+// answer stands, whatever the rates are by now.
+func (e *Engine) exchangeFor(ctx context.Context, d *schemes.Directory, x crossing, r *tongma.Request, hold *clearing.Entry) tongma.Reason {
+	if !x.only(r.PayIn) {
+		return tongma.CurrencyNotServed
+	}
+	if e.keyUsed(ctx, r) {
+		return tongma.NoReason
+	}
+	var q offer
+	var reason tongma.Reason
+	if r.Op == tongma.OpTransfer {
+		q, reason = e.offers.named(r, x.payIn, e.opts.Now().UnixMilli())
+	} else {
+		q, reason = e.quote(ctx, d, x, r, hold)
+	}
+	if reason != tongma.NoReason {
+		return reason
+	}
+	if limit, ok := x.scheme.MaxPayment[q.Source.Currency]; ok && q.Source.Minor > limit {
+		return tongma.OverSchemeLimit
+	}
+	hold.Amount, hold.Target, hold.Dealer, hold.Quote, hold.Rate = q.Source, q.Target, q.Dealer, q.Quote, q.Rate
+	hold.Model = d.ExchangeModel(x.scheme.ID, q.Source.Currency, q.Target.Currency)
+	return tongma.NoReason
+}
+
+// keyUsed tells whether the books know the asker's key. Unread books know nothing:
+// the entry will tell.
+func (e *Engine) keyUsed(ctx context.Context, r *tongma.Request) (used bool) {
+	err := e.ledger.Read(ctx, func(b *clearing.Book) { _, used = b.PaymentByKey(r.From, r.Key) })
+	return err == nil && used
+}
+
+// quote asks the dealers, and takes the best for the payer: the least to pay, then the
+// dealer's id. The first currency in which there is a quote is taken. A quote that is
+// over before it could be used is asked for once more.
+func (e *Engine) quote(ctx context.Context, d *schemes.Directory, x crossing, r *tongma.Request, hold *clearing.Entry) (offer, tongma.Reason) {
+	ctx, cancel := context.WithTimeout(ctx, e.quoteTime(ctx))
+	defer cancel()
+	late := false
+	for range 2 {
+		for _, from := range x.payIn {
+			offers := e.askAll(ctx, e.able(ctx, d, from, r.Amount, hold), from, r, hold)
+			now := e.opts.Now().UnixMilli()
+			for _, o := range offers {
+				if now <= o.Expiry {
+					return o, tongma.NoReason
+				}
+				late = true
+			}
+		}
+		if !late || ctx.Err() != nil {
+			break
+		}
+	}
+	if late {
+		return offer{}, tongma.QuoteExpired
+	}
+	return offer{}, tongma.NoQuote
+}
+
+// quoteTime is how long all dealers together may take: a third of the asker's
+// patience at most, since the scheme is asked behind them.
+func (e *Engine) quoteTime(ctx context.Context) time.Duration {
+	within := e.opts.QuoteWithin
+	if deadline, ok := ctx.Deadline(); ok {
+		within = min(within, (time.Until(deadline)-replyGrace)/3)
+	}
+	return within
+}
+
+// able returns the dealers who could give target as the books stand: third parties,
+// not suspended, and with room below their limits.
+func (e *Engine) able(ctx context.Context, d *schemes.Directory, from tongma.Currency, target tongma.Money, hold *clearing.Entry) []*schemes.Participant {
+	dealers := slices.DeleteFunc(d.Dealers(from, target.Currency), func(p *schemes.Participant) bool {
+		return p.Suspended || p.ID == hold.Debtor || p.ID == hold.Creditor
+	})
+	if len(dealers) == 0 {
+		return nil
+	}
+	err := e.ledger.Read(ctx, func(b *clearing.Book) {
+		dealers = slices.DeleteFunc(dealers, func(p *schemes.Participant) bool { return !b.CanGive(p.ID, target) })
+	})
+	if err != nil {
+		return nil
+	}
+	return dealers
+}
+
+// offer is a quote that was checked, and who may use it.
+type offer struct {
+	tongma.Exchange
+	asker tongma.ParticipantID
+}
+
+// askAll asks dealers at once, and returns what they offer, best first.
+func (e *Engine) askAll(ctx context.Context, dealers []*schemes.Participant, from tongma.Currency, r *tongma.Request, hold *clearing.Entry) []offer {
+	found := make([]offer, len(dealers))
+	var asked sync.WaitGroup
+	for i, p := range dealers {
+		pair, _ := p.Dealer.Pair(from, r.Amount.Currency)
+		if pair.TestRate != "" {
+			found[i] = e.testQuote(p, pair, r.Amount)
+			continue
+		}
+		if dealer := e.opts.Dealers[p.ID]; dealer != nil {
+			asked.Go(func() { found[i] = e.askDealer(ctx, dealer, p, pair, r, hold) })
+		}
+	}
+	asked.Wait()
+	found = slices.DeleteFunc(found, func(o offer) bool { return o.Dealer == "" || e.offers.has(r.From, o.Quote) })
+	slices.SortFunc(found, func(a, b offer) int {
+		return cmp.Or(cmp.Compare(a.Source.Minor, b.Source.Minor), cmp.Compare(a.Dealer, b.Dealer))
+	})
+	return found
+}
+
+// testQuote is the directory's own quote, by a rate for trying things out.
+func (e *Engine) testQuote(p *schemes.Participant, pair *schemes.Pair, target tongma.Money) offer {
+	rate, err := exchange.Quoted(pair.From, pair.To, pair.TestRate, pair.MarginBasisPoints, pair.Decimals)
+	if err != nil {
+		e.opts.Logger.Error("test rate", "dealer", string(p.ID), "err", err)
+		return offer{}
+	}
+	id := strings.TrimPrefix(e.opts.NewID().String(), "pay_")
+	return e.offered(p, pair, target, tongma.Exchange{Quote: "test-" + id, Rate: exchange.Terms{Rate: rate, Fixed: exchange.Target}.String(),
+		Expiry: e.opts.Now().Add(p.Dealer.QuoteLifetime).UnixMilli()})
+}
+
+// askDealer asks one dealer for one quote.
+func (e *Engine) askDealer(ctx context.Context, dealer Dealer, p *schemes.Participant, pair *schemes.Pair, r *tongma.Request, hold *clearing.Entry) offer {
+	start := e.opts.Now()
+	a, err := dealer.Quote(ctx, tongma.Request{Op: tongma.OpQuote, Key: hold.Payment.String(), Payment: hold.Payment, Amount: r.Amount, PayIn: pair.From,
+		Acquirer: hold.Creditor, Issuer: hold.Debtor, Attempt: 1})
+	event := classify(&a, err)
+	e.opts.Metrics.leg(tongma.SchemeID(p.ID), tongma.OpQuote, event, e.opts.Now().Sub(start))
+	if event != Yes {
+		return offer{}
+	}
+	return e.offered(p, pair, r.Amount, a.Exchange)
+}
+
+// offered holds a quote against what was asked for, and computes what the payer pays.
+// What a dealer says of that has to be the same. A quote that is none is passed over.
+func (e *Engine) offered(p *schemes.Participant, pair *schemes.Pair, target tongma.Money, x tongma.Exchange) offer {
+	terms, err := exchange.ParseTerms(x.Rate)
+	q := exchange.Quote{ID: x.Quote, Dealer: p.ID, Source: pair.From, Target: pair.To, Rate: terms.Rate, Fixed: terms.Fixed,
+		Expiry: min(x.Expiry, e.opts.Now().Add(p.Dealer.QuoteLifetime).UnixMilli())}
+	if err == nil {
+		err = q.Usable(0) // what is over is sorted out later
+	}
+	var c exchange.Conversion
+	if err == nil {
+		c, err = exchange.Convert(target, q, exchange.Target)
+	}
+	said := x.Source == tongma.Money{} || x.Source == c.Source
+	if err != nil || !said || !printable(x.Quote) {
+		e.opts.Logger.Warn("a quote that is none", "dealer", string(p.ID), "err", err)
+		return offer{}
+	}
+	return offer{Exchange: tongma.Exchange{Dealer: p.ID, Quote: q.ID, Rate: x.Rate, Source: c.Source, Target: target, Expiry: q.Expiry}}
+}
+
+// printable tells whether an id is one that can be named in a request.
+func printable(id string) bool { return (&tongma.Request{Quote: id}).Check() == nil }
+
+// mostOffers is how many quotes are kept for one wallet.
+const mostOffers = 4096
+
+// offers are the quotes that wallets were shown and may name until they are over. They
+// are not in the journal: a quote moves no money, and one that was lost with a switch
+// is asked for again.
+type offers struct {
+	mu      sync.Mutex // guards all below; nothing else is taken while it is held
+	byAsker map[tongma.ParticipantID]*kept
+}
+
+// kept are one wallet's offers, oldest first.
+type kept struct {
+	byQuote map[string]offer
+	order   []string
+}
+
+// keep keeps a quote for the wallet that it was shown to, in place of the oldest one
+// if there are too many.
+func (s *offers) keep(o offer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k := s.byAsker[o.asker]
+	if k == nil {
+		if s.byAsker == nil {
+			s.byAsker = map[tongma.ParticipantID]*kept{}
+		}
+		k = &kept{byQuote: map[string]offer{}}
+		s.byAsker[o.asker] = k
+	}
+	if len(k.order) >= mostOffers {
+		delete(k.byQuote, k.order[0])
+		k.order = k.order[1:]
+	}
+	k.byQuote[o.Quote] = o
+	k.order = append(k.order, o.Quote)
+}
+
+func (s *offers) find(asker tongma.ParticipantID, quote string) (offer, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k := s.byAsker[asker]
+	if k == nil {
+		return offer{}, false
+	}
+	o, ok := k.byQuote[quote]
+	return o, ok
+}
+
+// has tells whether a wallet was shown a quote of this id. Another one of the same id
+// is not offered to it: it would not be known which of both its payer has seen.
+func (s *offers) has(asker tongma.ParticipantID, quote string) bool {
+	_, found := s.find(asker, quote)
+	return found
+}
+
+// named returns the quote that a wallet names for a payment. The reasons, in their
+// order: QuoteUnknown (none was named, or it was not shown to this wallet by this
+// switch), QuoteMismatch (it is for another amount, or in another currency than the
+// payer pays in), QuoteExpired.
+func (s *offers) named(r *tongma.Request, payIn []tongma.Currency, now int64) (offer, tongma.Reason) {
+	o, ok := s.find(r.From, r.Quote)
+	switch {
+	case !ok || r.Quote == "":
+		return offer{}, tongma.QuoteUnknown
+	case o.Target != r.Amount || !slices.Contains(payIn, o.Source.Currency):
+		return offer{}, tongma.QuoteMismatch
+	case now > o.Expiry:
+		return offer{}, tongma.QuoteExpired
+	}
+	return o, tongma.NoReason
+}
+
+// offer completes a resolution for a wallet whose payer pays in another currency: with
+// a quote, or with why there is none.
+func (e *Engine) offer(ctx context.Context, d *schemes.Directory, code codespec.Code, r *tongma.Request, out *tongma.Resolution) {
+	asked := out.Amount
+	if asked == (tongma.Money{}) {
+		asked = r.Amount
+	}
+	if asked.Currency == 0 && code.MPM != nil {
+		asked.Currency, _ = tongma.CurrencyByNumber(code.MPM.Currency())
+	}
+	x, crosses := crossingOf(d, e.schemeOf(r.From), asked.Currency)
+	if !crosses || len(out.Candidates) == 0 {
+		return
+	}
+	if asked.Payable() != nil {
+		out.Detail = "the payer pays in another currency: resolve again with the amount"
+		return
+	}
+	r.Amount = asked
+	hold := clearing.Entry{Payment: e.opts.NewID(), Debtor: r.From, Creditor: out.Candidates[0].Participant}
+	reason := tongma.CurrencyNotServed
+	var q offer
+	if x.only(r.PayIn) {
+		q, reason = e.quote(ctx, d, x, r, &hold)
+	}
+	if reason != tongma.NoReason {
+		out.Candidates, out.Reason, out.Detail = nil, reason, "the payer pays in another currency than the merchant is paid in"
+		return
+	}
+	q.asker = r.From
+	e.offers.keep(q)
+	out.Exchange = q.Exchange
+}
+
+// exchangeOf is how a payment in two currencies is told to those who take part in it.
+func exchangeOf(p *clearing.Payment) tongma.Exchange {
+	switch {
+	case p.Dealer == "":
+		return tongma.Exchange{}
+	case p.Op == tongma.OpRefund:
+		return tongma.Exchange{Dealer: p.Dealer, Source: p.Target, Target: p.Amount}
+	}
+	return tongma.Exchange{Dealer: p.Dealer, Quote: p.Quote, Rate: p.Rate, Source: p.Amount, Target: p.Target}
+}
+
+// tell makes the scheme hear the amount of its own side, and both beside it. Payers
+// are asked for the source, and get it back; merchants get the target.
+func (c *course) tell(p *clearing.Payment) {
+	c.debit, c.request.Amount, c.request.Exchange = p.Amount, p.Amount, exchangeOf(p)
+	if p.Dealer != "" && c.op != tongma.OpPay {
+		c.request.Amount = p.Target
+	}
+}
