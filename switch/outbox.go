@@ -30,6 +30,7 @@ type Outbox interface {
 // Types of the events that participants get.
 const (
 	EventLimit         = "limit.reached"  // a hold used up 50, 75 or 90 % of the participant's limit; data: currency, percent
+	EventExchanged     = "exchange.done"  // a payment by a dealer's quote was posted, or turned back: for the dealer; data: the Answer
 	EventPaymentEnded  = "payment.ended"  // a payment that was answered "pending" has ended; data: the Answer
 	EventWindowClosed  = "window.closed"  // data: the participant's figures of the window
 	EventWindowSettled = "window.settled" // likewise
@@ -65,7 +66,8 @@ type EventOutbox struct {
 type notice struct {
 	entry   uint64
 	time    int64
-	kind    string // type of its events
+	kind    string               // type of its events; "" if it concerns only a dealer
+	dealer  tongma.ParticipantID // of a payment in two currencies that was posted or turned back: hears of that
 	payment tongma.PaymentID
 	window  tongma.WindowID
 	warning *Warning // instead of an entry
@@ -115,8 +117,8 @@ func (o *EventOutbox) Committed(entries []clearing.Entry) {
 	o.mu.Lock()
 	for i := range entries {
 		e := &entries[i]
-		kind := eventType(e)
-		if kind == "" {
+		n, concerns := noticeOf(e)
+		if !concerns {
 			continue
 		}
 		o.newest = max(o.newest, e.Number)
@@ -125,7 +127,7 @@ func (o *EventOutbox) Committed(entries []clearing.Entry) {
 		case len(o.queue) >= o.opts.MaxQueue:
 			o.missing = e.Number
 		default:
-			o.queue = append(o.queue, notice{entry: e.Number, time: e.Time, kind: kind, payment: e.Payment, window: e.Window})
+			o.queue = append(o.queue, n)
 		}
 	}
 	o.mu.Unlock()
@@ -172,8 +174,8 @@ func (o *EventOutbox) refill(ctx context.Context) (bool, error) {
 			if err != nil {
 				return err
 			}
-			if kind := eventType(&e); kind != "" && e.Number >= from && len(found) < o.opts.MaxQueue {
-				found = append(found, notice{entry: e.Number, time: e.Time, kind: kind, payment: e.Payment, window: e.Window})
+			if n, concerns := noticeOf(&e); concerns && e.Number >= from && len(found) < o.opts.MaxQueue {
+				found = append(found, n)
 				last = e.Number
 			}
 		}
@@ -189,6 +191,15 @@ func (o *EventOutbox) refill(ctx context.Context) (bool, error) {
 		o.missing = 0
 	}
 	return true, nil
+}
+
+// noticeOf returns what is kept of an entry, and whether it concerns somebody.
+func noticeOf(e *clearing.Entry) (notice, bool) {
+	n := notice{entry: e.Number, time: e.Time, kind: eventType(e), payment: e.Payment, window: e.Window}
+	if e.Window != 0 && (e.Kind == clearing.KindPost || e.Kind == clearing.KindReversed) {
+		n.dealer = e.Dealer
+	}
+	return n, n.kind != "" || n.dealer != ""
 }
 
 func eventType(e *clearing.Entry) string {
@@ -412,10 +423,14 @@ func (o *EventOutbox) sendOne(ctx context.Context, n *notice) (sent []jetstream.
 // message is an event as CloudEvents has it on NATS. upTo is the entry up to which
 // the stream then has all.
 func (n *notice) message(p tongma.ParticipantID, body []byte, upTo uint64) *nats.Msg {
-	msg := nats.NewMsg(tongma.EventSubject(p, n.kind))
+	kind := n.kind
+	if p == n.dealer {
+		kind = EventExchanged
+	}
+	msg := nats.NewMsg(tongma.EventSubject(p, kind))
 	msg.Data = body
 	for k, v := range map[string]string{"ce-specversion": "1.0", "ce-id": strconv.FormatUint(n.entry, 10), "ce-source": "tongma/switch",
-		"ce-type": "tongma." + n.kind, "ce-time": time.UnixMilli(n.time).UTC().Format(time.RFC3339Nano), "ce-subject": n.subject(),
+		"ce-type": "tongma." + kind, "ce-time": time.UnixMilli(n.time).UTC().Format(time.RFC3339Nano), "ce-subject": n.subject(),
 		"ce-datacontenttype": "application/json", headerEntry: strconv.FormatUint(upTo, 10)} {
 		msg.Header[k] = []string{v}
 	}
@@ -444,7 +459,13 @@ func (o *EventOutbox) dataFor(ctx context.Context, n *notice) (map[tongma.Partic
 		if p, ok := b.Payment(n.payment); ok {
 			if p.Final() { // otherwise it is being undone since, and the end of that is an event too
 				a := answerOf(&p)
-				out[p.Asker] = a.AppendJSON(nil)
+				body := a.AppendJSON(nil)
+				if n.kind != "" {
+					out[p.Asker] = body
+				}
+				if n.dealer != "" {
+					out[n.dealer] = body
+				}
 			}
 			return
 		}
