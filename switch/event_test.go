@@ -24,7 +24,8 @@ func TestEventsFitTheirSchema(t *testing.T) {
 		}
 	}
 	notices := map[string]notice{
-		EventPaymentEnded:  {payment: id},
+		EventPaymentEnded:  {payment: id, kind: EventPaymentEnded},
+		EventExchanged:     {payment: id, dealer: "other"},
 		EventWindowClosed:  {window: 1},
 		EventWindowSettled: {window: 1},
 		EventLimit:         {warning: &Warning{Entry: 2, Participant: "wallet", Currency: tongma.CNY, Percent: 75}},

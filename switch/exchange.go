@@ -184,7 +184,7 @@ func (e *Engine) askDealer(ctx context.Context, dealer Dealer, p *schemes.Partic
 	start := e.opts.Now()
 	a, err := dealer.Quote(ctx, tongma.Request{Op: tongma.OpQuote, Key: hold.Payment.String(), Payment: hold.Payment, Amount: r.Amount, PayIn: pair.From,
 		Acquirer: hold.Creditor, Issuer: hold.Debtor, Attempt: 1})
-	event := classify(&a, err)
+	event := classify(tongma.OpQuote, &a, err)
 	e.opts.Metrics.leg(tongma.SchemeID(p.ID), tongma.OpQuote, event, e.opts.Now().Sub(start))
 	if event != Yes {
 		return offer{}

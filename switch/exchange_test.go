@@ -4,8 +4,10 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -488,6 +490,46 @@ func TestQuotesAreTheSwitchsToTell(t *testing.T) {
 		_, err := s.engine.Do(t.Context(), c.r)
 		if e, ok := err.(*tongma.Error); !ok || e.Reason != tongma.FieldInvalid || e.Field != c.field {
 			t.Errorf("%s: %v", c.field, err)
+		}
+	}
+}
+
+// TestADealerHearsOfWhatItsQuotesWereUsedFor: it is bound by the hold, and told of the
+// posting and of the turning back, which nobody asks it about.
+func TestADealerHearsOfWhatItsQuotesWereUsedFor(t *testing.T) {
+	s := newBourse(t)
+	s.run(strings.Fields("dealer fx-c HKD/THB 4.2 target"))
+	s.run(strings.Fields("pay P1 100.00 THB"))
+	for _, c := range []struct {
+		entry clearing.Entry
+		told  string
+	}{
+		{clearing.Entry{Kind: clearing.KindHold, Dealer: "fx-c"}, ""},
+		{clearing.Entry{Kind: clearing.KindPost, Window: 1, Dealer: "fx-c"}, "fx-c exchange.done"},
+		{clearing.Entry{Kind: clearing.KindPost, Window: 1, Dealer: "fx-c", Late: true}, "fx-c exchange.done, shop payment.ended"},
+		{clearing.Entry{Kind: clearing.KindVoid, Dealer: "fx-c"}, ""},
+		{clearing.Entry{Kind: clearing.KindReversed, Dealer: "fx-c"}, ""}, // nothing was posted
+		{clearing.Entry{Kind: clearing.KindReversed, Window: 1, Dealer: "fx-c"}, "fx-c exchange.done"},
+		{clearing.Entry{Kind: clearing.KindPost, Window: 1}, ""},
+	} {
+		c.entry.Payment = s.byKey["P1"]
+		n, concerns := noticeOf(&c.entry)
+		var told []string
+		if concerns {
+			data, err := (&EventOutbox{engine: s.engine}).dataFor(t.Context(), &n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, who := range slices.Sorted(maps.Keys(data)) {
+				a, err := tongma.ParseAnswer(data[who])
+				if err != nil || a.Exchange.Source != s.money("23.81", "HKD") || a.Exchange.Target != a.Amount || a.Exchange.Quote != "c-1" {
+					t.Errorf("%s is told %s, %v", who, data[who], err)
+				}
+				told = append(told, strings.TrimPrefix(n.message(who, data[who], 0).Subject, "tm.v1.event."))
+			}
+		}
+		if got := strings.ReplaceAll(strings.Join(told, ", "), "fx-c.", "fx-c "); strings.ReplaceAll(got, "shop.", "shop ") != c.told {
+			t.Errorf("%s: told %q, want %q", c.entry.Kind, got, c.told)
 		}
 	}
 }
