@@ -60,6 +60,10 @@ const (
 	checkDispute   = "dispute"
 	checkExchange  = "exchange"
 	checkHand      = "by-hand"
+	checkCarry     = "carry"
+	checkGather    = "gather"
+	checkClaim     = "claim"
+	checkHome      = "home"
 )
 
 var auditChecks = []AuditCheck{
@@ -103,6 +107,10 @@ var auditChecks = []AuditCheck{
 	{checkRecast, "Payments are deferred only out of a window in which somebody is short and no answer is awaited, into the next one of the same model; nothing is settled until the sheet is drawn up anew."},
 	{checkExchange, "The two amounts of a payment in two currencies follow from the rate that it names, by a quote that is used once; both are held, posted or released together, and what goes back of it goes back on both sides in proportion."},
 	{checkDispute, "Disputes are raised by the payer's network, go on by whose turn it is, in time, and never take more than is left of the payment; each is charged back at most once, and rulings are two people's."},
+	{checkCarry, "Room that goes to another shard, or comes from one, is numbered without a gap, was there, and is double entry with that shard's account."},
+	{checkGather, "Windows of shards are closed for one of the head's each, are handed over whole before it is settled, and settled by it alone."},
+	{checkClaim, "A key is given to one shard once, by its owner, and not used here when another has it."},
+	{checkHome, "Payments are held in the shard in which their debtor is at home; who moves takes its caps and prefunding along, and leaves none behind."},
 	{checkSponsor, "A sub-participant has one sponsor, which has none; it changes only when nothing of the sub-participant is open; what it adds to its sponsor's account is the sum of its own movements in windows that are not settled."},
 }
 
@@ -249,6 +257,7 @@ type Auditor struct {
 	disputes                map[tongma.PaymentID]*auditDispute
 	sponsors                map[tongma.ParticipantID]tongma.ParticipantID
 	usedUp                  map[*auditBalance]*big.Int // prefunding that covered a debit
+	shards                  auditShards
 	totals                  map[tongma.Currency]*AuditTotal
 	findings                []Finding
 	more                    int
@@ -272,7 +281,7 @@ func NewAuditor(opts AuditOptions) *Auditor {
 	a := &Auditor{opts: opts, chain: journal.NewChain(journal.Position{Shard: opts.Shard}), next: 1,
 		unknown: map[uint64][32]byte{}, accounts: map[auditAccount]*auditBalance{}, suspended: map[tongma.ParticipantID]bool{},
 		payments: map[tongma.PaymentID]*auditPayment{}, keys: map[auditKey]struct{}{}, orders: map[string]*auditOrder{}, open: map[string]*auditWindow{}, usedUp: map[*auditBalance]*big.Int{}, sponsors: map[tongma.ParticipantID]tongma.ParticipantID{}, disputes: map[tongma.PaymentID]*auditDispute{}, quotes: map[string]int64{}, codes: map[Digest]int64{},
-		totals: map[tongma.Currency]*AuditTotal{}}
+		totals: map[tongma.Currency]*AuditTotal{}, shards: newAuditShards()}
 	for number, hash := range opts.Known {
 		a.unknown[number] = hash
 	}
@@ -365,6 +374,8 @@ func (a *Auditor) Entry(e *Entry) {
 	case KindSuspend, KindResume:
 		a.suspended[e.Debtor] = e.Kind == KindSuspend
 	case KindDirectory:
+	case KindCarryOut, KindCarryIn, KindGather, KindClaim, KindHome:
+		a.between(e)
 	default:
 		a.find(checkEntry, "kind %d is not known", e.Kind)
 	}

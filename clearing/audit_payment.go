@@ -72,6 +72,7 @@ func (a *Auditor) asked(e *Entry) {
 	if open := a.open[e.Model]; open == nil || e.AuthWindow != open.id {
 		a.find(checkAuth, "names %s, %s is open", e.AuthWindow, open.name())
 	}
+	a.placed(e)
 	p := &auditPayment{amount: e.Amount.Minor, first: e.Amount, phase: e.Kind, expiry: e.Expiry, model: e.Model}
 	a.payments[e.Payment] = p
 	if e.Kind == KindHold {

@@ -151,6 +151,12 @@ func (a *Auditor) checkPrefunding() {
 		}
 		sums[b].Sub(sums[b], used)
 	}
+	for b, moved := range a.shards.moved {
+		if sums[b] == nil {
+			sums[b] = new(big.Int)
+		}
+		sums[b].Add(sums[b], moved)
+	}
 	for _, b := range a.sorted() {
 		if sum := sums[b]; (sum == nil && b.prefunding != 0) || (sum != nil && sum.Cmp(big.NewInt(b.prefunding)) != 0) {
 			a.find(checkPrefund, "%s of %s: prefunded %d, its deposits and withdrawals say %s", b.who, b.currency, b.prefunding, sum)

@@ -37,6 +37,9 @@ type auditWindow struct {
 	memos           map[*auditBalance]int64 // of sub-participants
 	moved           map[*auditBalance]int   // how many movements of them
 	recast          bool                    // payments were deferred since the last sheet
+	shards          uint16                  // that it is gathered of
+	gathered        map[uint16]*auditPages
+	linked          tongma.WindowID // of the head, that it is gathered into
 	collected, paid map[tongma.Currency]int64
 }
 
@@ -97,6 +100,7 @@ func (a *Auditor) closed(e *Entry) {
 		return
 	}
 	w.state, w.closed, w.value = auditClosed, e.Number, e.ValueDate
+	a.linked(e, w)
 	w.hash = w.sheetHash()
 	a.checkFigures(w)
 	a.begin(e)
@@ -254,6 +258,10 @@ func (a *Auditor) settling(e *Entry) {
 		return
 	}
 	w := a.windows[e.Window-1]
+	if w.linked != 0 && e.Kind == KindSettled {
+		a.followed(e, w)
+		return
+	}
 	needs := auditInstructed
 	if e.Kind == KindInstruct {
 		needs = auditClosed
@@ -267,7 +275,9 @@ func (a *Auditor) settling(e *Entry) {
 	}
 	switch e.Kind {
 	case KindInstruct:
-		a.sameSheet(e, w)
+		if a.sameSheet(e, w); !w.whole() || w.linked != 0 {
+			a.find(checkGather, "%s is not whole, or the head's to settle", w.id)
+		}
 		w.state, w.legs = auditInstructed, w.legsNow()
 	case KindSettle:
 		if e.Hash != [32]byte{} {
@@ -506,6 +516,9 @@ func (a *Auditor) checkPositions() {
 			owed[b].Sub(owed[b], big.NewInt(figure))
 			addBig(sums, b.currency, figure)
 		}
+	}
+	for b, minor := range a.shards.carried {
+		owed[b].Add(owed[b], minor)
 	}
 	for _, b := range a.sorted() {
 		if owed[b].Cmp(big.NewInt(b.position)) != 0 {

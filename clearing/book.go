@@ -42,6 +42,7 @@ type Book struct {
 	sponsorships  []sponsorship     // in the order of the journal
 	orders        map[string]*order // proposed caps, deposits and withdrawals, by key
 	open          int               // payments that are held, pending or reversing
+	shards        sharding
 }
 
 type accountKey struct {
@@ -189,6 +190,10 @@ type Verdict struct {
 	Crossed uint8 // a granted hold brought its debtor to 50, 75 or 90 % of its limit: the highest; else 0
 	Reason  tongma.Reason
 	Payment Payment // the payment concerned, as it stands after the entry
+
+	// Elsewhere is the shard that a new payment belongs to, if that is another: nothing
+	// was written.
+	Elsewhere uint16
 }
 
 // Propose decides whether e may be written, and completes it: number, time,
@@ -209,6 +214,7 @@ type Verdict struct {
 //	disputes:     see proposeDispute and proposeDisputeStep; sponsors: see proposeSponsor
 //	rules:        see proposeRule and proposeOrder
 //	windows:      see proposeWindow
+//	shards:       see proposeShard; a new payment that belongs to another shard is Elsewhere, behind the repeats
 func (b *Book) Propose(e *Entry, now int64) Verdict {
 	e.Number, e.Time = b.next, max(now, b.clock)
 	method := e.Method
@@ -241,6 +247,8 @@ func (b *Book) Propose(e *Entry, now int64) Verdict {
 		return b.proposeRule(e)
 	case KindCapProposed, KindCapApproved, KindCapRejected, KindDeposit, KindWithdraw:
 		return b.proposeOrder(e)
+	case KindCarryOut, KindCarryIn, KindGather, KindClaim, KindHome:
+		return b.proposeShard(e)
 	}
 	return Verdict{Reason: tongma.Internal}
 }
@@ -258,6 +266,11 @@ func (b *Book) proposeNew(e *Entry) Verdict {
 	if _, ok := b.find(e.Payment); ok || b.disputeOf(e.Payment) != nil || e.Payment.IsZero() || len(b.windows) == 0 {
 		return Verdict{Reason: tongma.Internal}
 	}
+	if shard := b.elsewhere(e); shard != 0 {
+		return Verdict{Elsewhere: shard}
+	}
+	try := e.Try
+	e.Try = false
 	model, known := b.modelFor(e)
 	if !known {
 		e.Model = ""
@@ -269,6 +282,9 @@ func (b *Book) proposeNew(e *Entry) Verdict {
 		reason := tongma.ModelUnknown
 		if known {
 			reason, v.Crossed = b.holdable(e, w)
+		}
+		if try && reason == tongma.OverCap {
+			return Verdict{Reason: reason}
 		}
 		if reason != tongma.NoReason {
 			// The scheme never hears of it, so the code is not spent.
@@ -492,8 +508,11 @@ func (b *Book) Apply(e *Entry) error {
 	case KindSuspend, KindResume:
 		n := b.number(string(e.Debtor))
 		b.blocked[n], b.kept[n] = e.Kind == KindSuspend, e.Kind == KindSuspend && e.Maker != ""
+		b.mirror(e, n)
 	case KindDirectory:
 		b.directory, b.directoryHash = e.Directory, e.Hash
+	case KindCarryOut, KindCarryIn, KindGather, KindClaim, KindHome:
+		err = b.applyShard(e)
 	default:
 		err = b.broken(e, "kind "+e.Kind.String())
 	}
@@ -512,6 +531,9 @@ func (b *Book) applyNew(e *Entry) error {
 	model, known := b.model(e.Model)
 	if !known || b.openOf(model).id != e.AuthWindow {
 		return b.broken(e, "names a window that is not the open one")
+	}
+	if b.elsewhere(e) != 0 {
+		return b.broken(e, "belongs to another shard")
 	}
 	if _, twice := b.find(e.Payment); twice || b.disputeOf(e.Payment) != nil {
 		return b.broken(e, "payment id used before")

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"math"
 	"time"
 
 	"github.com/tongma/tongma"
@@ -53,6 +54,12 @@ const (
 	KindCoverRefused Kind = 39 // the agent refused that: nothing moved, and nothing will under its id
 	KindWord         Kind = 40 // a person says what the agent did with an instruction: nothing changes until another says the same
 	KindWordRejected Kind = 41 // that word is taken back
+	// Of a switch that is one of several shards: see shard.go.
+	KindCarryOut Kind = 31 // room of a participant leaves for another shard
+	KindCarryIn  Kind = 32 // and comes in there
+	KindGather   Kind = 33 // the head takes in what a window of another shard comes to, or a page of it
+	KindClaim    Kind = 34 // an asker's key is given to the shard that holds its payment
+	KindHome     Kind = 35 // a participant is at home in another shard from now on; without one: which shard this is
 )
 
 var kindNames = map[Kind]string{
@@ -64,6 +71,7 @@ var kindNames = map[Kind]string{
 	KindClose: "close", KindInstruct: "instruct", KindSettle: "settle", KindSettled: "settled",
 	KindShort: "short", KindCover: "cover", KindDefer: "defer", KindRecast: "recast", KindSponsor: "sponsor", KindDispute: "dispute", KindDisputeStep: "dispute-step",
 	KindCoverAsked: "cover-asked", KindCoverRefused: "cover-refused", KindWord: "word", KindWordRejected: "word-rejected",
+	KindCarryOut: "carry-out", KindCarryIn: "carry-in", KindGather: "gather", KindClaim: "claim", KindHome: "home",
 }
 
 // String returns the name that dumps and scripts use.
@@ -122,6 +130,16 @@ type Entry struct {
 	Target    tongma.Money         // what the creditor gets
 	Quote     string               // hold: id of the dealer's quote, which is used once
 	Rate      string               // hold: by which Target follows from Amount, or the other way round, as exchange.Terms writes it
+
+	Shard    uint16          // carry-out: to which; carry-in, gather: of which; claim: which has the payment; home: where
+	Shards   uint16          // close of the head: how many shards its sheet is gathered of; home without a participant: how many there are
+	Sequence uint64          // carry: its number between the two shards; gather: its page; home: how often the participant has moved
+	Upto     uint64          // carry-out: up to which number the other shard has confirmed; gather: how many pages there are
+	Linked   tongma.WindowID // close, settled: the window of the head that this one is gathered into; gather: the window of the shard
+	Cells    []Obligation    // gather: of the bilateral matrix
+	Terms    []Terms         // home: what goes with the participant
+
+	Try bool // of a hold that is proposed, and never on disk: if there is no room, it is not to be refused but left unwritten
 }
 
 // field numbers of the canonical form; the order is the order on disk.
@@ -171,6 +189,13 @@ const (
 	fTarget
 	fQuote
 	fRate
+	fShard
+	fShards
+	fSequence
+	fUpto
+	fLinked
+	fCells
+	fTerms
 	fieldCount
 	secondWord = 31
 )
@@ -260,6 +285,17 @@ func (e *Entry) AppendTo(b []byte) []byte {
 		}
 		text(fQuote, e.Quote)
 		text(fRate, e.Rate)
+		number(fShard, int64(e.Shard))
+		number(fShards, int64(e.Shards))
+		number(fSequence, int64(e.Sequence))
+		number(fUpto, int64(e.Upto))
+		number(fLinked, int64(e.Linked))
+		if flag(fCells, len(e.Cells) > 0) {
+			b = appendCells(b, e.Cells)
+		}
+		if flag(fTerms, len(e.Terms) > 0) {
+			b = appendTerms(b, e.Terms)
+		}
 		bits |= 1 << secondWord
 		binary.BigEndian.PutUint32(b[at+4:], uint32(bits>>32))
 	}
@@ -270,7 +306,7 @@ func (e *Entry) AppendTo(b []byte) []byte {
 // hasMore tells whether any field of the second word is present.
 func (e *Entry) hasMore() bool {
 	return e.Model != "" || e.Method != 0 || e.Cutoff != 0 || e.ValueDate != 0 || e.Calendar != "" || e.Stage != 0 ||
-		e.Dealer != "" || e.Target != tongma.Money{} || e.Quote != "" || e.Rate != ""
+		e.Dealer != "" || e.Target != tongma.Money{} || e.Quote != "" || e.Rate != "" || e.Shard != 0 || e.Shards != 0 || e.Sequence != 0 || e.Upto != 0 || e.Linked != 0 || len(e.Cells) > 0 || len(e.Terms) > 0
 }
 
 // appendLegs appends how many there are and, of each, what it is for, what a
@@ -417,7 +453,8 @@ func (e *Entry) fits() bool {
 	}
 	return kindNames[e.Kind] != "" && e.Time >= 0 && e.Time <= maxNumber && e.Expiry >= 0 && e.Expiry <= maxNumber &&
 		e.AuthWindow <= maxNumber && e.Window <= maxNumber && e.Directory <= maxNumber && legsFit(e.Legs) &&
-		e.Method != calendar.Multilateral && e.Cutoff >= 0 && e.Cutoff <= maxNumber && (e.Stage == dispute.NoStage || e.Stage.Known())
+		e.Method != calendar.Multilateral && e.Cutoff >= 0 && e.Cutoff <= maxNumber && (e.Stage == dispute.NoStage || e.Stage.Known()) &&
+		e.Sequence <= maxNumber && e.Upto <= maxNumber && e.Linked <= maxNumber && cellsFit(e.Cells) && termsFit(e.Terms)
 }
 
 // ParseEntry reads canonical bytes. Anything that AppendTo would not have
@@ -493,6 +530,10 @@ func ParseEntry(data []byte) (Entry, error) {
 		r.bad = r.bad || e.Target == tongma.Money{}
 	}
 	e.Quote, e.Rate = r.text(fQuote, maxRef), r.text(fRate, maxRate)
+	e.Shard, e.Shards = uint16(r.number(fShard, 0, math.MaxUint16)), uint16(r.number(fShards, 0, math.MaxUint16))
+	e.Sequence, e.Upto = uint64(r.number(fSequence, 0, maxNumber)), uint64(r.number(fUpto, 0, maxNumber))
+	e.Linked = tongma.WindowID(r.number(fLinked, 0, maxNumber))
+	e.Cells, e.Terms = r.cells(fCells), r.terms(fTerms)
 	if r.bad || len(r.b) != 0 || kindNames[e.Kind] == "" {
 		return Entry{}, &tongma.Error{Op: "clearing.ParseEntry", Reason: tongma.Internal, Offset: len(data) - len(r.b), Detail: "not a canonical entry"}
 	}
@@ -548,6 +589,7 @@ type Line struct {
 	TargetCurrency string `json:"target_currency,omitempty"`
 	Quote          string `json:"quote,omitempty"`
 	Rate           string `json:"rate,omitempty"`
+	ShardLine
 }
 
 // Fee is a fee leg as a Line shows it, in the currency of the line.
@@ -587,6 +629,7 @@ func NewLine(e *Entry, batch uint64, canonical []byte) Line {
 	if e.Target.Currency != 0 {
 		l.TargetMin, l.TargetCurrency = &e.Target.Minor, e.Target.Currency.Code()
 	}
+	l.ShardLine = e.shardLine()
 	if e.Stage != dispute.NoStage {
 		l.Stage = e.Stage.String()
 	}

@@ -57,6 +57,7 @@ func (b *Book) Explain(who tongma.ParticipantID, c tongma.Currency, limit int) E
 		}
 	}
 	x.holds()
+	x.elsewhere()
 	x.cut(0)
 	return x.Explanation
 }
@@ -161,6 +162,17 @@ func (x *explainer) posting(w *window, it item, p *payment) {
 	}
 	x.add(ExplainLine{Entry: w.opened + uint64(it.behind), Kind: kind, Payment: p.id, Amount: tongma.Money{Minor: p.moved(), Currency: p.currency},
 		Other: x.other(p.debtor, p.creditor), Window: w.id, Position: effect})
+}
+
+// elsewhere adds, as one line, what comes of no window of this shard: room that was
+// carried to or from another, and against what was gathered of others.
+func (x *explainer) elsewhere() {
+	sum := x.b.shards.carried[accountKey{x.who, x.Currency}]
+	kind := KindCarryIn
+	if sum.minor > 0 {
+		kind = KindCarryOut
+	}
+	x.add(ExplainLine{Entry: sum.entry, Kind: kind, Amount: tongma.Money{Minor: sum.minor, Currency: x.Currency}, Position: sum.minor})
 }
 
 // holds adds the open holds, each by its latest entry.

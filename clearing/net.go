@@ -107,6 +107,12 @@ type Sheet struct {
 	Totals         []Total      // ordered by currency
 	Legs           []SheetLeg   // ordered by currency, and by the side whose name comes first
 	Hash           [32]byte     // SHA-256 of the canonical text of window and nets
+
+	// Of a switch of several shards. The head's sheet is the sum when nothing is awaited.
+	Shards   uint16          // how many it is gathered of, with the head; zero: of none but its own
+	Awaited  []uint16        // those that have not handed over theirs yet
+	Gathered []Gathered      // what the others have handed over
+	Linked   tongma.WindowID // the window of the head that this one is gathered into, and settled by
 }
 
 // Net turns obligations into multilateral figures. Their sum is zero in every
@@ -204,6 +210,7 @@ func (b *Book) sheet(w *window) Sheet {
 			s.Legs = append(s.Legs, b.sheetLeg(&legs[i]))
 		}
 	}
+	w.showGathering(&s)
 	s.moved()
 	s.Progress = s.progress()
 	s.Hash = s.hash()

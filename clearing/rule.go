@@ -86,7 +86,7 @@ func (b *Book) proposeOrder(e *Entry) Verdict {
 	}
 	n, known := b.numbers[string(e.Debtor)]
 	a := b.accounts[accountKey{n, e.Amount.Currency}]
-	if !known || a == nil || !a.capped {
+	if !known || a == nil || !a.capped || b.away(e.Debtor) { // what limits it stands where it is at home
 		return Verdict{Reason: tongma.NoAccount}
 	}
 	_, fits := addChecked(a.prefunding, e.Amount.Minor)

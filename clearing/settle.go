@@ -64,12 +64,16 @@ type debt struct {
 	minor    int64
 	of       tongma.WindowID  // of a cover: which the debtor was short in
 	dispute  tongma.PaymentID // of a chargeback
+	shard    uint16           // of what was gathered: of which shard
 }
 
 // kind is that of the entry that made it.
 func (d *debt) kind() Kind {
-	if d.of != 0 {
+	switch {
+	case d.of != 0:
 		return KindCover
+	case d.shard != 0:
+		return KindGather
 	}
 	return KindDisputeStep
 }

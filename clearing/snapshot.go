@@ -45,6 +45,7 @@ const (
 	blockWindow
 	blockItems
 	blockEnd
+	blockShards
 )
 
 // Bounds of a block, so that a damaged one is refused and not allocated.
@@ -120,6 +121,7 @@ func (b *Book) WriteSnapshot(w io.Writer, at journal.Position) error {
 		b.writeWindow(s, win)
 		b.writeItems(s, win)
 	}
+	b.writeShards(s)
 	s.begin(blockEnd)
 	s.bytes(s.sums.Sum(nil))
 	s.end(0)

@@ -272,6 +272,8 @@ func (s *snapshotReader) readSmall(kind uint8, count int, r *entryReader) error 
 		s.readCodes(r, count)
 	case blockWindow:
 		return s.readWindow(r)
+	case blockShards:
+		s.readShards(r)
 	default:
 		return fmt.Errorf("%w: a block of kind %d", ErrSnapshotFormat, kind)
 	}

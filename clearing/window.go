@@ -93,6 +93,10 @@ type window struct {
 	sheet              [32]byte                  // hash of the sheet in force
 	memos              map[accountKey]windowMemo // what of the memo accounts goes when it is settled
 	recasting          bool                      // payments were deferred, and the sheet not drawn up anew yet
+
+	shards   uint16          // that are gathered into it, with the head; zero for none
+	gathered []gathering     // by the others
+	linked   tongma.WindowID // of the head, if this is gathered into that
 }
 
 func newWindow(id tongma.WindowID, model uint16, method calendar.Model, entry uint64, at int64) *window {
@@ -210,9 +214,9 @@ func plainMethod(m calendar.Model) calendar.Model {
 //	open:         a repeat: Exists, with ExistsOtherContent if it names another method; StateConflict: the default model
 //	              comes first, or there are too many
 //	any other:    WindowUnknown; of a close ModelUnknown before it
-//	close:        FieldInvalid (the window is of another model, or no date), WindowNotOpen
-//	instruct:     WindowNotClosed; a repeat: Exists; SheetMismatch
-//	settled:      a repeat: Exists; StateConflict
+//	close:        see linkClose; FieldInvalid (the window is of another model, or no date), WindowNotOpen
+//	instruct:     WindowNotClosed (in all shards); StateConflict (the head does it); a repeat: Exists; SheetMismatch
+//	settled:      a repeat: Exists; StateConflict; of a window that was gathered see proposeFollowed
 //	settle, short, cover, cover-asked, cover-refused, word, word-rejected, defer, recast: see proposeSettle, proposeShort,
 //	              proposeCover and so on
 func (b *Book) proposeWindow(e *Entry) Verdict {
@@ -245,6 +249,9 @@ func (b *Book) proposeWindow(e *Entry) Verdict {
 		return b.proposeWord(e, w)
 	case KindWordRejected:
 		return b.proposeWordRejected(e, w)
+	}
+	if w.linked != 0 {
+		return b.proposeFollowed(e, w)
 	}
 	switch {
 	case w.state == WindowSettled:
@@ -280,6 +287,9 @@ func (b *Book) proposeClose(e *Entry, method calendar.Model) Verdict {
 	if e.Window == 0 && known {
 		e.Window = b.openOf(n).id
 	}
+	if v, stop := b.linkClose(e, n); stop {
+		return v
+	}
 	w := b.window(e.Window)
 	switch {
 	case w == nil:
@@ -303,8 +313,10 @@ func dateFits(d uint32) bool {
 
 func (b *Book) proposeInstruct(e *Entry, w *window) Verdict {
 	switch {
-	case w.state == WindowOpen:
+	case w.state == WindowOpen, len(w.awaited()) > 0:
 		return Verdict{Reason: tongma.WindowNotClosed}
+	case w.linked != 0:
+		return Verdict{Reason: tongma.StateConflict}
 	case w.state != WindowClosed:
 		return Verdict{Exists: true}
 	}
@@ -324,6 +336,9 @@ func (b *Book) applyWindow(e *Entry) error {
 	if w == nil {
 		return b.broken(e, "no such window")
 	}
+	if w.linked != 0 && e.Kind == KindSettled {
+		return b.applyFollowed(e, w)
+	}
 	due := WindowInstructed
 	switch e.Kind {
 	case KindClose:
@@ -338,6 +353,9 @@ func (b *Book) applyWindow(e *Entry) error {
 	case KindClose:
 		return b.applyClose(e, w)
 	case KindInstruct:
+		if len(w.awaited()) > 0 || w.linked != 0 {
+			return b.broken(e, "its sheet is not whole, or the head's to settle")
+		}
 		w.state, w.sheet, w.legs = WindowInstructed, e.Hash, b.legsOf(w)
 	case KindSettled:
 		if !w.allDone() || w.recasting {
@@ -368,6 +386,10 @@ func (b *Book) applyClose(e *Entry, w *window) error {
 	if b.models[w.model].name != e.Model {
 		return b.broken(e, "names another model")
 	}
+	if again := (Entry{Kind: KindClose, Linked: e.Linked}); b.stopsAt(&again, w) || again.Shards != e.Shards {
+		return b.broken(e, "is not the head's, or does not follow it")
+	}
+	w.linked, w.shards = e.Linked, e.Shards
 	w.state, w.closed, w.closedAt = WindowClosed, e.Number, e.Time
 	w.cutoff, w.valueDate, w.calendar = e.Cutoff, e.ValueDate, e.Calendar
 	next := newWindow(tongma.WindowID(len(b.windows)+1), w.model, e.Method, e.Number, e.Time)

@@ -1,0 +1,113 @@
+package clearing
+
+import (
+	"reflect"
+	"strconv"
+	"testing"
+
+	"github.com/tongma/tongma"
+)
+
+// keyOf returns a key of asker's that a shard is the owner of.
+func keyOf(asker tongma.ParticipantID, shard, shards uint16) string {
+	for n := 0; ; n++ {
+		if key := "k-" + strconv.Itoa(n); OwnerOf(asker, key, shards) == shard {
+			return key
+		}
+	}
+}
+
+// nameAt returns a name that begins with prefix and is at home in a shard.
+func nameAt(prefix string, shard, shards uint16) tongma.ParticipantID {
+	for n := 0; ; n++ {
+		if who := tongma.ParticipantID(prefix + "-" + strconv.Itoa(n)); HomeOf(who, shards) == shard {
+			return who
+		}
+	}
+}
+
+// asHead makes a Book the head of three shards, and does there all that there is.
+func asHead(t testing.TB, k *keeper) {
+	one, two := nameAt("bank", 1, 3), nameAt("bank", 2, 3)
+	for _, e := range []Entry{
+		{Kind: KindHome, Shard: 1, Shards: 3},
+		capOf(one, 100_000), {Kind: KindDeposit, Key: "d-home", Debtor: one, Amount: tongma.Money{Minor: 7, Currency: tongma.CNY}},
+		{Kind: KindClaim, Asker: "shop-b", Key: keyOf("shop-b", 1, 3), Shard: 2},
+		{Kind: KindCarryOut, Debtor: one, Shard: 2, Amount: tongma.Money{Minor: 10, Currency: tongma.CNY}},
+		{Kind: KindCarryOut, Debtor: one, Shard: 2, Amount: tongma.Money{Minor: -4, Currency: tongma.CNY}, Upto: 1},
+		{Kind: KindCarryIn, Debtor: two, Shard: 3, Sequence: 1, Amount: tongma.Money{Minor: 5, Currency: tongma.CNY}},
+		{Kind: KindHome, Debtor: one, Shard: 3, Sequence: 1},
+		{Kind: KindClose, ValueDate: 20261123},
+	} {
+		k.must(t, e)
+	}
+	w := k.written[len(k.written)-1].Window
+	cells := []Obligation{{Debtor: one, Creditor: two, Currency: tongma.CNY, Gross: 12, Count: 2, Fees: 1}}
+	k.must(t, Entry{Kind: KindGather, Window: w, Shard: 2, Linked: 1, Sequence: 1, Upto: 2, Hash: [32]byte{9}, Cells: cells})
+}
+
+// follower is a Book that is the second of three shards, and has done all that there is.
+func follower(t testing.TB) *keeper {
+	k := newKeeper()
+	home := nameAt("bank", 2, 3)
+	for _, e := range []Entry{
+		{Kind: KindOpen}, {Kind: KindHome, Shard: 2, Shards: 3}, capOf(home, 1_000),
+		{Kind: KindSuspend, Debtor: "late", Maker: ByHead},
+	} {
+		k.must(t, e)
+	}
+	k.must(t, hold(1, home, "shop-b", 100))
+	k.must(t, Entry{Kind: KindPost, Payment: testID(1)})
+	k.must(t, Entry{Kind: KindClose, Linked: 3, Cutoff: startMillis, ValueDate: 20261123})
+	k.must(t, Entry{Kind: KindSettled, Window: 1, Linked: 3, Hash: [32]byte{7}})
+	k.must(t, Entry{Kind: KindClose, Linked: 4})
+	return k
+}
+
+func TestWhatAShardDoesIsAuditedReplayedAndKept(t *testing.T) {
+	head := newKeeper()
+	head.must(t, Entry{Kind: KindOpen})
+	asHead(t, head)
+	for _, k := range []*keeper{head, follower(t)} {
+		sameBooks(t, replayed(t, k.written), k.book)
+		sameAsAudit(t, audited(k.written), k.book)
+		again := restored(t, k.book)
+		if err := same(reflect.ValueOf(again).Elem(), reflect.ValueOf(k.book).Elem(), "Book"); err != "" {
+			t.Error(err)
+		}
+		for _, p := range k.book.Positions() {
+			x := k.book.Explain(p.Participant, p.Currency, 0)
+			sum := int64(0)
+			for _, l := range x.Lines {
+				sum += l.Position
+			}
+			if sum != p.Position || x.Position != p.Position {
+				t.Errorf("%s stands at %d, its lines say %d", p.Participant, p.Position, sum)
+			}
+		}
+	}
+}
+
+// TestOneShardKnowsNothingOfOthers: a switch that is alone neither writes such entries
+// nor claims keys, and everybody is at home.
+func TestOneShardKnowsNothingOfOthers(t *testing.T) {
+	k := newKeeper()
+	k.must(t, Entry{Kind: KindOpen})
+	k.must(t, capOf("bank-a", 1_000))
+	for _, e := range []Entry{
+		{Kind: KindCarryOut, Debtor: "bank-a", Shard: 2, Amount: tongma.Money{Minor: 1, Currency: tongma.CNY}},
+		{Kind: KindGather, Window: 1, Shard: 2, Linked: 1, Sequence: 1, Upto: 1, Hash: [32]byte{1}},
+		{Kind: KindClaim, Asker: "shop-b", Key: "k", Shard: 2},
+		{Kind: KindHome, Debtor: "bank-a", Shard: 2, Sequence: 1},
+	} {
+		if v, _ := k.submit(t, e); v.Write || v.Reason != tongma.StateConflict {
+			t.Errorf("%s: written %t, %s", e.Kind, v.Write, v.Reason)
+		}
+	}
+	if v, _ := k.submit(t, Entry{Kind: KindClose, Linked: 7}); v.Write {
+		t.Error("it follows a head that there is not")
+	}
+	if at, _ := k.book.Home("bank-a"); at != Head || k.book.Astray() != nil {
+		t.Error("not at home")
+	}
+}
