@@ -589,7 +589,14 @@ type Line struct {
 	TargetCurrency string `json:"target_currency,omitempty"`
 	Quote          string `json:"quote,omitempty"`
 	Rate           string `json:"rate,omitempty"`
-	ShardLine
+
+	Shard    uint16     `json:"shard,omitempty"`
+	Shards   uint16     `json:"shards,omitempty"`
+	Sequence uint64     `json:"sequence,omitempty"`
+	Upto     uint64     `json:"upto,omitempty"`
+	Linked   uint64     `json:"linked_window,omitempty"`
+	Cells    []CellLine `json:"cells,omitempty"`
+	Terms    []TermLine `json:"terms,omitempty"`
 }
 
 // Fee is a fee leg as a Line shows it, in the currency of the line.
@@ -629,7 +636,7 @@ func NewLine(e *Entry, batch uint64, canonical []byte) Line {
 	if e.Target.Currency != 0 {
 		l.TargetMin, l.TargetCurrency = &e.Target.Minor, e.Target.Currency.Code()
 	}
-	l.ShardLine = e.shardLine()
+	e.showShards(&l)
 	if e.Stage != dispute.NoStage {
 		l.Stage = e.Stage.String()
 	}

@@ -343,17 +343,6 @@ func (r *entryReader) termList(n int) []Terms {
 	return terms
 }
 
-// ShardLine is what a Line shows of an entry between shards.
-type ShardLine struct {
-	Shard    uint16     `json:"shard,omitempty"`
-	Shards   uint16     `json:"shards,omitempty"`
-	Sequence uint64     `json:"sequence,omitempty"`
-	Upto     uint64     `json:"upto,omitempty"`
-	Linked   uint64     `json:"linked_window,omitempty"`
-	Cells    []CellLine `json:"cells,omitempty"`
-	Terms    []TermLine `json:"terms,omitempty"`
-}
-
 // CellLine is a cell of a bilateral matrix.
 type CellLine struct {
 	Debtor   string `json:"debtor"`
@@ -372,15 +361,15 @@ type TermLine struct {
 	Prefund  int64  `json:"prefunded_minor,omitempty"`
 }
 
-func (e *Entry) shardLine() ShardLine {
-	l := ShardLine{Shard: e.Shard, Shards: e.Shards, Sequence: e.Sequence, Upto: e.Upto, Linked: uint64(e.Linked)}
+// showShards adds to a line what an entry says of other shards.
+func (e *Entry) showShards(l *Line) {
+	l.Shard, l.Shards, l.Sequence, l.Upto, l.Linked = e.Shard, e.Shards, e.Sequence, e.Upto, uint64(e.Linked)
 	for _, c := range e.Cells {
 		l.Cells = append(l.Cells, CellLine{string(c.Debtor), string(c.Creditor), c.Currency.Code(), c.Gross, c.Count, c.Fees})
 	}
 	for _, t := range e.Terms {
 		l.Terms = append(l.Terms, TermLine{t.Currency.Code(), t.Cap, t.Directed, t.Prefund})
 	}
-	return l
 }
 
 // namesFit tells whether so many more names can be given numbers.

@@ -104,6 +104,14 @@ type line struct {
 	TargetCurrency string               `json:"target_currency"`
 	Quote          string               `json:"quote"`
 	Rate           string               `json:"rate"`
+
+	Shard    uint64 `json:"shard"`
+	Shards   uint64 `json:"shards"`
+	Sequence uint64 `json:"sequence"`
+	Upto     uint64 `json:"upto"`
+	Linked   uint64 `json:"linked_window"`
+	Cells    []cell `json:"cells"`
+	Terms    []term `json:"terms"`
 }
 
 // fee is one fee of a line, in the line's currency; of a refund in two currencies, in
@@ -153,6 +161,11 @@ var kinds = map[string]func(*recomputing, *line) error{
 	"word-rejected": (*recomputing).wordRejected,
 	"defer":         (*recomputing).deferred,
 	"recast":        (*recomputing).recast,
+	"carry-out":     (*recomputing).carry,
+	"carry-in":      (*recomputing).carry,
+	"gather":        (*recomputing).gather,
+	"claim":         (*recomputing).claim,
+	"home":          (*recomputing).home,
 }
 
 func nothing(*recomputing, *line) error { return nil }
@@ -219,12 +232,13 @@ type recomputing struct {
 	orders    map[string]*order    // by key
 	capAt     map[Account]uint64
 	settling  map[tongma.WindowID]*settling // of instructed windows
+	shards    sharding
 }
 
 func newRecomputing() *recomputing {
 	return &recomputing{positions: map[Account]*Standing{}, suspended: map[tongma.ParticipantID]bool{}, sponsors: map[tongma.ParticipantID]tongma.ParticipantID{},
 		payments: map[string]*tracked{}, disputes: map[string]*disputed{}, quotes: map[string]time.Time{}, keys: map[string]bool{},
-		orders: map[string]*order{}, capAt: map[Account]uint64{}, settling: map[tongma.WindowID]*settling{}, open: map[string]*Sheet{}}
+		orders: map[string]*order{}, capAt: map[Account]uint64{}, settling: map[tongma.WindowID]*settling{}, open: map[string]*Sheet{}, shards: newSharding()}
 }
 
 func (r *recomputing) take(l *line) error {

@@ -284,7 +284,7 @@ func TestTheBooksAndTheOutsiderAgree(t *testing.T) {
 		}
 	}
 	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
-		if all[kind] == 0 && kind != "directory" && kind != "tombstone" {
+		if all[kind] == 0 && kind != "directory" && kind != "tombstone" && !slices.Contains([]string{"carry-out", "carry-in", "gather", "claim", "home"}, kind) { // see netting_shard_test.go
 			t.Errorf("nothing of kind %s was written", kind)
 		}
 	}

@@ -70,6 +70,9 @@ func (r *recomputing) ask(l *line) error {
 	case l.Auth != 0 && tongma.WindowID(l.Auth) != r.open[l.Model].Window:
 		return fmt.Errorf("it names window %d while %d is open", l.Auth, r.open[l.Model].Window)
 	}
+	if err := r.placed(l); err != nil {
+		return err
+	}
 	r.keys[key] = true
 	r.payments[l.Payment] = &tracked{line: *l, phase: l.Kind}
 	return nil

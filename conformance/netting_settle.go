@@ -56,6 +56,9 @@ func (w *Sheet) legs() (map[Pair]*leg, error) {
 
 func (r *recomputing) instruct(l *line) error {
 	w, err := r.window(l, "closed")
+	if err == nil {
+		err = r.whole(w)
+	}
 	if err != nil {
 		return err
 	}
@@ -319,6 +322,9 @@ func (s *settling) redraw(w *Sheet) error {
 }
 
 func (r *recomputing) settled(l *line) error {
+	if w, err := r.window(l, "closed"); err == nil && r.shards.links[w.Window] != 0 {
+		return r.followed(l, w)
+	}
 	w, err := r.window(l, "instructed")
 	if err != nil {
 		return err

@@ -63,6 +63,9 @@ func (r *recomputing) close(l *line) error {
 	if w.Model != l.Model {
 		return fmt.Errorf("the window is of model %q", w.Model)
 	}
+	if err := r.linked(l, w); err != nil {
+		return err
+	}
 	w.State, w.EndEntry, w.ValueDate = "closed", l.Entry, l.Value
 	if err := w.figure(); err != nil {
 		return err
