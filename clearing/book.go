@@ -145,8 +145,7 @@ func (b *Book) number(name string) uint16 {
 // hasRoom tells whether every name in e has a number, or can be given one: a
 // number that wraps round would be another participant's.
 func (b *Book) hasRoom(e *Entry) bool {
-	names := [...]string{string(e.Asker), string(e.Debtor), string(e.Creditor), string(e.Scheme), string(e.Dealer)}
-	if len(b.names)+len(names)+2*len(e.Legs) <= math.MaxUint16+1 {
+	if len(b.names)+5+2*len(e.Legs) <= math.MaxUint16+1 {
 		return true
 	}
 	for i := range e.Legs {
@@ -155,7 +154,7 @@ func (b *Book) hasRoom(e *Entry) bool {
 			return false
 		}
 	}
-	for _, name := range names {
+	for _, name := range [...]string{string(e.Asker), string(e.Debtor), string(e.Creditor), string(e.Scheme), string(e.Dealer)} {
 		if _, known := b.numbers[name]; !known {
 			return false
 		}
@@ -171,6 +170,16 @@ func (b *Book) account(participant uint16, c tongma.Currency) *account {
 		b.accounts[k] = a
 	}
 	return a
+}
+
+// keyDigest stands for the asker and the key of an entry that begins a payment; zero
+// for any other.
+func (e *Entry) keyDigest() Digest {
+	switch e.Kind {
+	case KindHold, KindRefuse, KindTombstone:
+		return keyDigest(e.Asker, e.Key)
+	}
+	return Digest{}
 }
 
 func keyDigest(asker tongma.ParticipantID, key string) Digest {
@@ -189,7 +198,7 @@ type Verdict struct {
 	Exists  bool
 	Crossed uint8 // a granted hold brought its debtor to 50, 75 or 90 % of its limit: the highest; else 0
 	Reason  tongma.Reason
-	Payment Payment // the payment concerned, as it stands after the entry
+	Payment Payment // the payment concerned, as it stands; a Ledger gives it as it stands after the entry
 
 	// Elsewhere is the shard that a new payment belongs to, if that is another: nothing
 	// was written.
@@ -215,7 +224,10 @@ type Verdict struct {
 //	rules:        see proposeRule and proposeOrder
 //	windows:      see proposeWindow
 //	shards:       see proposeShard; a new payment that belongs to another shard is Elsewhere, behind the repeats
-func (b *Book) Propose(e *Entry, now int64) Verdict {
+func (b *Book) Propose(e *Entry, now int64) Verdict { return b.propose(e, e.keyDigest(), now) }
+
+// propose is Propose of an entry with that keyDigest.
+func (b *Book) propose(e *Entry, key Digest, now int64) Verdict {
 	e.Number, e.Time = b.next, max(now, b.clock)
 	method := e.Method
 	e.Method = plainMethod(method) // as it is written
@@ -230,7 +242,7 @@ func (b *Book) Propose(e *Entry, now int64) Verdict {
 	}
 	switch e.Kind {
 	case KindHold, KindRefuse, KindTombstone:
-		return b.proposeNew(e)
+		return b.proposeNew(e, key)
 	case KindPend, KindPost, KindVoid, KindExpire, KindReversing, KindReversed:
 		return b.proposeChange(e)
 	case KindClose:
@@ -253,13 +265,13 @@ func (b *Book) Propose(e *Entry, now int64) Verdict {
 	return Verdict{Reason: tongma.Internal}
 }
 
-func (b *Book) proposeNew(e *Entry) Verdict {
-	if i, ok := b.findKey(keyDigest(e.Asker, e.Key)); ok {
+func (b *Book) proposeNew(e *Entry, key Digest) Verdict {
+	if i, ok := b.findKey(key); ok {
 		p := b.payments.at(i)
 		return Verdict{Exists: true, Reason: p.differs(e, b), Payment: b.view(p)}
 	}
 	if len(b.disputes) > 0 {
-		if i, ok := b.disputeByKey[keyDigest(e.Asker, e.Key)]; ok {
+		if i, ok := b.disputeByKey[key]; ok {
 			return Verdict{Exists: true, Reason: tongma.ExistsOtherOperation, Payment: b.view(b.payments.at(b.disputes[i].payment))}
 		}
 	}
@@ -336,7 +348,7 @@ func (p *payment) differs(e *Entry, b *Book) tongma.Reason {
 }
 
 // changes lists from which phases a payment may come to which.
-var changes = map[Kind][]Kind{
+var changes = [256][]Kind{
 	KindPend:      {KindHold},
 	KindPost:      {KindHold, KindPend},
 	KindVoid:      {KindHold, KindPend},
@@ -351,7 +363,7 @@ func (b *Book) proposeChange(e *Entry) Verdict {
 		return Verdict{Reason: tongma.PaymentUnknown}
 	}
 	p := b.payments.at(i)
-	v := Verdict{Payment: b.view(p)}
+	v := Verdict{}
 	switch {
 	case p.phase == e.Kind:
 		v.Exists = true
@@ -382,6 +394,9 @@ func (b *Book) proposeChange(e *Entry) Verdict {
 		if v.Reason = b.chargeable(e, p); v.Reason != tongma.NoReason {
 			v.Write = false
 		}
+	}
+	if !v.Write {
+		v.Payment = b.view(p)
 	}
 	return v
 }
@@ -481,7 +496,10 @@ func (b *Book) standing(who tongma.ParticipantID, c tongma.Currency) account {
 // Apply makes e part of the Book. It is the only place where a position changes.
 // An error means that e breaks the rules of the Book: the journal is damaged or
 // the writer is, and nothing more may be written.
-func (b *Book) Apply(e *Entry) error {
+func (b *Book) Apply(e *Entry) error { return b.apply(e, e.keyDigest()) }
+
+// apply is Apply of an entry with that keyDigest.
+func (b *Book) apply(e *Entry, key Digest) error {
 	if e.Number != b.next {
 		return b.broken(e, fmt.Sprintf("entry %d where %d was due", e.Number, b.next))
 	}
@@ -491,7 +509,7 @@ func (b *Book) Apply(e *Entry) error {
 	var err error
 	switch e.Kind {
 	case KindHold, KindRefuse, KindTombstone:
-		err = b.applyNew(e)
+		err = b.applyNew(e, key)
 	case KindPend, KindPost, KindVoid, KindExpire, KindReversing, KindReversed:
 		err = b.applyChange(e)
 	case KindOpen, KindClose, KindInstruct, KindSettle, KindSettled, KindShort, KindCover, KindDefer, KindRecast, KindCoverAsked, KindCoverRefused, KindWord, KindWordRejected:
@@ -527,7 +545,7 @@ func (b *Book) broken(e *Entry, detail string) error {
 	return &tongma.Error{Op: fmt.Sprintf("clearing.Apply: entry %d (%s)", e.Number, e.Kind), Reason: tongma.Internal, Detail: detail}
 }
 
-func (b *Book) applyNew(e *Entry) error {
+func (b *Book) applyNew(e *Entry, key Digest) error {
 	model, known := b.model(e.Model)
 	if !known || b.openOf(model).id != e.AuthWindow {
 		return b.broken(e, "names a window that is not the open one")
@@ -538,11 +556,10 @@ func (b *Book) applyNew(e *Entry) error {
 	if _, twice := b.find(e.Payment); twice || b.disputeOf(e.Payment) != nil {
 		return b.broken(e, "payment id used before")
 	}
-	kd := keyDigest(e.Asker, e.Key)
-	if _, twice := b.findKey(kd); twice {
+	if _, twice := b.findKey(key); twice {
 		return b.broken(e, "key used before")
 	}
-	p := payment{key: kd, id: e.Payment, original: e.Original, content: e.Content, code: e.Code, amount: e.Amount.Minor,
+	p := payment{key: key, id: e.Payment, original: e.Original, content: e.Content, code: e.Code, amount: e.Amount.Minor,
 		currency: e.Amount.Currency, heldAt: e.Time, changedAt: e.Time, expiry: e.Expiry, entry: e.Number,
 		authWindow: uint32(e.AuthWindow), debtor: b.number(string(e.Debtor)), creditor: b.number(string(e.Creditor)),
 		scheme: b.number(string(e.Scheme)), asker: b.number(string(e.Asker)), model: model, reason: e.Reason, op: e.Op, phase: e.Kind}
@@ -570,7 +587,7 @@ func (b *Book) applyNew(e *Entry) error {
 	}
 	at := b.payments.add(&p)
 	b.byID.put((*[16]byte)(&p.id), at)
-	b.byKey.put((*[16]byte)(&kd), at)
+	b.byKey.put((*[16]byte)(&p.key), at)
 	b.rest(at)
 	return nil
 }

@@ -62,7 +62,7 @@ const (
 	KindHome     Kind = 35 // a participant is at home in another shard from now on; without one: which shard this is
 )
 
-var kindNames = map[Kind]string{
+var kindNames = [256]string{
 	KindDirectory: "directory", KindCap: "cap", KindSuspend: "suspend", KindResume: "resume", KindOpen: "open",
 	KindRefuse: "refuse", KindHold: "hold", KindPend: "pend", KindPost: "post", KindVoid: "void",
 	KindReversing: "reversing", KindReversed: "reversed", KindTombstone: "tombstone",
@@ -76,7 +76,7 @@ var kindNames = map[Kind]string{
 
 // String returns the name that dumps and scripts use.
 func (k Kind) String() string {
-	if name, ok := kindNames[k]; ok {
+	if name := kindNames[k]; name != "" {
 		return name
 	}
 	return "unknown"
@@ -443,15 +443,11 @@ const (
 // fits tells whether ParseEntry will read back what AppendTo writes. What does
 // not fit may not be written: it would be durable, and the end of every replay.
 func (e *Entry) fits() bool {
-	for _, f := range [...]struct{ length, limit int }{{len(e.Asker), maxName}, {len(e.Debtor), maxName}, {len(e.Creditor), maxName},
-		{len(e.Scheme), maxName}, {len(e.Key), tongma.MaxKey}, {len(e.SchemeRef), maxRef}, {len(e.Order), maxRef}, {len(e.Approval), maxApproval},
-		{len(e.Merchant), maxMerchant}, {len(e.CodeTail), maxTail}, {len(e.Salt), maxSalt}, {len(e.Maker), maxName}, {len(e.Checker), maxName},
-		{int(e.Reason), maxReason}, {len(e.Model), maxName}, {len(e.Calendar), maxCalendar}, {len(e.Dealer), maxName}, {len(e.Quote), maxRef}, {len(e.Rate), maxRate}, {int(e.ValueDate), maxDate}, {int(e.Method), int(calendar.Gross)}} {
-		if f.length > f.limit {
-			return false
-		}
-	}
-	return kindNames[e.Kind] != "" && e.Time >= 0 && e.Time <= maxNumber && e.Expiry >= 0 && e.Expiry <= maxNumber &&
+	return len(e.Asker) <= maxName && len(e.Debtor) <= maxName && len(e.Creditor) <= maxName && len(e.Scheme) <= maxName && len(e.Key) <= tongma.MaxKey &&
+		len(e.SchemeRef) <= maxRef && len(e.Order) <= maxRef && len(e.Approval) <= maxApproval && len(e.Merchant) <= maxMerchant &&
+		len(e.CodeTail) <= maxTail && len(e.Salt) <= maxSalt && len(e.Maker) <= maxName && len(e.Checker) <= maxName && e.Reason <= maxReason &&
+		len(e.Model) <= maxName && len(e.Calendar) <= maxCalendar && len(e.Dealer) <= maxName && len(e.Quote) <= maxRef && len(e.Rate) <= maxRate &&
+		e.ValueDate <= maxDate && e.Method <= calendar.Gross && kindNames[e.Kind] != "" && e.Time >= 0 && e.Time <= maxNumber && e.Expiry >= 0 && e.Expiry <= maxNumber &&
 		e.AuthWindow <= maxNumber && e.Window <= maxNumber && e.Directory <= maxNumber && legsFit(e.Legs) &&
 		e.Method != calendar.Multilateral && e.Cutoff >= 0 && e.Cutoff <= maxNumber && (e.Stage == dispute.NoStage || e.Stage.Known()) &&
 		e.Sequence <= maxNumber && e.Upto <= maxNumber && e.Linked <= maxNumber && cellsFit(e.Cells) && termsFit(e.Terms)

@@ -726,9 +726,9 @@ func TestEveryInterleaving(t *testing.T) {
 			written[kind] += n
 		}
 	}
-	for kind := range kindNames {
-		if written[kind] == 0 {
-			t.Errorf("no sequence ever wrote %s", kind)
+	for kind, name := range kindNames {
+		if name != "" && written[Kind(kind)] == 0 {
+			t.Errorf("no sequence ever wrote %s", name)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,8 +28,13 @@ type Ledger struct {
 	// mu guards queue and err. Nothing else is taken while it is held.
 	mu    sync.Mutex
 	queue []*submission
-	spare []*submission
 	err   error // why nothing more is accepted
+
+	// The writer's own.
+	flying *group        // on its way to the disk, or nil
+	acks   chan error    // what became of it
+	taken  []*submission // off the queue, being applied
+	fault  error         // of the Book
 
 	wake    chan struct{}
 	quit    chan struct{}
@@ -36,7 +42,6 @@ type Ledger struct {
 	life    context.Context // of the commits
 	giveUp  func()          // ends life: what is in flight then is left to the next start
 	once    sync.Once       // closes quit
-	fault   error           // of the Book; run's own
 	pool    sync.Pool
 }
 
@@ -79,6 +84,7 @@ func (o *LedgerOptions) defaults() {
 // the writer until done is signalled, then the caller again.
 type submission struct {
 	entry   Entry
+	key     Digest // of entry
 	read    func(*Book)
 	confirm bool // whether we are still the writer
 	verdict Verdict
@@ -119,7 +125,7 @@ func OpenLedger(ctx context.Context, store journal.Store, opts LedgerOptions) (*
 
 // start runs the writer of a Book whose journal's writer log has become.
 func start(store journal.Store, log *journal.Log, book *Book, opts LedgerOptions) *Ledger {
-	l := &Ledger{store: store, log: log, book: book, opts: opts, wake: make(chan struct{}, 1), quit: make(chan struct{}), stopped: make(chan struct{})}
+	l := &Ledger{store: store, log: log, book: book, opts: opts, acks: make(chan error, 1), wake: make(chan struct{}, 1), quit: make(chan struct{}), stopped: make(chan struct{})}
 	l.life, l.giveUp = context.WithCancel(context.Background())
 	l.pool.New = func() any { return &submission{done: make(chan struct{}, 1)} }
 	go l.run()
@@ -158,7 +164,7 @@ func (b *Book) Replay(batch journal.Batch, see func([]Entry)) error {
 // see ErrNotWritten.
 func (l *Ledger) Submit(ctx context.Context, e Entry) (r Result, err error) {
 	s := l.pool.Get().(*submission)
-	s.entry, s.read, s.confirm = e, nil, false
+	s.entry, s.key, s.read, s.confirm = e, e.keyDigest(), nil, false
 	s.hands.Store(unread)
 	if err = l.wait(ctx, s); err != nil {
 		return r, err
@@ -218,6 +224,10 @@ func (l *Ledger) wait(ctx context.Context, s *submission) error {
 	if first {
 		l.signal()
 	}
+	if ctx.Done() == nil {
+		<-s.done
+		return s.err
+	}
 	select {
 	case <-s.done:
 		return s.err
@@ -239,27 +249,34 @@ func (l *Ledger) signal() {
 
 // group is a batch in the making, and those who wait for it.
 type group struct {
-	waiting []*submission
-	entries []Entry
-	bytes   []byte
-	ends    []int
-	slices  [][]byte
-	time    int64
-	confirm bool // somebody wants to know whether we are still the writer
+	waiting   []*submission
+	entries   []Entry // for OnCommit
+	bytes     []byte
+	ends      []int // of each entry in bytes
+	slices    [][]byte
+	next      uint64 // number behind the last entry
+	time      int64  // of the last entry, as is directory
+	directory uint64
+	confirm   bool // somebody wants to know whether we are still the writer
 }
 
 func (g *group) reset() {
 	clear(g.waiting)
+	clear(g.entries)
 	g.waiting, g.entries, g.bytes, g.ends, g.slices = g.waiting[:0], g.entries[:0], g.bytes[:0], g.ends[:0], g.slices[:0]
 	g.confirm = false
 }
+
+// idle tells whether those in the group wait for nothing: they only read, or repeat
+// what is durable already.
+func (g *group) idle() bool { return len(g.ends) == 0 && !g.confirm }
 
 // maxWaiting bounds a group by those who wait for it: repeats and reads make no
 // entries.
 const maxWaiting = 4 * journal.MaxEntries
 
 func (g *group) full() bool {
-	return len(g.entries) >= journal.MaxEntries || len(g.bytes) >= journal.MaxBytes-4096 || len(g.waiting) >= maxWaiting
+	return len(g.ends) >= journal.MaxEntries || len(g.bytes) >= journal.MaxBytes-4096 || len(g.waiting) >= maxWaiting
 }
 
 func (g *group) cut() [][]byte {
@@ -277,33 +294,27 @@ func (g *group) cut() [][]byte {
 func (l *Ledger) run() {
 	defer close(l.stopped)
 	defer l.giveUp()
-	acks := make(chan error, 1)
-	next, flying := &group{}, (*group)(nil)
-	idle := &group{}
+	next, other := &group{}, &group{}
 	for {
 		l.gather(next)
 		if l.fault != nil {
-			if flying != nil {
-				l.finish(flying, <-acks)
-			}
-			l.fail(next, l.fault)
+			l.end(next, l.fault)
 			return
 		}
-		if flying == nil && len(next.waiting) > 0 {
+		if l.flying == nil && len(next.waiting) > 0 {
 			switch {
 			case l.quitting():
-				l.fail(next, &tongma.Error{Op: "clearing", Reason: tongma.ShuttingDown})
+				l.end(next, errClosed)
 				return
-			case len(next.entries) == 0 && !next.confirm: // only reads and repeats of what is durable already
+			case next.idle():
 				l.finish(next, nil)
 			case len(next.waiting) <= fewWaiting:
 				if !l.answer(next, l.commit(next), next) {
 					return
 				}
 			default:
-				flying, next = next, idle
-				g := flying
-				go func() { acks <- l.commit(g) }()
+				l.send(next)
+				next, other = other, next
 			}
 			continue
 		}
@@ -313,20 +324,40 @@ func (l *Ledger) run() {
 		}
 		select {
 		case <-wake:
-		case err := <-acks:
-			idle, flying = flying, nil
-			if !l.answer(idle, err, next) {
+		case err := <-l.acks:
+			l.flying = nil
+			if err == nil && len(next.waiting) >= manyWaiting && !next.idle() && !l.quitting() {
+				l.send(next) // the store first: to tell everybody takes as long as to hash a batch
+				l.finish(other, nil)
+				next, other = other, next
+			} else if !l.answer(other, err, next) {
 				return
 			}
 		case <-l.quit:
-			if flying != nil {
-				l.finish(flying, <-acks)
-			}
-			l.fail(next, &tongma.Error{Op: "clearing", Reason: tongma.ShuttingDown})
+			l.end(next, errClosed)
 			return
 		}
 	}
 }
+
+// send has a group committed while the next one is made.
+func (l *Ledger) send(g *group) {
+	l.flying = g
+	go func() { l.acks <- l.commit(g) }()
+}
+
+// landed tells whether the store waits for us, and not we for it.
+func (l *Ledger) landed() bool { return l.flying == nil || len(l.acks) > 0 }
+
+// end lets the batch in flight finish, and turns away the rest.
+func (l *Ledger) end(next *group, why error) {
+	if l.flying != nil {
+		l.finish(l.flying, <-l.acks)
+	}
+	l.fail(next, why)
+}
+
+var errClosed = &tongma.Error{Op: "clearing", Reason: tongma.ShuttingDown}
 
 func (l *Ledger) quitting() bool {
 	select {
@@ -380,10 +411,10 @@ const manyWaiting = 256
 func (l *Ledger) commit(g *group) error {
 	ctx, cancel := context.WithTimeout(l.life, l.opts.CommitWithin)
 	defer cancel()
-	if len(g.entries) == 0 {
+	if len(g.ends) == 0 {
 		return l.confirm(ctx)
 	}
-	return l.log.Commit(ctx, g.cut(), g.time, l.opts.directoryOf(g))
+	return l.log.Commit(ctx, g.cut(), g.time, g.directory)
 }
 
 // confirm compares the end of the stream with the last batch of ours. Nothing is
@@ -415,48 +446,39 @@ const (
 	staleFor     = 3 * time.Second // a server of a cluster that stood still shows an old end until it has heard of the new leader
 )
 
-func (o *LedgerOptions) directoryOf(g *group) uint64 {
-	return g.entries[len(g.entries)-1].Directory
-}
-
-// gather applies what has arrived to the Book. From here on the Book is ahead of
-// the disk; if the group is lost, so is the Book, and the process starts again
-// from the journal.
+// gather applies what has arrived to the Book, until there is no more, or many
+// wait and the store is free for them. From here on the Book is ahead of the disk;
+// if the group is lost, so is the Book, and the process starts again from the
+// journal.
 func (l *Ledger) gather(g *group) {
-	for !g.full() {
-		taken := l.take(journal.MaxEntries - len(g.entries))
+	for !g.full() && !(len(g.waiting) >= manyWaiting && l.landed()) {
+		taken := l.take(min(portion, journal.MaxEntries-len(g.ends)))
 		if len(taken) == 0 {
 			return
+		}
+		for _, s := range taken {
+			l.book.ahead(&s.entry, s.key)
 		}
 		for _, s := range taken {
 			if s.hands.CompareAndSwap(unread, inHand) { // nobody waits for the others any more
 				l.apply(g, s)
 			}
 		}
-		l.recycle(taken)
 	}
 }
 
+// portion is how many are taken off the queue at once: so many that the memory has
+// enough to look up together, so few that the store need not wait for long.
+const portion = 64
+
+// take returns the first of those who wait. They are valid until the next call.
 func (l *Ledger) take(limit int) []*submission {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.queue) <= limit {
-		taken := l.queue
-		l.queue, l.spare = l.spare[:0], nil
-		return taken
-	}
-	taken := append([]*submission(nil), l.queue[:limit]...)
-	l.queue = append(l.queue[:0], l.queue[limit:]...)
-	return taken
-}
-
-func (l *Ledger) recycle(taken []*submission) {
-	clear(taken)
-	l.mu.Lock()
-	if l.spare == nil {
-		l.spare = taken[:0]
-	}
-	l.mu.Unlock()
+	limit = min(limit, len(l.queue))
+	l.taken = append(l.taken[:0], l.queue[:limit]...)
+	l.queue = slices.Delete(l.queue, 0, limit)
+	return l.taken
 }
 
 func (l *Ledger) apply(g *group, s *submission) {
@@ -473,11 +495,11 @@ func (l *Ledger) apply(g *group, s *submission) {
 	if s.entry.Directory == 0 {
 		s.entry.Directory = l.book.directory
 	}
-	s.verdict = l.book.Propose(&s.entry, l.opts.Now())
+	s.verdict = l.book.propose(&s.entry, s.key, l.opts.Now())
 	if !s.verdict.Write {
 		return
 	}
-	if err := l.book.Apply(&s.entry); err != nil {
+	if err := l.book.apply(&s.entry, s.key); err != nil {
 		s.err, l.fault = err, err // a fault of ours: the Book's two halves disagree
 		l.refuse(err)
 		return
@@ -485,10 +507,12 @@ func (l *Ledger) apply(g *group, s *submission) {
 	if !s.entry.Payment.IsZero() {
 		s.verdict.Payment, _ = l.book.Payment(s.entry.Payment)
 	}
-	g.entries = append(g.entries, s.entry)
+	if l.opts.OnCommit != nil {
+		g.entries = append(g.entries, s.entry)
+	}
 	g.bytes = s.entry.AppendTo(g.bytes)
 	g.ends = append(g.ends, len(g.bytes))
-	g.time = s.entry.Time
+	g.next, g.time, g.directory = s.entry.Number+1, s.entry.Time, s.entry.Directory
 }
 
 // finish tells everybody in the group. Durable from here: whoever is told finds
@@ -505,8 +529,8 @@ func (l *Ledger) finish(g *group, err error) {
 		s.done <- struct{}{}
 		l.opts.Pace()
 	}
-	if err == nil && len(g.entries) > 0 {
-		l.opts.snapshots.passed(g.entries[len(g.entries)-1].Number + 1)
+	if err == nil && len(g.ends) > 0 {
+		l.opts.snapshots.passed(g.next)
 	}
 	if err == nil && len(g.entries) > 0 && l.opts.OnCommit != nil {
 		number, _ := l.log.Head()

@@ -170,7 +170,7 @@ func TestTheDocumentNamesEveryField(t *testing.T) {
 		}
 	}
 	for kind, name := range kindNames {
-		if !strings.Contains(string(text), "`"+name+"`") {
+		if name != "" && !strings.Contains(string(text), "`"+name+"`") {
 			t.Errorf("kind %d, %s, is not in docs/journal.md", kind, name)
 		}
 	}
