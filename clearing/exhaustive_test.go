@@ -704,6 +704,7 @@ func shortages(w tongma.WindowID, who, payer tongma.ParticipantID) []letter {
 // every check of the audit holds; a crash and a replay change nothing; and what
 // is open can be brought to its end.
 func TestEveryInterleaving(t *testing.T) {
+	t.Parallel()
 	written := map[Kind]int{KindOpen: 1, KindDirectory: 1} // set up, and of no account
 	for _, kind := range []Kind{KindCarryOut, KindCarryIn, KindGather, KindClaim, KindHome} {
 		written[kind]++ // of several Books: see TestAMarketOfShardsIsOneMarket

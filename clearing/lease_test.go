@@ -65,9 +65,13 @@ func noGoroutines(t testing.TB) {
 	t.Cleanup(func() { goleak.VerifyNone(t, before) })
 }
 
+// beside has a test that mostly waits run beside the others. The goroutines that it
+// leaves behind are looked for at the end of all tests.
+func beside(t *testing.T) { t.Parallel() }
+
 // TestSilenceIsLoss after as long as patience, and not before.
 func TestSilenceIsLoss(t *testing.T) {
-	noGoroutines(t)
+	beside(t)
 	url := natsServer(t, 0, "").ClientURL()
 	l := openLedger(t, journal.NewMemory(), LedgerOptions{})
 	speaker, listener := connectNATS(t, url), connectNATS(t, url)
@@ -133,7 +137,7 @@ func TestOnlyTheWriterInOfficeCounts(t *testing.T) {
 // TestAnOutageCostsOnePatience: a writer that did not come back after an outage of
 // ours is lost as long after it as patience is, and not twice as long.
 func TestAnOutageCostsOnePatience(t *testing.T) {
-	noGoroutines(t)
+	beside(t)
 	s := natsServer(t, 0, "")
 	_, port, _ := net.SplitHostPort(s.Addr().String())
 	listener := connectNATS(t, s.ClientURL())
@@ -162,7 +166,7 @@ func TestAnOutageCostsOnePatience(t *testing.T) {
 // TestOurOwnOutageIsNotSilence: while the server is away nothing is known of the
 // writer, and when it is back the writer has its time to be heard again.
 func TestOurOwnOutageIsNotSilence(t *testing.T) {
-	noGoroutines(t)
+	beside(t)
 	s := natsServer(t, 0, "")
 	_, port, _ := net.SplitHostPort(s.Addr().String())
 	l := openLedger(t, journal.NewMemory(), LedgerOptions{})
@@ -220,7 +224,7 @@ func TestAWordDeposesNobody(t *testing.T) {
 // TestOneOfManySucceeds: the writer dies; of three standbys one is in office, and
 // the others follow it. When that one leaves the next one is, and so on.
 func TestOneOfManySucceeds(t *testing.T) {
-	noGoroutines(t)
+	beside(t)
 	url := natsServer(t, 0, "").ClientURL()
 	store := journal.NewMemory()
 	type successor struct {

@@ -318,7 +318,7 @@ func TestADeposedWriterAnswersNothingFromMemory(t *testing.T) {
 // TestAStoreThatLostItsEndStopsTheWriter: it does not answer from a Book that the
 // journal no longer bears out.
 func TestAStoreThatLostItsEndStopsTheWriter(t *testing.T) {
-	t.Cleanup(func() { goleak.VerifyNone(t) })
+	beside(t)
 	store := journal.NewMemory()
 	l := openLedger(t, store, LedgerOptions{Confirm: true})
 	submit(t, l, capOf("bank-a", 100))

@@ -26,6 +26,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing/journal"
+	"go.uber.org/goleak"
 )
 
 // The switch that is killed here is another process, and so are its connection,
@@ -48,7 +49,12 @@ func TestMain(m *testing.M) {
 	case os.Getenv(envServer) != "":
 		err = serverProcess()
 	default:
-		os.Exit(m.Run())
+		code := m.Run()
+		if leak := goleak.Find(); leak != nil && code == 0 { // see beside
+			fmt.Println(leak)
+			code = 1
+		}
+		os.Exit(code)
 	}
 	if err != nil {
 		fmt.Println("failed", err)
@@ -372,7 +378,7 @@ func pause(t testing.TB) func(*writer) {
 // TestASwitchProcessDies on a server that outlives it: killed, and paused past
 // its lease.
 func TestASwitchProcessDies(t *testing.T) {
-	noGoroutines(t)
+	beside(t)
 	urls := natsServer(t, 0, t.TempDir()).ClientURL()
 	killed := depose(t, urls, 1, 0, kill)
 	killed.check(t, urls, 1)
@@ -477,7 +483,7 @@ func TestASwitchProcessDiesOnACluster(t *testing.T) {
 	if testing.Short() {
 		t.Skip("elections take up to ten seconds")
 	}
-	noGoroutines(t)
+	beside(t)
 	c := startCluster(t)
 	urls := c.urls
 	killed := depose(t, urls, 3, 0, kill)
