@@ -257,7 +257,8 @@ type group struct {
 	next      uint64 // number behind the last entry
 	time      int64  // of the last entry, as is directory
 	directory uint64
-	confirm   bool // somebody wants to know whether we are still the writer
+	batch     uint64 // its number, once it is durable
+	confirm   bool   // somebody wants to know whether we are still the writer
 }
 
 func (g *group) reset() {
@@ -414,7 +415,9 @@ func (l *Ledger) commit(g *group) error {
 	if len(g.ends) == 0 {
 		return l.confirm(ctx)
 	}
-	return l.log.Commit(ctx, g.cut(), g.time, g.directory)
+	err := l.log.Commit(ctx, g.cut(), g.time, g.directory)
+	g.batch, _ = l.log.Head() // now, since the next one may be on its way before this one is told
+	return err
 }
 
 // confirm compares the end of the stream with the last batch of ours. Nothing is
@@ -533,8 +536,7 @@ func (l *Ledger) finish(g *group, err error) {
 		l.opts.snapshots.passed(g.next)
 	}
 	if err == nil && len(g.entries) > 0 && l.opts.OnCommit != nil {
-		number, _ := l.log.Head()
-		l.opts.OnCommit(number, g.entries)
+		l.opts.OnCommit(g.batch, g.entries)
 	}
 	g.reset()
 }

@@ -536,3 +536,41 @@ func TestReplayShowsEveryEntry(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestEntriesAreAnnouncedWithTheirOwnBatch: also while the next batch is on its way
+// already, when the journal may be further than what is announced.
+func TestEntriesAreAnnouncedWithTheirOwnBatch(t *testing.T) {
+	store := journal.NewMemory()
+	announced := map[uint64]uint64{} // entry to batch
+	l := openLedger(t, store, LedgerOptions{OnCommit: func(batch uint64, es []Entry) {
+		time.Sleep(time.Millisecond) // so that the next one lands meanwhile
+		for i := range es {
+			announced[es[i].Number] = batch
+		}
+	}})
+	submit(t, l, capOf("bank-a", 1_000_000))
+	var all sync.WaitGroup
+	for i := range 3000 {
+		all.Go(func() { submit(t, l, hold(uint64(i+1), "bank-a", "shop-b", 1)) })
+	}
+	all.Wait()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	wrong, checked := 0, 0
+	if _, err := journal.Open(t.Context(), store, 0, func(b journal.Batch) error {
+		for i := range b.Entries {
+			if said, ok := announced[b.First+uint64(i)]; ok {
+				if checked++; said != b.Number {
+					wrong++
+				}
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if wrong > 0 || checked < 3000 {
+		t.Errorf("%d of %d entries were announced with another batch", wrong, checked)
+	}
+}
