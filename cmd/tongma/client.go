@@ -83,22 +83,32 @@ type client struct {
 	heard func(bytes int) // of each part of an answer; nil: nobody wants to know
 }
 
-// connect finds the switch and the token. Nothing is sent yet.
-func (a *app) connect(t *target) (*client, error) {
+// door returns the address that was named, or several with commas between, and the
+// data folder, if there is one.
+func (a *app) door(t *target) (addresses, dir string, err error) {
 	address := cmp.Or(t.url, a.env("TONGMA_URL"))
 	if t.data != "" && t.url == "" { // a folder that was named goes before an address from the environment
 		address = ""
 	}
-	dir := cmp.Or(t.data, a.env("TONGMA_DATA"))
+	dir = cmp.Or(t.data, a.env("TONGMA_DATA"))
 	if dir == "" && address == "" {
-		return nil, failf(exitUsage, "no switch was named").then("--data DIR, the data folder of a switch that runs on this machine", "--url URL --token-file FILE, for any other")
+		return "", "", failf(exitUsage, "no switch was named").then("--data DIR, the data folder of a switch that runs on this machine", "--url URL --token-file FILE, for any other")
 	}
 	if address == "" {
 		node, err := readNodeFile(dir)
 		if err != nil {
-			return nil, err
+			return "", "", err
 		}
 		address = node.HTTP
+	}
+	return address, dir, nil
+}
+
+// connect finds the switch and the token. Nothing is sent yet.
+func (a *app) connect(t *target) (*client, error) {
+	address, dir, err := a.door(t)
+	if err != nil {
+		return nil, err
 	}
 	base, err := firstReady(address, t.plain)
 	if err != nil {

@@ -30,6 +30,9 @@ type demoFlags struct {
 	window   time.Duration
 }
 
+// eventful tells whether more happens than payments.
+func (f *demoFlags) eventful() bool { return !f.once && f.rate > 0 }
+
 func newDemoCmd(a *app) *cobra.Command {
 	var f demoFlags
 	cmd := &cobra.Command{
@@ -59,7 +62,7 @@ func newDemoCmd(a *app) *cobra.Command {
 	flags.Float64Var(&f.rate, "rate", 20, "payments a second, without --once; 0 makes none")
 	flags.BoolVar(&f.chaos, "chaos", false, "time-outs, duplicates, late answers, reversals, refunds and a dead adapter")
 	flags.IntVar(&f.callers, "callers", 64, "payments under way at once, with --once")
-	flags.DurationVar(&f.window, "window", 5*time.Minute, "how long a clearing window stays open, without --once")
+	flags.DurationVar(&f.window, "window", time.Minute, "how long a clearing window stays open, without --once")
 	return cmd
 }
 
@@ -85,6 +88,11 @@ func (a *app) market(ctx context.Context, cfg config, f demoFlags) error {
 	// The simulated wallets break the rules on purpose: what NATS says of that is
 	// no news here.
 	quiet := slog.New(slog.DiscardHandler)
+	if f.eventful() {
+		if err := storyPeople(data); err != nil {
+			return err
+		}
+	}
 	budget := shotBudget
 	if f.chaos {
 		budget = chaosBudget
@@ -340,6 +348,12 @@ func (a *app) demoLive(ctx context.Context, n *node, sims *simulators, t *traffi
 		defer ticker.Stop()
 		tick = ticker.C
 	}
+	tale := &story{app: a, node: n, rate: f.rate, window: f.window}
+	var early <-chan time.Time
+	if f.eventful() {
+		tale.told(tale.begin(ctx))
+		early = time.After(storyEarly)
+	}
 	var wg sync.WaitGroup
 	room := make(chan struct{}, 512)
 	for {
@@ -354,8 +368,16 @@ func (a *app) demoLive(ctx context.Context, n *node, sims *simulators, t *traffi
 				})
 			default: // the market is slower than the tills: those who wait are enough
 			}
+		case <-early:
+			tale.told(tale.dispute(ctx))
 		case <-window.C:
+			if f.eventful() {
+				tale.told(tale.turning(ctx))
+			}
 			a.turnWindows(ctx, n)
+			if f.eventful() {
+				tale.told(tale.turned(ctx))
+			}
 		case <-n.engine.Ledger().Stopped():
 			return &exitError{code: exitFault, err: fmt.Errorf("the journal has stopped: %w", n.engine.Ledger().Err())}
 		case <-ctx.Done():
@@ -420,7 +442,11 @@ func (a *app) banner(n *node, f demoFlags, kept bool) {
 		ids += " " + string(s.ID)
 	}
 	a.say("  schemes    %s (simulated)\n  traffic     %g payments a second, seed %d; a window closes every %s\n", ids, f.rate, f.seed, f.window)
-	a.say("Next:  tongma sandbox codes\n       tongma position ls --data %s\n       tongma window ls --data %s\n       tongma code parse CODE\nCtrl-C stops and shows the books.\n", n.cfg.data, n.cfg.data)
+	kind := ""
+	if f.eventful() {
+		kind = "Within five minutes: disputes, a wallet near its cap, and a bank that refuses to pay.\n"
+	}
+	a.say("%sNext:  open http://%s\n       export TONGMA_DATA=%s\n       tongma status\n       tongma position ls\n       tongma window show 1\n       tongma sandbox codes\nCtrl-C stops and shows the books.\n", kind, n.httpAddr, n.cfg.data)
 }
 
 // liveFeed shows payments as they end: for people at most four a second, so that

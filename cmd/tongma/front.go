@@ -73,6 +73,7 @@ func (n *node) waiting() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { writeStanding(w, r, look()) })
+	mux.HandleFunc("GET /{$}", api.WaitingPage)
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		// The outcome is unknown: what is asked may be the repeat of a payment that the other one has taken.
 		problem := tongma.ProblemOf(&tongma.Error{Op: "http", Reason: tongma.SteppedDown, Detail: "this switch stands by: ask the other one"})

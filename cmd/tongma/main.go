@@ -117,7 +117,7 @@ func newRoot(a *app) *cobra.Command {
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no talk on stderr but errors")
 	flags.StringVar(&a.color, "color", "auto", "auto, always or never; NO_COLOR is obeyed too")
 	root.AddCommand(
-		newServeCmd(a), newDemoCmd(a), newSandboxCmd(a), newSimCmd(a),
+		newServeCmd(a), newStatusCmd(a), newDemoCmd(a), newSandboxCmd(a), newSimCmd(a),
 		newCodeCmd(a), newErrorsCmd(a),
 		newPayCmd(a), newTransferCmd(a), newResolveCmd(a), newWindowCmd(a), newPositionCmd(a),
 		newCapCmd(a), newParticipantCmd(a), newReconCmd(a), newDisputeCmd(a), newOperatorCmd(a),

@@ -401,6 +401,9 @@ func (a *API) switchOperations(d describe) []operation {
 	who := base("whoami", "switch", "GET", "/v1/whoami", "See whose token this is", "")
 	who.Responses = map[string]*huma.Response{"200": d.json("You.", Whoami{})}
 	d.problems(&who, reasonsAsked)
+	stands := base("status", "switch", "GET", "/v1/status", "See how the switch stands", "At a glance: who writes, how far the journal is, what is under way, what waits for people.")
+	stands.Responses = map[string]*huma.Response{"200": d.json("How it stands.", Status{})}
+	d.problems(&stands, reasonsAsked, reasonsBooks)
 	reasons := base("list-errors", "switch", "GET", "/v1/errors", "See the catalogue of reasons", "")
 	reasons.Security, reasons.Responses = free, map[string]*huma.Response{"200": d.json("Every reason there is.", ReasonList{})}
 	d.problems(&reasons)
@@ -415,5 +418,5 @@ func (a *API) switchOperations(d describe) []operation {
 		ready.Responses[status] = d.json(text, Health{})
 		ready.Responses[status].Content["text/plain"] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}}
 	}
-	return []operation{{who, anyone, (*call).whoami}, {reasons, public, (*call).errors}, {live, public, (*call).livez}, {ready, public, (*call).readyz}, {scrape, scrapeAccess, (*call).scrape}}
+	return []operation{{who, anyone, (*call).whoami}, {stands, operatorOnly, (*call).status}, {reasons, public, (*call).errors}, {live, public, (*call).livez}, {ready, public, (*call).readyz}, {scrape, scrapeAccess, (*call).scrape}}
 }

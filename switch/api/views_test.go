@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/cookiejar"
+	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -314,8 +316,23 @@ func TestABrowserOnTheSandboxsMachineNeedsNoToken(t *testing.T) {
 func TestOutsideOfASandboxThePageGivesNothingAway(t *testing.T) {
 	b := newBench(t)
 	page := b.ask("", "GET", "/", "")
-	if page.status != 200 || page.header.Get("Set-Cookie") != "" || strings.Contains(string(page.body), "/*script*/") {
+	if page.status != 200 || page.header.Get("Set-Cookie") != "" || strings.Contains(string(page.body), "/*script*/") || !strings.Contains(string(page.body), `"KWD":3`) {
 		t.Fatalf("%d %v", page.status, page.header)
+	}
+	holdsTogether(t, page)
+	w := httptest.NewRecorder()
+	WaitingPage(w, nil)
+	holdsTogether(t, reply{200, w.Header(), w.Body.Bytes()})
+}
+
+// holdsTogether: a page loads nothing from elsewhere, and its policy lets its own parts
+// run; every part that its script looks for is there.
+func holdsTogether(t *testing.T, page reply) {
+	t.Helper()
+	for _, m := range regexp.MustCompile(`\$\("([a-z-]+)"\)`).FindAllStringSubmatch(string(page.body), -1) {
+		if !strings.Contains(string(page.body), `id="`+m[1]+`"`) {
+			t.Errorf("the script looks for %q, which is not there", m[1])
+		}
 	}
 	for _, tag := range []string{"style", "script"} {
 		_, rest, _ := strings.Cut(string(page.body), "<"+tag+">")

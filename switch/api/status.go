@@ -1,0 +1,59 @@
+package api
+
+import (
+	"context"
+	"slices"
+
+	"github.com/tongma/tongma/clearing"
+)
+
+// Status is how the switch stands, at a glance.
+type Status struct {
+	Role       string         `json:"role" enum:"writer" doc:"one that stands by answers /readyz only"`
+	Version    string         `json:"version"`
+	Sandbox    bool           `json:"sandbox" doc:"play money"`
+	Epoch      uint64         `json:"epoch" doc:"of the writer: it grows with each take-over"`
+	Entry      uint64         `json:"entry" doc:"number of the latest journal entry"`
+	Time       string         `json:"time" doc:"of that entry, by the writer's clock"`
+	Directory  uint64         `json:"directory" doc:"version in force"`
+	Unfinished int            `json:"unfinished" doc:"payments that are held, awaited or being reversed: their end is not known yet"`
+	Windows    map[string]int `json:"windows" doc:"how many of the latest ones are in which state"`
+	Unbalanced []string       `json:"unbalanced" doc:"currencies whose positions do not add up to zero: must be none"`
+	Suspended  []string       `json:"suspended" doc:"participants that may make no new debits"`
+}
+
+// status says how the switch stands.
+func (c *call) status() error {
+	ctx, cancel := context.WithTimeout(c.r.Context(), readWithin)
+	defer cancel()
+	ledger := c.cfg.Engine.Ledger()
+	s := Status{Role: "writer", Version: c.cfg.Version, Sandbox: c.cfg.Sandbox, Epoch: ledger.Epoch(), Windows: map[string]int{}, Unbalanced: []string{}, Suspended: []string{}}
+	var now books
+	err := ledger.Read(ctx, func(b *clearing.Book) {
+		now = books{b.Positions(), b.Sheets(scrapeWindows), b.Unfinished()}
+		s.Entry, s.Time, s.Unfinished = b.Next()-1, stamp(b.Clock()), b.Unfinished()
+	})
+	if err != nil {
+		return unread(err)
+	}
+	s.Directory = c.cfg.Engine.Directory().Version()
+	for state, n := range now.windows() {
+		if n > 0 {
+			s.Windows[clearing.Progress(state).String()] = n
+		}
+	}
+	for currency, bad := range now.unbalanced() {
+		if bad != 0 {
+			s.Unbalanced = append(s.Unbalanced, currency.Code())
+		}
+	}
+	for _, p := range now.positions {
+		if p.Suspended {
+			s.Suspended = append(s.Suspended, string(p.Participant))
+		}
+	}
+	slices.Sort(s.Unbalanced)
+	slices.Sort(s.Suspended)
+	s.Suspended = slices.Compact(s.Suspended)
+	return c.send(s)
+}
