@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/tongma/tongma"
@@ -86,7 +87,9 @@ func (j *Journal) Add(e *clearing.Entry) error {
 		if !ok {
 			return fault(tongma.PaymentUnknown, "recon: journal", "entry %d changes a payment whose first entry is missing", e.Number)
 		}
-		j.items[i].change(e)
+		for _, it := range j.parts(i) {
+			it.change(e)
+		}
 	case clearing.KindDisputeStep:
 		if e.Window != 0 {
 			return j.chargeBack(e)
@@ -96,7 +99,9 @@ func (j *Journal) Add(e *clearing.Entry) error {
 		if !ok {
 			return fault(tongma.PaymentUnknown, "recon: journal", "entry %d defers a payment whose first entry is missing", e.Number)
 		}
-		j.items[i].move(e.Window, e.AuthWindow)
+		for _, it := range j.parts(i) {
+			it.move(e.Window, e.AuthWindow)
+		}
 	case clearing.KindOpen:
 		j.last = max(j.last, e.Window)
 	case clearing.KindClose:
@@ -118,18 +123,35 @@ func (j *Journal) begin(e *clearing.Entry) error {
 	}
 	j.byID[e.Payment] = int32(len(j.items))
 	j.items = append(j.items, it)
+	if e.Dealer != "" {
+		j.items[len(j.items)-1].Creditor = e.Dealer
+		it.Part, it.Debtor, it.Amount = 1, e.Dealer, e.Target
+		j.items = append(j.items, it)
+	}
 	return nil
+}
+
+// parts returns the one item of a payment, or both.
+func (j *Journal) parts(i int32) []*Item {
+	out := []*Item{&j.items[i]}
+	if int(i)+1 < len(j.items) && j.items[i+1].Part == 1 {
+		out = append(out, &j.items[i+1])
+	}
+	return out
 }
 
 // chargeBack adds what a dispute moved: like a refund, under the dispute's id, by
 // the one who was paid. Payer and payee of the entry are those of the payment.
 func (j *Journal) chargeBack(e *clearing.Entry) error {
-	if err := j.begin(e); err != nil {
+	back := *e
+	back.Debtor, back.Creditor = e.Creditor, e.Debtor
+	if err := j.begin(&back); err != nil {
 		return err
 	}
-	it := &j.items[len(j.items)-1]
-	it.Op, it.Status, it.Debtor, it.Creditor = tongma.OpRefund, tongma.Paid, e.Creditor, e.Debtor
-	it.Posted, it.PostedAt, it.SchemeRef = e.Window, e.Time, "" // the entry's says why it was disputed, or decided so
+	for _, it := range j.parts(j.byID[e.Payment]) {
+		it.Op, it.Status = tongma.OpRefund, tongma.Paid
+		it.Posted, it.PostedAt, it.SchemeRef = e.Window, e.Time, "" // the entry's says why it was disputed, or decided so
+	}
 	return nil
 }
 
@@ -149,7 +171,9 @@ func (it *Item) change(e *clearing.Entry) {
 	switch e.Kind {
 	case clearing.KindPost:
 		it.Status, it.Posted, it.PostedAt, it.Fees = tongma.Paid, e.Window, e.Time, e.Legs
-		if !e.Amount.IsZero() { // captured in part, it may be less than was held
+		if e.Dealer != "" { // fees are of the part in their currency
+			it.Fees = slices.DeleteFunc(slices.Clone(e.Legs), func(l clearing.Leg) bool { return l.Amount.Currency != it.Amount.Currency })
+		} else if !e.Amount.IsZero() { // captured in part, it may be less than was held
 			it.Amount = e.Amount
 		}
 	case clearing.KindVoid, clearing.KindExpire:
@@ -244,6 +268,7 @@ func parseLine(data []byte) (clearing.Entry, error) {
 	e := clearing.Entry{Number: l.Entry, Kind: kind, Time: at.UnixMilli(), Debtor: tongma.ParticipantID(l.Debtor),
 		Creditor: tongma.ParticipantID(l.Creditor), SchemeRef: l.SchemeRef, Window: tongma.WindowID(l.Window)}
 	e.Op, _ = tongma.ParseOperation(l.Operation)
+	e.Dealer = tongma.ParticipantID(l.Dealer)
 	if l.Payment != "" {
 		if e.Payment, err = tongma.ParsePaymentID(l.Payment); err != nil {
 			return clearing.Entry{}, err
@@ -255,6 +280,13 @@ func parseLine(data []byte) (clearing.Entry, error) {
 			return clearing.Entry{}, fault(tongma.CurrencyUnknown, "recon: journal", "")
 		}
 		e.Amount = tongma.Money{Minor: *l.AmountMin, Currency: c}
+	}
+	if l.TargetMin != nil {
+		c, ok := tongma.CurrencyByCode(l.TargetCurrency)
+		if !ok {
+			return clearing.Entry{}, fault(tongma.CurrencyUnknown, "recon: journal", "")
+		}
+		e.Target = tongma.Money{Minor: *l.TargetMin, Currency: c}
 	}
 	return e, nil
 }

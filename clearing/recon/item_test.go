@@ -92,3 +92,57 @@ func TestAPaymentInTwoCurrenciesIsComparedSideBySide(t *testing.T) {
 		}
 	}
 }
+
+// TestTheJournalGivesBothSidesOfAPaymentInTwoCurrencies: the payment, what is refunded
+// of it and what is charged back are each two movements, and files that report them so
+// have no break.
+func TestTheJournalGivesBothSidesOfAPaymentInTwoCurrencies(t *testing.T) {
+	hkd := func(minor int64) tongma.Money { return tongma.Money{Minor: minor, Currency: tongma.HKD} }
+	thb := func(minor int64) tongma.Money { return tongma.Money{Minor: minor, Currency: tongma.THB} }
+	fee := clearing.Leg{Kind: 1, From: "wallet", To: "net", Amount: hkd(3)}
+	j := NewJournal()
+	for i, e := range []clearing.Entry{
+		{Kind: clearing.KindHold, Payment: pid(1), Op: tongma.OpPay, Debtor: "wallet", Creditor: "shop", Amount: hkd(2389), Dealer: "fx", Target: thb(10000)},
+		{Kind: clearing.KindPost, Payment: pid(1), Debtor: "wallet", Creditor: "shop", Amount: hkd(2389), Dealer: "fx", Target: thb(10000), Window: 1, SchemeRef: "S1", Legs: []clearing.Leg{fee}},
+		{Kind: clearing.KindHold, Payment: pid(2), Op: tongma.OpRefund, Debtor: "shop", Creditor: "wallet", Amount: thb(3333), Dealer: "fx", Target: hkd(796)},
+		{Kind: clearing.KindPost, Payment: pid(2), Debtor: "shop", Creditor: "wallet", Amount: thb(3333), Dealer: "fx", Target: hkd(796), Window: 1},
+		{Kind: clearing.KindDisputeStep, Payment: pid(3), Original: pid(1), Debtor: "wallet", Creditor: "shop", Amount: thb(100), Dealer: "fx", Target: hkd(23), Window: 1},
+		{Kind: clearing.KindDefer, Payment: pid(1), Window: 1, AuthWindow: 2},
+	} {
+		e.Number = uint64(i + 1)
+		if err := j.Add(&e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	type side struct {
+		from, to tongma.ParticipantID
+		amount   tongma.Money
+		window   tongma.WindowID
+	}
+	want := []side{{"wallet", "fx", hkd(2389), 2}, {"fx", "shop", thb(10000), 2}, {"shop", "fx", thb(3333), 1}, {"fx", "wallet", hkd(796), 1}, {"shop", "fx", thb(100), 1}, {"fx", "wallet", hkd(23), 1}}
+	for i, it := range j.Items() {
+		if got := (side{it.Debtor, it.Creditor, it.Amount, it.Posted}); i >= len(want) || got != want[i] || int(it.Part) != i%2 || it.Status != tongma.Paid {
+			t.Errorf("item %d: %+v", i, it)
+		}
+	}
+	if len(j.Items()) != len(want) {
+		t.Fatalf("%d items", len(j.Items()))
+	}
+	if got, ok := Charged("wallet", &j.Items()[0]); got != hkd(3) || !ok {
+		t.Error(got, ok)
+	}
+	if got, ok := Charged("shop", &j.Items()[1]); got != thb(0) || !ok {
+		t.Error(got, ok)
+	}
+	row := func(line int32, p tongma.ParticipantID, m tongma.Money) Row {
+		return Row{Line: line, Kind: RowPay, Status: tongma.Paid, Participant: p, Window: 2, Amount: m, Payment: pid(1)}
+	}
+	res := run1(t, Input{Window: 2, AsOf: noon, Items: j.Items(), Files: []File{
+		{Sender: "wallet", Hash: hash("wallet"), Rows: []Row{row(2, "wallet", hkd(2389))}},
+		{Sender: "shop", Hash: hash("shop"), Rows: []Row{row(2, "shop", thb(10000))}},
+		{Sender: "fx", Hash: hash("fx"), Rows: []Row{row(2, "fx", hkd(2389)), row(3, "fx", thb(10000))}},
+	}})
+	if len(res.Breaks) != 0 {
+		t.Errorf("%+v", res.Breaks)
+	}
+}

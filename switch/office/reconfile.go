@@ -146,7 +146,7 @@ func indexOf(items []recon.Item) *ledgerIndex {
 	for i := range items {
 		x.byID[items[i].Payment] = int32(i)
 		if ref := items[i].SchemeRef; ref != "" {
-			if _, twice := x.byRef[ref]; twice {
+			if at, known := x.byRef[ref]; known && (at < 0 || items[at].Payment != items[i].Payment) { // the two parts of one have one
 				x.byRef[ref] = -1
 			} else {
 				x.byRef[ref] = int32(i)
