@@ -209,7 +209,7 @@ func TestCandidates(t *testing.T) {
 		{"bill read as promptpay", merchantCode(object("30", object("00", "A000000677010112")+object("01", "099999999999990")), "764", "TH"), transfer("tongbao", 100, tongma.THB), nil, "promptpay/thainet"},
 		{"link has no terms", wechatLink, transfer("tongbao", 100, tongma.CNY), nil, "wechat/wechatpay"},
 		{"letters for a currency", merchantCode(unifiedAccount("26", "2001"), "CNY", "CN"), transfer("tongbao", 100, tongma.CNY), nil, "north/acq-north!"},
-		{"unified template first", merchantCode(both, "840", "KH"), transfer("tongbao", 100, tongma.USD), []string{"countries: [CN, HK, JP]", "countries: [CN, HK, JP, KH]"}, "harbour/acq-harbour! khqr/bakongnet"},
+		{"unified template first", merchantCode(both, "840", "KH"), transfer("tongbao", 100, tongma.USD), []string{"countries: [CN, HK, JP, KW, TH, VN]", "countries: [CN, HK, JP, KH]"}, "harbour/acq-harbour! khqr/bakongnet"},
 		{"unified template unusable", merchantCode(both, "840", "KH"), transfer("tongbao", 100, tongma.USD), nil, "khqr/bakongnet"},
 		{"own scheme before others", merchantCode(own, "764", "TH"), transfer("thainet", 100, tongma.THB), []string{"[KHR, USD]\n    max_payment: {KHR", "[KHR, USD, THB]\n    max_payment: {KHR", "countries: [KH]", "countries: [KH, TH]"}, "promptpay/thainet= khqr/bakongnet"},
 		{"suspended acquirer is still credited", khqrCode, transfer("tongbao", 0, 0), suspend("bakongnet"), "khqr/bakongnet"},

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
+	"slices"
 	"sync"
 
 	"github.com/nats-io/nats.go"
@@ -11,6 +13,7 @@ import (
 	"github.com/tongma/tongma/adapters/native"
 	"github.com/tongma/tongma/adapters/scripted"
 	"github.com/tongma/tongma/clearing"
+	"github.com/tongma/tongma/schemes"
 )
 
 // simulators are the sandbox's wallets and merchants' banks: one scripted wallet
@@ -24,7 +27,8 @@ type simulators struct {
 }
 
 type rig struct {
-	wallet   *scripted.Wallet
+	wallet   *scripted.Wallet // nil: it runs no scheme
+	dealer   *scripted.Dealer // nil: it gives no quotes of its own
 	conn     *nats.Conn
 	services []*native.Service
 }
@@ -32,14 +36,20 @@ type rig struct {
 func startSimulators(ctx context.Context, n *node, seed uint64) (*simulators, error) {
 	s := &simulators{node: n, seed: seed, rigs: map[tongma.ParticipantID]*rig{}}
 	for _, p := range n.registry.Current().Participants() {
-		if len(schemesOf(n.registry.Current(), p.ID)) == 0 {
+		r := &rig{}
+		if len(schemesOf(n.registry.Current(), p.ID)) > 0 {
+			var err error
+			if r.wallet, err = scripted.New(scripted.Config{Default: scripted.Approve, Seed: seed}); err != nil {
+				return nil, err
+			}
+		}
+		if p.Dealer != nil && quotesItself(p.Dealer) {
+			r.dealer = scripted.NewDealer(scripted.DealerConfig{Rates: sandboxRates, Seed: seed})
+		}
+		if r.wallet == nil && r.dealer == nil {
 			continue
 		}
-		wallet, err := scripted.New(scripted.Config{Default: scripted.Approve, Seed: seed})
-		if err != nil {
-			return nil, err
-		}
-		s.rigs[p.ID] = &rig{wallet: wallet}
+		s.rigs[p.ID] = r
 		if err := s.start(ctx, p.ID); err != nil {
 			return nil, fmt.Errorf("simulated wallet of %s: %w", p.ID, err)
 		}
@@ -47,7 +57,15 @@ func startSimulators(ctx context.Context, n *node, seed uint64) (*simulators, er
 	return s, nil
 }
 
-// start connects a participant's wallet and serves its schemes.
+// sandboxRates is about what the simulated dealer gives.
+var sandboxRates = map[scripted.Direction]int64{{From: tongma.HKD, To: tongma.THB}: 4_187_000, {From: tongma.THB, To: tongma.CNY}: 218_950}
+
+// quotesItself tells whether a dealer has to be asked for some of its rates.
+func quotesItself(d *schemes.Dealer) bool {
+	return slices.ContainsFunc(d.Pairs, func(p schemes.Pair) bool { return p.TestRate == "" })
+}
+
+// start connects a participant's wallet, serves its schemes, and its quotes.
 func (s *simulators) start(ctx context.Context, p tongma.ParticipantID) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -60,6 +78,13 @@ func (s *simulators) start(ctx context.Context, p tongma.ParticipantID) error {
 	for _, scheme := range schemesOf(s.node.registry.Current(), p) {
 		svc, err := native.Serve(context.WithoutCancel(ctx), nc, native.ServiceConfig{Scheme: scheme, Version: "1.0.0", Workers: 1024, Queue: 4096,
 			Log: s.node.cfg.logger, Copies: r.wallet.Copies}, r.wallet)
+		if err != nil {
+			return err
+		}
+		r.services = append(r.services, svc)
+	}
+	if r.dealer != nil {
+		svc, err := native.ServeDealer(context.WithoutCancel(ctx), nc, native.ServiceConfig{Scheme: tongma.SchemeID(p), Version: "1.0.0", Log: s.node.cfg.logger}, r.dealer)
 		if err != nil {
 			return err
 		}
@@ -88,22 +113,42 @@ func (s *simulators) kill(p tongma.ParticipantID) {
 func (s *simulators) stop() {
 	for p, r := range s.rigs {
 		s.kill(p)
-		_ = r.wallet.Close()
+		if r.wallet != nil {
+			_ = r.wallet.Close()
+		}
 	}
 }
 
-// disagreements compares the wallets' own books with the switch's, and counts
-// the movements that one has and the other has not.
+// disagreements compares the wallets' own books with the switch's, and counts the
+// movements that one has and the other has not, or has of another amount; and the
+// payments by a rate that their dealer has not quoted.
 func (s *simulators) disagreements(ctx context.Context) (bad int, err error) {
 	err = s.node.engine.Ledger().Read(ctx, func(b *clearing.Book) {
-		for _, r := range s.rigs {
-			for _, line := range r.wallet.Ledger().Lines {
-				booked, _ := b.Payment(line.Payment)
-				if line.Moved != (booked.Phase == clearing.KindPost) {
-					bad++
+		for id, r := range s.rigs {
+			if r.wallet != nil {
+				for _, line := range r.wallet.Ledger().Lines {
+					booked, _ := b.Payment(line.Payment)
+					if line.Moved != (booked.Phase == clearing.KindPost) || (line.Moved && line.Amount != ownSide(&booked, line.Kind)) {
+						bad++
+					}
 				}
+			}
+			if r.dealer != nil {
+				bad += len(b.Recent(math.MaxInt, func(p *clearing.Payment) bool {
+					rate, quoted := r.dealer.Quoted(p.Quote)
+					return p.Dealer == id && p.Op != tongma.OpRefund && (!quoted || rate != p.Rate)
+				}))
 			}
 		}
 	})
 	return bad, err
+}
+
+// ownSide is what a wallet's own books have of a payment: its payers' amounts, or its
+// merchants'.
+func ownSide(p *clearing.Payment, kind scripted.Kind) tongma.Money {
+	if p.Dealer != "" && kind != scripted.Debit {
+		return p.Target // what a merchant got, or a payer got back
+	}
+	return p.Amount
 }

@@ -48,6 +48,7 @@ type shot struct {
 	asker   tongma.ParticipantID
 	code    string
 	amount  tongma.Money
+	at      string // country of the merchant; "" for CN
 	key     string
 	twice   bool // sent twice at once, under the same key
 	reverse bool // reversed by the acquirer when it has been answered
@@ -115,6 +116,10 @@ func (t *traffic) next() shot {
 	defer t.mu.Unlock()
 	t.serial++
 	s := shot{key: fmt.Sprintf("demo-%d", t.serial)}
+	if t.rng.IntN(100) < 8 {
+		t.abroad(&s)
+		return s
+	}
 	switch dice := t.rng.IntN(100); {
 	case dice < 40:
 		s.door, s.asker = "iso8583", "acq-north"
@@ -143,6 +148,25 @@ func (t *traffic) next() shot {
 		s.twice, s.reverse, s.refund = dice < 5, dice >= 5 && dice < 9, dice >= 9 && dice < 13
 	}
 	return s
+}
+
+// abroad makes up a payment in two currencies: Harbour's payers, who have Hong Kong
+// dollars, at shops in Thailand, Kuwait and Viet Nam; PromptPay's, who have baht, with a
+// code of a shop in China.
+func (t *traffic) abroad(s *shot) {
+	if t.rng.IntN(3) == 0 {
+		s.door, s.asker, s.amount = "transfer", "thainet", t.amount(tongma.CNY)
+		s.code = merchantCode("2001", fmt.Sprintf("SHOP%04d", t.rng.IntN(500)), "", tongma.CNY)
+	} else {
+		s.door, s.asker = []string{"iso8583", "http"}[t.rng.IntN(2)], "acq-north"
+		i := t.rng.IntN(4)
+		s.amount, s.at = t.amount([]tongma.Currency{tongma.THB, tongma.THB, tongma.KWD, tongma.VND}[i]), []string{"TH", "TH", "KW", "VN"}[i]
+		s.code, _ = scripted.Code(scripted.Unified, "2002", t.outcome(), t.serial)
+	}
+	if t.chaos {
+		dice := t.rng.IntN(100)
+		s.twice, s.reverse, s.refund = dice < 5, dice >= 5 && dice < 9, dice >= 9 && dice < 30 && s.door != "transfer"
+	}
 }
 
 // outcome is what the payer's wallet will do: mostly approve.
@@ -264,6 +288,9 @@ func (t *traffic) once(ctx context.Context, s shot) (r shotResult) {
 	defer cancel()
 	req := tongma.Request{Key: s.key, Code: s.code, Amount: s.amount, Budget: budget,
 		Merchant: tongma.Merchant{ID: "898100012340001", Name: "SHANGHAI NOODLE HOUSE", City: "SHANGHAI", Country: "CN", MCC: "5812", Terminal: "T0000001"}}
+	if s.at != "" {
+		req.Merchant.Country = s.at
+	}
 	r.asker, r.key = s.asker, s.key
 	var a tongma.Answer
 	switch s.door {
@@ -286,7 +313,9 @@ func (t *traffic) once(ctx context.Context, s shot) (r shotResult) {
 		a, r.err = t.clients[s.asker].Pay(ctx, req)
 	default:
 		req.Merchant = tongma.Merchant{}
-		if _, r.err = t.clients[s.asker].Resolve(ctx, tongma.Request{Code: s.code}); r.err == nil {
+		var found tongma.Resolution
+		if found, r.err = t.clients[s.asker].Resolve(ctx, tongma.Request{Code: s.code, Amount: s.amount}); r.err == nil {
+			req.Quote = found.Exchange.Quote // its payer has seen it
 			a, r.err = t.clients[s.asker].Transfer(ctx, req)
 		}
 	}
