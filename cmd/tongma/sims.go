@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -29,6 +30,7 @@ type simulators struct {
 type rig struct {
 	wallet   *scripted.Wallet // nil: it runs no scheme
 	dealer   *scripted.Dealer // nil: it gives no quotes of its own
+	since    int64            // when the dealer began to remember its quotes, Unix milliseconds
 	conn     *nats.Conn
 	services []*native.Service
 }
@@ -45,6 +47,7 @@ func startSimulators(ctx context.Context, n *node, seed uint64) (*simulators, er
 		}
 		if p.Dealer != nil && quotesItself(p.Dealer) {
 			r.dealer = scripted.NewDealer(scripted.DealerConfig{Rates: sandboxRates, Seed: seed})
+			r.since = time.Now().UnixMilli()
 		}
 		if r.wallet == nil && r.dealer == nil {
 			continue
@@ -136,7 +139,7 @@ func (s *simulators) disagreements(ctx context.Context) (bad int, err error) {
 			if r.dealer != nil {
 				bad += len(b.Recent(math.MaxInt, func(p *clearing.Payment) bool {
 					rate, quoted := r.dealer.Quoted(p.Quote)
-					return p.Dealer == id && p.Op != tongma.OpRefund && (!quoted || rate != p.Rate)
+					return p.Dealer == id && p.HeldAt >= r.since && p.Op != tongma.OpRefund && (!quoted || rate != p.Rate)
 				}))
 			}
 		}
