@@ -21,7 +21,7 @@ func (e *Engine) fees(c *course) []clearing.Leg {
 	if len(rules) == 0 {
 		return nil
 	}
-	who := clearing.Parties{Issuer: c.request.Issuer, Acquirer: c.request.Acquirer, Scheme: c.scheme.Participant, Switch: d.SwitchParty()}
+	who := clearing.Parties{Issuer: c.request.Issuer, Acquirer: c.request.Acquirer, Scheme: c.scheme.FeeParty, Switch: d.SwitchParty()}
 	legs, err := clearing.Fees(rules, who, c.debit)
 	if err == nil && c.request.Exchange.Dealer != "" {
 		err = accountsFor(d, legs)

@@ -2,7 +2,10 @@ package switching
 
 import (
 	"context"
+	"fmt"
+	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -259,4 +262,45 @@ func TestEventsThatFoundTheQueueFullAreReadFromTheJournal(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	outbox.Stop(ctx)
+}
+
+// TestTwoVersionsAreAdoptedOneAfterTheOther: whichever call comes first, the books
+// end under one version, and it is the newer one.
+func TestTwoVersionsAreAdoptedOneAfterTheOther(t *testing.T) {
+	registry := schemes.NewMemoryRegistry(market(t, 1, fast))
+	b := over(t, journal.NewMemory(), func(o *Options) { o.Registry = registry })
+	var pair [2]*schemes.Directory
+	for round := range 20 {
+		for i := range pair {
+			caps := fmt.Sprintf(`{CNY: "%d.00"}`, 500+10*round+i)
+			d, err := registry.Add([]byte(regexp.MustCompile(`\{CNY: "[0-9.]+"\}`).ReplaceAllString(fast, caps)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			pair[i] = d
+		}
+		var wg sync.WaitGroup
+		for _, d := range pair {
+			wg.Go(func() { _ = b.engine.Adopt(context.Background(), d) }) // the older one may be refused
+		}
+		wg.Wait()
+		_ = b.engine.Ledger().Read(context.Background(), func(book *clearing.Book) {
+			for _, at := range book.Positions() {
+				p, _ := pair[1].Participant(at.Participant)
+				if book.Directory() != pair[1].Version() || at.Cap != p.Caps[at.Currency] {
+					t.Errorf("round %d: directory %d, the cap of %s is %d, it says %d", round, book.Directory(), at.Participant, at.Cap, p.Caps[at.Currency])
+				}
+			}
+		})
+	}
+}
+
+// TestTheSchemesFeesGoToItsFeeParty, who may be another than runs it.
+func TestTheSchemesFeesGoToItsFeeParty(t *testing.T) {
+	source := strings.Replace(settling, "{id: wechat,", "{id: wechat, fee_party: hub,", 1)
+	source = strings.Replace(source, "{kind: switch, from: acquirer, to: switch,", "{kind: scheme, from: acquirer, to: scheme,", 1)
+	b := over(t, journal.NewMemory(), func(o *Options) { o.Registry = schemes.NewMemoryRegistry(market(t, 1, source)) })
+	b.want(b.do(payRequest("k1", 1, 1000)), tongma.Paid, tongma.NoReason)
+	b.stands("hub", -5, 0)
+	b.stands("wallet", 1000-10, 0)
 }
