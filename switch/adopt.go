@@ -2,6 +2,7 @@ package switching
 
 import (
 	"context"
+	"slices"
 
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing"
@@ -14,10 +15,11 @@ import (
 // nobody may debit in between under half of the rules. What the directory no
 // longer has, a currency or a participant, keeps its account with a cap of zero.
 //
-// Only who was suspended by the directory itself is resumed by it, and only when a
-// version comes into force that suspends it no more. A suspension by an operator,
-// or of somebody who did not pay, is not the directory's to end, least of all by a
-// restart (TestARestartEndsNobodysSuspension).
+// Only who was suspended by the directory itself is resumed by it, once a version is
+// in force that suspends it no more, even if an adoption was cut off in between
+// (TestAResumptionThatWasCutOffIsMadeUpFor). A suspension by a person, or of somebody
+// who did not pay, is not the directory's to end, least of all by a restart: the
+// books refuse that (TestARestartEndsNobodysSuspension).
 //
 // Versions come into force one after the other, and each is kept first where a
 // successor finds it (Options.Keep), before any entry goes by it: whoever reads an
@@ -95,7 +97,7 @@ func (a *adoption) entries() []clearing.Entry {
 	entries = append(entries, a.caps()...)
 	entries = append(entries, a.sponsors()...)
 	for _, p := range a.to.Participants() {
-		if !p.Suspended && a.suspendedBefore(p.ID) {
+		if !p.Suspended && (a.suspendedBefore(p.ID) || a.blocked(p.ID)) {
 			entries = append(entries, clearing.Entry{Kind: clearing.KindResume, Debtor: p.ID})
 		}
 	}
@@ -113,6 +115,11 @@ func (a *adoption) suspendedBefore(p tongma.ParticipantID) bool {
 	}
 	was, ok := a.from.Participant(p)
 	return ok && was.Suspended
+}
+
+// blocked tells whether the books take no debits of somebody, for whatever reason.
+func (a *adoption) blocked(p tongma.ParticipantID) bool {
+	return slices.ContainsFunc(a.standing, func(at clearing.Position) bool { return at.Participant == p && at.Suspended })
 }
 
 // caps returns the directory's caps, and caps of zero for the accounts that it no

@@ -48,7 +48,7 @@ func TestARestartEndsNobodysSuspension(t *testing.T) {
 	registry := schemes.NewMemoryRegistry(market(t, 1, fast))
 	start := func() *bench { return over(t, store, func(o *Options) { o.Registry = registry }) }
 	b := start()
-	b.write(clearing.Entry{Kind: clearing.KindSuspend, Debtor: "wallet"})
+	b.write(clearing.Entry{Kind: clearing.KindSuspend, Debtor: "wallet", Maker: "ann"})
 	_ = b.engine.Close()
 	b = start()
 	if !b.suspended("wallet") {
@@ -68,6 +68,24 @@ func TestARestartEndsNobodysSuspension(t *testing.T) {
 		if b.suspended("other") != step.other || b.suspended("wallet") != step.wallet {
 			t.Errorf("directory %d: other suspended %v, wallet %v", d.Version(), b.suspended("other"), b.suspended("wallet"))
 		}
+	}
+}
+
+// TestAResumptionThatWasCutOffIsMadeUpFor: the version that resumes somebody came
+// into force, and the switch stopped before it had said so. The next start does.
+func TestAResumptionThatWasCutOffIsMadeUpFor(t *testing.T) {
+	store := journal.NewMemory()
+	registry := schemes.NewMemoryRegistry(market(t, 1, strings.Replace(fast, "{id: other,", "{id: other, suspended: true,", 1)))
+	start := func() *bench { return over(t, store, func(o *Options) { o.Registry = registry }) }
+	b := start()
+	d, err := registry.Add([]byte(fast))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.write(clearing.Entry{Kind: clearing.KindDirectory, Directory: d.Version(), Hash: d.Hash()})
+	_ = b.engine.Close()
+	if b = start(); b.suspended("other") {
+		t.Error("nobody resumes it any more")
 	}
 }
 
