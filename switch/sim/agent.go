@@ -2,9 +2,11 @@ package sim
 
 import (
 	"context"
+	"math/rand/v2"
 	"time"
 
 	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/clearing"
 	"github.com/tongma/tongma/switch/settle"
 )
 
@@ -16,12 +18,12 @@ const agentWait = 4 * time.Second
 type agent struct {
 	h      *history
 	link   *link
-	orders map[string]*order
-	list   []*order
+	orders map[string]*payOrder
+	list   []*payOrder
 }
 
-// order is one transfer in the agent's books.
-type order struct {
+// payOrder is one transfer in the agent's books.
+type payOrder struct {
 	transfer settle.Transfer
 	outcome  settle.Outcome // pending, settled, partly or rejected
 	moved    int64
@@ -31,7 +33,6 @@ type order struct {
 type counter struct {
 	h *history
 	p *plant
-	n uint64 // the operator's act that it is for
 	i uint64
 }
 
@@ -53,7 +54,7 @@ func (c *counter) call(ctx context.Context, deliver func(chan<- settle.Word)) se
 	h := c.h
 	h.mu.Lock()
 	c.i++
-	s := h.stream('m', c.n, c.i)
+	s := h.stream('m', c.p.number, c.i)
 	reply := make(chan settle.Word, 4)
 	patience, hiccup := time.NewTimer(agentWait+between(s, 0, time.Second)), between(s, 0, grain)
 	defer patience.Stop()
@@ -82,7 +83,7 @@ func (a *agent) receive(t settle.Transfer, reply chan<- settle.Word) {
 		a.say(o, reply)
 		return
 	}
-	o = &order{transfer: t, outcome: settle.Pending}
+	o = &payOrder{transfer: t, outcome: settle.Pending}
 	a.orders[t.ID] = o
 	a.list = append(a.list, o)
 	if chance(h.rand, h.rate(h.plan.pending)) {
@@ -95,13 +96,42 @@ func (a *agent) receive(t settle.Transfer, reply chan<- settle.Word) {
 }
 
 // same holds that an id never stands for something else.
-func (a *agent) same(o *order, t *settle.Transfer) {
+func (a *agent) same(o *payOrder, t *settle.Transfer) {
 	if o.transfer.Debtor != t.Debtor || o.transfer.Creditor != t.Creditor || o.transfer.Window != t.Window || o.transfer.Amount.Currency != t.Amount.Currency {
 		a.h.fail("instruction", "id %s stands for %+v and for %+v", t.ID, o.transfer.Instruction, t.Instruction)
 	}
 }
 
-func (a *agent) decide(o *order) {
+// knows tells whether an instruction was carried out by hand.
+func (a *agent) knows(id string) bool {
+	a.h.mu.Lock()
+	defer a.h.mu.Unlock()
+	return a.orders[id] != nil
+}
+
+// byHand moves what an instruction asks for, once, or a part of it, and returns how
+// much; zero if it is all.
+func (a *agent) byHand(in clearing.Instruction, r *rand.Rand, part bool) int64 {
+	a.h.mu.Lock()
+	defer a.h.mu.Unlock()
+	o := a.orders[in.ID]
+	if o == nil {
+		o = &payOrder{transfer: settle.Transfer{Instruction: in}, outcome: settle.Settled, moved: in.Amount.Minor}
+		if part && in.Amount.Minor > 1 {
+			o.moved = 1 + r.Int64N(in.Amount.Minor-1)
+		}
+		a.orders[in.ID] = o
+		a.list = append(a.list, o)
+		a.h.features[ByHand]++
+		a.balanced(&o.transfer)
+	}
+	if o.moved == in.Amount.Minor {
+		return 0
+	}
+	return o.moved
+}
+
+func (a *agent) decide(o *payOrder) {
 	h, t := a.h, &o.transfer
 	switch {
 	case chance(h.rand, h.rate(h.plan.reject)):
@@ -118,7 +148,7 @@ func (a *agent) decide(o *order) {
 }
 
 // say answers with how an order stands, if the agent says anything.
-func (a *agent) say(o *order, reply chan<- settle.Word) {
+func (a *agent) say(o *payOrder, reply chan<- settle.Word) {
 	h := a.h
 	w := settle.Word{Outcome: settle.Unheard}
 	if o != nil {

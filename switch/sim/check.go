@@ -86,8 +86,12 @@ func (p *record) end() End {
 func (h *history) build() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.oracle, h.disk, h.operator = newOracle(h), &disk{h: h}, &operator{}
-	all, err := firsts()
+	h.oracle, h.disk, h.operator = newOracle(h), &disk{h: h}, &operator{settling: map[tongma.WindowID]bool{}}
+	h.markets = []market{h.market}
+	if ids := h.market.modelIDs(); h.plan.byHand {
+		h.handModel = ids[len(ids)-1]
+	}
+	first, err := h.market.directory(1)
 	if err == nil {
 		h.codes, err = shopCodes()
 	}
@@ -95,15 +99,17 @@ func (h *history) build() {
 		h.fail("directory", "%v", err)
 		return
 	}
-	h.registry = schemes.NewMemoryRegistry(all[h.plan.rules])
-	for _, who := range participants {
-		h.shops = append(h.shops, &shop{tongma.ParticipantID(who), &link{name: who, fault: PartitionAcquirer}})
+	h.registry = schemes.NewMemoryRegistry(first)
+	for _, who := range everybody[:5] {
+		if h.market.has(who) {
+			h.shops = append(h.shops, &shop{who, &link{name: string(who), fault: PartitionAcquirer}})
+		}
 	}
-	for i, scheme := range []tongma.SchemeID{"wechat", "alipay", "north"} {
-		who := []tongma.ParticipantID{"wal-w", "wal-x", "acq-a"}[i]
-		h.wallets = append(h.wallets, &wallet{h: h, scheme: scheme, who: who, link: &link{name: string(scheme), fault: PartitionScheme}, lines: map[tongma.PaymentID]*line{}})
+	schemes, runs := h.market.schemeIDs()
+	for i, scheme := range schemes {
+		h.wallets = append(h.wallets, &wallet{h: h, scheme: scheme, who: runs[i], link: &link{name: string(scheme), fault: PartitionScheme}, lines: map[tongma.PaymentID]*line{}})
 	}
-	h.agent = &agent{h: h, link: &link{name: "agent", fault: PartitionAgent}, orders: map[string]*order{}}
+	h.agent = &agent{h: h, link: &link{name: "agent", fault: PartitionAgent}, orders: map[string]*payOrder{}}
 	h.boot(0)
 	h.scheduleTills()
 	h.scheduleFaults()
@@ -170,18 +176,12 @@ func (h *history) scheduleFaults() {
 	times(p.noDisk, func() {
 		h.spell(time.Second, 40*time.Second, "the disk is away", func() { h.disk.away++ }, func() { h.disk.away-- })
 	})
-	times(p.closes, h.closeWindow)
+	times(p.closes, func() { h.closeWindow(h.anyModel()) })
 	times(4, h.peek)
-	times(h.rand.IntN(3), h.prefund)
-	times(h.rand.IntN(3), h.resume)
-	times(p.directories, func() {
-		m := wide
-		for i := range m.caps {
-			m.caps[i] = []int64{0, 30, 150, 400, 2000}[h.rand.IntN(5)]
-			m.suspended[i] = h.rand.IntN(5) == 0
-		}
-		h.rule(m)
-	})
+	times(h.rand.IntN(3), h.fund)
+	times(h.rand.IntN(3), h.newCap)
+	times(h.rand.IntN(3), h.stand)
+	times(p.directories, func() { h.rule(h.market.vary(h.rand), h.rand.IntN(3) == 0) })
 	if p.flip {
 		h.after(between(h.rand, p.span/4, p.span), h.flip)
 	}
@@ -256,6 +256,9 @@ func (h *history) peek() {
 			if err == nil && next == uint64(len(h.oracle.entries))+1 {
 				h.tell("switch %d agrees with the journal up to entry %d", p.number, next-1)
 				h.checkPositions(positions)
+				if p.up && p.adopting == 0 && !p.half && h.current(p) && h.oracle.version == h.registry.Current().Version() {
+					h.oracle.obeyed()
+				}
 			}
 		}, 'k', n)
 	})
@@ -271,6 +274,7 @@ func (h *history) heal() {
 	last := h.living()
 	for _, p := range h.plants {
 		p.shift = 0
+		p.clock()
 		if p != last && !p.dead {
 			h.gone(p)
 		}
@@ -278,7 +282,7 @@ func (h *history) heal() {
 	if last == nil {
 		h.boot(0)
 	}
-	h.rule(wide)
+	h.rule(h.market.wide(), false)
 	h.after(between(h.rand, time.Second, 5*time.Second), func() { h.quiet(h.now() + quietWait) })
 }
 
@@ -302,7 +306,7 @@ func (h *history) waitsFor() string {
 	switch {
 	case p == nil || !p.up:
 		return "the switch is not up"
-	case p.adopts:
+	case p.adopting > 0:
 		return "a directory is being adopted"
 	case h.oracle.open > 0:
 		return fmt.Sprintf("%d payments are open", h.oracle.open)
@@ -316,9 +320,15 @@ func (h *history) waitsFor() string {
 		h.settle()
 		return fmt.Sprintf("windows %v are not settled", ids)
 	}
-	if w := h.oracle.current(""); w != nil && len(w.seen) > 0 {
-		h.closeWindow()
-		return "the last window is open"
+	for _, id := range h.market.modelIDs() {
+		if w := h.oracle.current(id); w != nil && len(w.moves) > 0 {
+			h.closeWindow(id)
+			return "the last window is open"
+		}
+	}
+	if p.half || h.oracle.version != h.registry.Current().Version() {
+		h.adopt(p, h.registry.Current())
+		return "the directory is not adopted"
 	}
 	return ""
 }
@@ -337,6 +347,7 @@ func (h *history) last(p *plant, messages stored) {
 			h.fail("replay", "%v", err)
 		}
 		h.checkPositions(positions)
+		h.oracle.obeyed()
 		h.checkSettled()
 		h.checkWallets()
 		h.checkAgent()
@@ -381,10 +392,16 @@ func digest(b *clearing.Book) [32]byte {
 }
 
 func (h *history) checkPositions(positions []clearing.Position) {
+	o := h.oracle
 	for _, at := range positions {
-		a := h.oracle.at(at.Participant, at.Currency)
-		if at.Position != a.net || at.Reserved != a.reserved || at.Cap != a.limit || at.Suspended != h.oracle.blocked[at.Participant] {
-			h.fail("position", "the books have %+v, the journal adds up to %+v", at, *a)
+		a := o.at(at.Participant, at.Currency)
+		want := clearing.Position{Participant: at.Participant, Currency: at.Currency, Position: a.net, Reserved: a.reserved, Cap: a.limit, Capped: a.capped,
+			Suspended: o.barred(at.Participant), Prefunded: a.prefund, Sponsor: o.sponsors[at.Participant]}
+		if want.Sponsor != "" {
+			want.MemoPosition, want.MemoReserved = o.memo(at.Participant, at.Currency)
+		}
+		if at != want {
+			h.fail("position", "the books have %+v, the journal adds up to %+v", at, want)
 		}
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/schemes"
 )
 
@@ -46,6 +45,7 @@ type Result struct {
 	Detected bool // damage was put into the journal, and found
 	Ends     [endCount]int
 	Faults   [faultCount]int
+	Features [featureCount]int
 	Broken   *Violation // nil if every rule held
 }
 
@@ -59,21 +59,26 @@ type history struct {
 
 	// mu guards all that follows, and all parts of the world. It is never held
 	// across a wait. Events run under it, one at a time, on the goroutine of run.
-	mu     sync.Mutex
-	rand   *rand.Rand // drawn from by events only
-	queue  events
-	pushed uint64
-	steps  int
-	healed bool
-	over   bool
-	broken *Violation
-	faults [faultCount]int
-	log    io.Writer // the trace in words; nil if nobody reads it
-	sum    hash.Hash64
-	line   []byte
+	mu       sync.Mutex
+	rand     *rand.Rand // drawn from by events only
+	queue    events
+	pushed   uint64
+	steps    int
+	healed   bool
+	over     bool
+	broken   *Violation
+	faults   [faultCount]int
+	features [featureCount]int
+	log      io.Writer // the trace in words; nil if nobody reads it
+	sum      hash.Hash64
+	line     []byte
 
+	market    market        // the first version
+	markets   []market      // markets[i] is version i+1
+	handModel string        // that people settle, if any
+	night     time.Duration // that the clocks of all switches are ahead of the world's
 	registry  *schemes.Registry
-	codes     map[tongma.Currency]string // of a merchant
+	codes     map[shopCode]string // of merchants
 	disk      *disk
 	oracle    *oracle
 	shops     []*shop
@@ -119,6 +124,7 @@ func Run(seed uint64, log io.Writer) Result {
 	h := &history{seed: seed, start: time.Now(), kick: make(chan struct{}, 1), log: log, sum: fnv.New64a(), questions: map[question]uint64{}}
 	h.rand = h.stream('h')
 	h.plan = draw(h.stream('p'))
+	h.market = drawMarket(h.stream('m'))
 	h.build()
 	h.run()
 	lasted := h.now() // how long a dead switch takes to go is no part of the history
@@ -269,7 +275,7 @@ func (h *history) windUp() {
 
 func (h *history) result(lasted time.Duration) Result {
 	r := Result{Seed: h.seed, Trace: h.sum.Sum64(), Virtual: lasted, Steps: h.steps, Entries: len(h.oracle.entries), Detected: h.disk.damaged,
-		Ends: h.oracle.ends(), Faults: h.faults, Broken: h.broken}
+		Ends: h.oracle.ends(), Faults: h.faults, Features: h.features, Broken: h.broken}
 	sum := fnv.New64a()
 	for _, m := range h.disk.messages {
 		_, _ = sum.Write(m)

@@ -1,46 +1,45 @@
 package sim
 
 import (
+	"context"
 	"fmt"
-	"strconv"
-	"strings"
-	"sync"
+	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing"
-	"github.com/tongma/tongma/codespec"
-	"github.com/tongma/tongma/codespec/emv"
 	"github.com/tongma/tongma/schemes"
+	"github.com/tongma/tongma/switch/office"
 	"github.com/tongma/tongma/switch/settle"
 )
 
-// operator closes windows, has them settled, and changes the directory.
+// operator closes windows, has them settled, changes the directory, and sets caps.
 type operator struct {
 	onHeal   []func()
-	settling bool
+	settling map[tongma.WindowID]bool
 	closing  bool
 	acts     uint64
+	keys     int
 }
 
-// closeWindow has the open window closed.
-func (h *history) closeWindow() {
-	p := h.serving()
-	if p == nil || h.operator.closing {
+// act does something at a switch that serves, on a goroutine of its own, and hears
+// what came of it. heard may be nil.
+func (h *history) act(p *plant, what string, patience time.Duration, do func(ctx context.Context, p *plant) error, heard func(error)) {
+	if p == nil {
 		return
 	}
-	h.operator.closing = true
 	h.operator.acts++
 	n := h.operator.acts
-	h.tell("operator closes the window at switch %d", p.number)
 	h.background(func() {
-		ctx, cancel := short(20 * time.Second)
+		ctx, cancel := short(patience)
 		defer cancel()
-		_, err := settle.Close(ctx, p.engine.Ledger(), h.registry.Current(), "", 0, time.Now().Add(p.shift))
+		err := do(ctx, p)
 		h.soon(func() {
-			h.operator.closing = false
-			h.heard(p, "close", err)
-			h.after(between(h.rand, time.Millisecond, time.Minute), h.settle)
+			h.heard(p, what, err)
+			if heard != nil {
+				heard(err)
+			}
 		}, 'w', n)
 	})
 }
@@ -55,188 +54,261 @@ func (h *history) heard(p *plant, act string, err error) {
 	h.tell("operator: %s at switch %d: %v", act, p.number, tongma.ReasonOf(err))
 }
 
+// mayFail holds an error against the reasons that an act may have, beside those of a
+// journal that stops.
+func (h *history) mayFail(p *plant, what string, err error, reasons ...tongma.Reason) {
+	reason := tongma.ReasonOf(err)
+	switch reason {
+	case tongma.JournalStopped, tongma.JournalInDoubt, tongma.SteppedDown, tongma.ShuttingDown, tongma.Overloaded:
+		return
+	}
+	if err != nil && !p.dead && !slices.Contains(reasons, reason) && !isStop(err) {
+		h.fail("operator", "%s: %v", what, err)
+	}
+}
+
+// closeWindow has the open window of a model closed, as people do.
+func (h *history) closeWindow(model string) {
+	if h.operator.closing {
+		return
+	}
+	p := h.serving()
+	if p == nil {
+		return
+	}
+	h.operator.closing = true
+	h.tell("operator closes the window of %q at switch %d", model, p.number)
+	h.act(p, "close", 20*time.Second, func(ctx context.Context, p *plant) error {
+		_, err := settle.Close(ctx, p.engine.Ledger(), h.registry.Current(), model, 0, p.now())
+		return err
+	}, func(err error) {
+		h.operator.closing = false
+		h.mayFail(p, "close", err, tongma.ModelUnknown)
+		h.after(between(h.rand, time.Millisecond, time.Minute), h.settle)
+	})
+}
+
+// anyModel draws one.
+func (h *history) anyModel() string {
+	ids := h.market.modelIDs()
+	return ids[h.rand.IntN(len(ids))]
+}
+
+// mostSettling is how many windows are settled at once.
+const mostSettling = 2
+
 // settle has a window that is closed and not settled be settled, and comes back
 // until all are.
 func (h *history) settle() {
-	ids, p := h.oracle.unsettled(), h.serving()
-	if len(ids) == 0 || h.operator.settling {
+	ids := slices.DeleteFunc(h.oracle.unsettled(), func(id tongma.WindowID) bool { return h.operator.settling[id] })
+	if len(ids) == 0 || len(h.operator.settling) >= mostSettling {
 		return
 	}
+	p := h.serving()
 	if p == nil {
 		h.after(between(h.rand, time.Second, 20*time.Second), h.settle)
 		return
 	}
 	id := ids[h.rand.IntN(len(ids))]
-	h.operator.settling = true
-	h.operator.acts++
-	n := h.operator.acts
-	how := settle.How{Retry: h.healed || h.rand.IntN(2) == 0, Steps: h.rand.IntN(4) - 1}
-	h.tell("operator settles window %d at switch %d, %+v", id, p.number, how)
-	h.background(func() {
-		ctx, cancel := short(time.Minute)
-		defer cancel()
-		c := &counter{h: h, p: p, n: n}
-		_, err := settle.New(settle.Options{Ledger: p.engine.Ledger(), Directory: h.registry.Current,
-			Agent: func(string, tongma.Currency) settle.Agent { return c }}).Settle(ctx, id, how)
-		h.soon(func() {
-			h.operator.settling = false
-			h.heard(p, "settle", err)
-			if err != nil && !p.dead {
-				h.checkOperator(p, err)
-			}
-			h.after(between(h.rand, time.Millisecond, 20*time.Second), h.settle)
-		}, 'w', n)
-	})
-}
-
-// checkOperator holds an error that the operator got against what may be said. Only
-// a switch that was deposed may know less than the journal.
-func (h *history) checkOperator(p *plant, err error) {
-	switch reason := tongma.ReasonOf(err); reason {
-	case tongma.JournalStopped, tongma.JournalInDoubt, tongma.SteppedDown, tongma.ShuttingDown, tongma.Overloaded:
-	default:
-		if stale := reason == tongma.WindowNotClosed || reason == tongma.WindowUnknown; stale && !h.current(p) {
-			return
-		}
-		h.fail("operator", "%v", err)
-	}
-}
-
-// prefund deposits for a participant.
-func (h *history) prefund() {
-	h.submit(clearing.Entry{Kind: clearing.KindDeposit, Key: fmt.Sprintf("d%d", h.operator.acts), Debtor: tongma.ParticipantID(participants[h.rand.IntN(4)]),
-		Amount: tongma.Money{Minor: 1 + h.rand.Int64N(20000), Currency: tongma.CNY}})
-}
-
-// resume lets those who were short pay again, by a person's hand.
-func (h *history) resume() {
-	for _, who := range participants {
-		if id := tongma.ParticipantID(who); h.oracle.kept[id] {
-			h.submit(clearing.Entry{Kind: clearing.KindResume, Debtor: id, Maker: "ann"})
-		}
-	}
-}
-
-// submit writes an entry of the operator's own.
-func (h *history) submit(e clearing.Entry) {
-	p := h.serving()
-	if p == nil {
+	h.operator.settling[id] = true
+	if h.byHand(id) && h.rand.IntN(4) > 0 {
+		h.confirm(p, id)
 		return
 	}
-	h.operator.acts++
-	n := h.operator.acts
-	h.background(func() {
-		ctx, cancel := short(20 * time.Second)
-		defer cancel()
-		_, err := p.engine.Ledger().Submit(ctx, e)
-		h.soon(func() { h.heard(p, e.Kind.String(), err) }, 'w', n)
-	})
+	how := settle.How{Retry: h.healed || h.rand.IntN(2) == 0, Steps: h.rand.IntN(4) - 1}
+	h.tell("operator settles window %d at switch %d, %+v", id, p.number, how)
+	h.act(p, "settle", time.Minute, func(ctx context.Context, p *plant) error {
+		_, err := p.settler.Settle(ctx, id, how)
+		return err
+	}, func(err error) { h.hasSettled(p, id, err) })
 }
 
-// rule is a version of the directory, adopted by whoever serves.
-func (h *history) rule(m market) {
-	m.rules = h.plan.rules
+// hasSettled hears what came of an act of settlement. Only a switch that was deposed
+// may know less than the journal.
+func (h *history) hasSettled(p *plant, id tongma.WindowID, err error) {
+	delete(h.operator.settling, id)
+	if reason := tongma.ReasonOf(err); (reason != tongma.WindowNotClosed && reason != tongma.WindowUnknown) || h.current(p) {
+		h.mayFail(p, "settle", err)
+	}
+	h.after(between(h.rand, time.Millisecond, 20*time.Second), h.settle)
+}
+
+// byHand tells whether no agent settles a window.
+func (h *history) byHand(id tongma.WindowID) bool {
+	return h.plan.byHand && h.oracle.window(id).model == h.handModel
+}
+
+// agentOf is a switch's way to the agent of a model's windows; none if people settle
+// those.
+func (h *history) agentOf(p *plant) func(string, tongma.Currency) settle.Agent {
+	c := &counter{h: h, p: p}
+	return func(model string, _ tongma.Currency) settle.Agent {
+		if h.plan.byHand && model == h.handModel {
+			return nil
+		}
+		return c
+	}
+}
+
+// confirm has somebody move what is due next in a window at the bank, or part of it,
+// and write that down; or write down that there is no money.
+func (h *history) confirm(p *plant, id tongma.WindowID) {
+	what, r := "confirm", rand.New(rand.NewPCG(h.rand.Uint64(), 1))
+	refuse := chance(h.rand, h.rate(h.plan.reject))
+	part := chance(h.rand, h.rate(h.plan.part))
+	h.tell("somebody confirms what window %d is due by hand at switch %d", id, p.number)
+	h.act(p, what, 20*time.Second, func(ctx context.Context, p *plant) error {
+		var due []clearing.Instruction
+		if err := p.engine.Ledger().Read(ctx, func(b *clearing.Book) {
+			if s, ok := b.Sheet(id); ok && s.State != clearing.WindowSettled {
+				due = clearing.Instruct(s)
+			}
+		}); err != nil {
+			return err
+		}
+		if len(due) == 0 {
+			_, err := p.settler.Settle(ctx, id, settle.How{})
+			return err
+		}
+		in := due[0]
+		if refuse && in.Debtor != "" && !h.agent.knows(in.ID) {
+			_, err := p.settler.Refuse(ctx, id, in.ID)
+			return err
+		}
+		moved := h.agent.byHand(in, r, part)
+		_, err := p.settler.Confirm(ctx, id, in.ID, moved)
+		return err
+	}, func(err error) { h.hasSettled(p, id, err) })
+}
+
+// anybody draws a participant of the market.
+func (h *history) anybody() tongma.ParticipantID {
+	for {
+		if who := everybody[h.rand.IntN(people)]; h.market.has(who) {
+			return who
+		}
+	}
+}
+
+func (h *history) newKey() string {
+	h.operator.keys++
+	return fmt.Sprintf("op%d", h.operator.keys)
+}
+
+// twice does an act of the office at a switch, and in some cases repeats it.
+func (h *history) twice(what string, do func(ctx context.Context, o *office.Office) error, reasons ...tongma.Reason) {
+	again := h.rand.IntN(3) == 0
+	run := func() {
+		p := h.serving()
+		h.act(p, what, 20*time.Second, func(ctx context.Context, p *plant) error { return do(ctx, p.office) }, func(err error) { h.mayFail(p, what, err, reasons...) })
+	}
+	run()
+	if again {
+		h.after(between(h.rand, time.Millisecond, 20*time.Second), run)
+	}
+}
+
+// fund deposits for a participant, or withdraws.
+func (h *history) fund() {
+	f := office.Funds{Key: h.newKey(), Participant: h.anybody(), Amount: tongma.Money{Minor: 1 + h.rand.Int64N(20000), Currency: currencies[h.rand.IntN(2)]}}
+	h.twice("deposit", func(ctx context.Context, o *office.Office) error {
+		_, err := o.Deposit(ctx, f)
+		return err
+	}, tongma.NoAccount)
+	if h.rand.IntN(2) == 0 {
+		back := f
+		back.Key, back.Amount.Minor = h.newKey(), 1+h.rand.Int64N(f.Amount.Minor)
+		h.after(between(h.rand, time.Second, time.Minute), func() {
+			h.twice("withdraw", func(ctx context.Context, o *office.Office) error {
+				_, err := o.Withdraw(ctx, back)
+				return err
+			}, tongma.NoAccount, tongma.ParticipantSuspended, tongma.AmountInvalid, tongma.OverCap)
+		})
+	}
+}
+
+// newCap has one person propose a cap, and others decide on it: another one, or the
+// same under a name that looks like another.
+func (h *history) newCap() {
+	r := office.CapRequest{Key: h.newKey(), Participant: h.anybody(), By: "ann", Cap: tongma.Money{Minor: 100 * []int64{0, 30, 150, 400, 2000}[h.rand.IntN(5)], Currency: currencies[h.rand.IntN(2)]}}
+	h.twice("propose a cap", func(ctx context.Context, o *office.Office) error {
+		_, err := o.ProposeCap(ctx, r)
+		return err
+	}, tongma.NoAccount)
+	for range 1 + h.rand.IntN(2) {
+		c, reject := office.CapCheck{Key: r.Key, By: []string{"Ann ", "bob", "bob", "eve"}[h.rand.IntN(4)]}, h.rand.IntN(4) == 0
+		h.after(between(h.rand, time.Millisecond, 40*time.Second), func() {
+			h.twice("decide on a cap", func(ctx context.Context, o *office.Office) (err error) {
+				if reject {
+					_, err = o.RejectCap(ctx, c)
+				} else {
+					_, err = o.ApproveCap(ctx, c)
+				}
+				if tongma.ReasonOf(err) == tongma.CapChanged {
+					h.mu.Lock()
+					h.features[CapStale]++
+					h.mu.Unlock()
+				}
+				return err
+			}, tongma.FieldInvalid, tongma.StateConflict, tongma.MakerIsChecker, tongma.CapChanged)
+		})
+	}
+}
+
+// stand has a person suspend somebody, or resume.
+func (h *history) stand() {
+	s := office.Standing{Participant: h.anybody(), By: "ann", Why: "as agreed"}
+	suspend := h.rand.IntN(3) == 0
+	if !suspend {
+		for _, who := range everybody {
+			if h.oracle.kept[who] {
+				s.Participant = who
+			}
+		}
+	}
+	h.twice("stand", func(ctx context.Context, o *office.Office) (err error) {
+		if suspend {
+			_, err = o.Suspend(ctx, s)
+		} else {
+			_, err = o.Resume(ctx, s)
+		}
+		return err
+	}, tongma.StateConflict)
+}
+
+// rule is a version of the directory, adopted by whoever serves. together has it
+// adopted twice at once, and by every switch that serves.
+func (h *history) rule(m market, together bool) {
 	d, err := h.registry.Add([]byte(m.source()))
 	if err != nil {
 		h.fail("directory", "%v", err)
 		return
 	}
+	if d.Version() > uint64(len(h.markets)) {
+		h.markets = append(h.markets, m)
+	}
 	h.tell("directory %d: %+v", d.Version(), m)
 	p := h.serving()
-	if p == nil || p.adopts {
+	if p == nil || (p.adopting > 0 && !together) {
 		return
 	}
-	p.adopts = true
-	h.background(func() {
-		ctx, cancel := short(20 * time.Second)
-		defer cancel()
-		err := p.engine.Adopt(ctx, d)
-		h.soon(func() {
-			p.adopts = false
-			h.heard(p, "adopt", err)
-		}, 'r', d.Version())
+	h.adopt(p, d)
+	if together {
+		h.after(between(h.rand, 0, 5*time.Millisecond), func() { h.adopt(p, d) })
+	}
+}
+
+func (h *history) adopt(p *plant, d *schemes.Directory) {
+	if p.dead {
+		return
+	}
+	p.adopting++
+	if p.adopting > 1 {
+		h.features[AdoptedTogether]++
+	}
+	h.act(p, "adopt", 20*time.Second, func(ctx context.Context, p *plant) error { return p.engine.Adopt(ctx, d) }, func(err error) {
+		p.adopting--
+		p.half = err != nil && d.Version() == h.registry.Current().Version()
+		h.mayFail(p, "adopt", err, tongma.StateConflict)
 	})
 }
-
-// market is what the directory's versions differ in.
-type market struct {
-	rules     int      // of ruleTexts
-	caps      [4]int64 // of each participant, in whole units
-	suspended [4]bool
-}
-
-var wide = market{caps: [4]int64{2000, 2000, 400, 400}}
-
-var participants = [4]string{"acq-a", "acq-b", "wal-w", "wal-x"}
-
-const marketHead = `name: sim
-rules: default
-participants:
-`
-
-const marketTail = `schemes:
-  - {id: wechat, name: W, participant: wal-w, countries: [CN], currencies: [CNY, USD]}
-  - {id: alipay, name: X, participant: wal-x, countries: [CN], currencies: [CNY, USD], authorise_timeout: 4s, inquire_every: 2s, reverse_every: 3s, confirm_within: 30s}
-  - {id: north, name: N, participant: acq-a, countries: [CN], currencies: [CNY, USD]}
-`
-
-// source is the directory's text.
-func (m market) source() string {
-	var b strings.Builder
-	b.WriteString(marketHead)
-	for i, id := range participants {
-		caps := strconv.FormatInt(m.caps[i], 10)
-		b.WriteString("  - {id: " + id + ", name: " + id + ", country: CN, roles: [acquirer, issuer], accepts: all, suspended: " + strconv.FormatBool(m.suspended[i]) +
-			", caps: {CNY: \"" + caps + ".00\", USD: \"" + caps + ".00\"}")
-		if id == "acq-a" {
-			b.WriteString(`, issuer_code: "2001"`)
-		}
-		b.WriteString("}\n")
-	}
-	b.WriteString(marketTail)
-	b.WriteString(ruleTexts[m.rules])
-	return b.String()
-}
-
-// ruleTexts are what markets do when a participant cannot pay.
-var ruleTexts = [...]string{"", `default_rules:
-  - {currency: CNY, recast: true}
-  - {currency: USD, recast: true}
-`, `default_rules:
-  - {currency: CNY, guarantee: {fund: acq-b, amount: "20.00"}, loss_sharing: [{participant: wal-w, weight: 2, cap: "15.00"}, {participant: acq-a, weight: 1, cap: "5.00"}], recast: true}
-  - {currency: USD, loss_sharing: [{participant: wal-x, weight: 2, cap: "15.00"}, {participant: acq-b, weight: 1, cap: "50.00"}]}
-`, `default_rules:
-  - {currency: CNY, guarantee: {fund: acq-a, amount: "2000.00"}}
-  - {currency: USD, guarantee: {fund: acq-b, amount: "10.00"}, recast: true}
-`}
-
-// firsts are the first versions of histories, by their rules.
-var firsts = sync.OnceValues(func() (all [len(ruleTexts)]*schemes.Directory, err error) {
-	for i := range all {
-		m := wide
-		m.rules = i
-		if all[i], err = schemes.Parse(1, []byte(m.source())); err != nil {
-			return all, err
-		}
-	}
-	return all, nil
-})
-
-// shopCodes are the codes of one merchant of acq-a, by currency.
-var shopCodes = sync.OnceValues(func() (map[tongma.Currency]string, error) {
-	account, err := codespec.UnifiedAccount{Acquirer: "2001", Merchant: "SHOP7", Till: "01"}.Account()
-	if err != nil {
-		return nil, err
-	}
-	codes := map[tongma.Currency]string{}
-	for _, c := range []tongma.Currency{tongma.CNY, tongma.USD} {
-		m, err := emv.Draft{Accounts: []emv.Account{account}, MCC: "5999", Currency: c.Number(), Country: "CN", Name: "SHOP", City: "TOWN"}.Build()
-		if err != nil {
-			return nil, err
-		}
-		if codes[c], err = m.Encode(); err != nil {
-			return nil, err
-		}
-	}
-	return codes, nil
-})

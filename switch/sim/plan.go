@@ -115,8 +115,9 @@ type plan struct {
 	refund, reverse, again        float64 // of paid payments
 	reverseFirst, otherwise       float64
 	codeTwice                     float64
-	rules                         int  // of the market, if one cannot pay
-	confirms                      bool // a switch asks before each answer whether it is still the writer
+	byHand                        bool          // a model is settled by people
+	every                         time.Duration // the clock closes windows; 0: nobody but people do
+	confirms                      bool          // a switch asks before each answer whether it is still the writer
 }
 
 // draw makes a plan: each kind of fault is in it or not, and if it is, seldom or
@@ -140,7 +141,7 @@ func draw(r *rand.Rand) plan {
 	p := plan{payments: 8 + r.IntN(25), bursts: some(0.2, 0.7), drop: some(0.02, 0.2), duplicate: some(0.03, 0.2), late: some(0.02, 0.1), partitions: few(4),
 		hangUp: some(0.03, 0.2), decline: 0.1, confirm: some(0.1, 0.3), slowScheme: some(0.03, 0.2), garbage: some(0.03, 0.2), busy: some(0.02, 0.1),
 		schemesDown: few(2), walletCrashes: few(2), crashes: few(3), stops: few(2), recrash: some(0.2, 0.6), jumps: few(3),
-		lost: some(0.02, 0.1), unsaid: some(0.02, 0.1), stale: some(0.02, 0.1), slowDisk: few(3), reject: some(0.1, 0.4), silent: some(0.1, 0.3), part: some(0.05, 0.2), pending: some(0.1, 0.3), rules: r.IntN(len(ruleTexts)), confirms: r.IntN(2) == 0,
+		lost: some(0.02, 0.1), unsaid: some(0.02, 0.1), stale: some(0.02, 0.1), slowDisk: few(3), reject: some(0.1, 0.4), silent: some(0.1, 0.3), part: some(0.05, 0.2), pending: some(0.1, 0.3), confirms: r.IntN(2) == 0,
 		directories: few(4), closes: few(4), refund: some(0.2, 0.5), reverse: some(0.1, 0.3), again: some(0.2, 0.5), reverseFirst: some(0.03, 0.15), otherwise: some(0.05, 0.2), codeTwice: some(0.05, 0.2)}
 	p.span = between(r, 20*time.Second, 4*time.Minute)
 	if r.IntN(8) == 0 {
@@ -156,5 +157,9 @@ func draw(r *rand.Rand) plan {
 		p.noDisk = 1
 	}
 	p.flip = r.IntN(25) == 0
+	p.byHand = r.IntN(6) == 0
+	if r.IntN(4) == 0 {
+		p.every = between(r, 20*time.Second, 5*time.Minute)
+	}
 	return p
 }

@@ -11,24 +11,31 @@ import (
 	"github.com/tongma/tongma/clearing"
 	"github.com/tongma/tongma/clearing/journal"
 	switching "github.com/tongma/tongma/switch"
+	"github.com/tongma/tongma/switch/office"
+	"github.com/tongma/tongma/switch/settle"
 )
 
 // plant is one start of the switch: a process, with its way to the disk and its
 // adapters. It dies by a crash, by an order, or because its journal stopped.
 type plant struct {
-	number  uint64
-	cable   *cable
-	engine  *switching.Engine // nil until it has opened
-	up      bool              // takes requests
-	dead    bool              // nothing that it still does has an effect
-	stopped bool              // told to stop
-	adopts  bool              // a directory is on its way into its books
-	fuse    int               // events until it crashes, counting down; not more than 0: none is due
-	killed  chan struct{}     // closed when dead
-	ctx     context.Context   // ends when dead
-	cancel  context.CancelFunc
-	shift   time.Duration // its clock, less the world's
-	follows time.Duration // as a standby, before it takes over; 0: it takes over at once
+	h        *history
+	number   uint64
+	cable    *cable
+	engine   *switching.Engine // nil until it has opened
+	up       bool              // takes requests
+	dead     bool              // nothing that it still does has an effect
+	stopped  bool              // told to stop
+	office   *office.Office
+	settler  *settle.Settler
+	adopting int  // directories that are on their way into its books
+	half     bool // the latest did not get there whole
+	clock    context.CancelFunc
+	fuse     int             // events until it crashes, counting down; not more than 0: none is due
+	killed   chan struct{}   // closed when dead
+	ctx      context.Context // ends when dead
+	cancel   context.CancelFunc
+	shift    time.Duration // its clock, less the world's
+	follows  time.Duration // as a standby, before it takes over; 0: it takes over at once
 }
 
 // boot starts a switch on the disk as it is; one that follows does so as a standby
@@ -36,6 +43,7 @@ type plant struct {
 func (h *history) boot(follows time.Duration) *plant {
 	p := &plant{follows: follows, number: uint64(len(h.plants) + 1), killed: make(chan struct{})}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.h, p.clock = h, func() {}
 	p.cable = &cable{d: h.disk, p: p}
 	h.plants = append(h.plants, p)
 	if chance(h.rand, h.rate(h.plan.recrash)) {
@@ -62,12 +70,10 @@ func (h *history) options(p *plant) switching.Options {
 		sum := sha256.Sum256([]byte(code))
 		return [16]byte(sum[:16])
 	}, Now: func() time.Time {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		return time.Now().Add(p.shift)
+		return p.now()
 	}, Office: func(ctx context.Context, opts clearing.LedgerOptions) (*clearing.Ledger, error) {
 		opts.Confirm = h.plan.confirms
-		return h.office(ctx, p, opts)
+		return h.ledger(ctx, p, opts)
 	}, NewID: h.newID, Pace: func() { time.Sleep(time.Nanosecond) }, Journal: []journal.Option{journal.WithWriters(func() uint64 {
 		h.mu.Lock()
 		defer h.mu.Unlock()
@@ -76,8 +82,15 @@ func (h *history) options(p *plant) switching.Options {
 	})}}
 }
 
-// office makes a switch the journal's writer.
-func (h *history) office(ctx context.Context, p *plant, opts clearing.LedgerOptions) (*clearing.Ledger, error) {
+// now is the time by the switch's clock.
+func (p *plant) now() time.Time {
+	p.h.mu.Lock()
+	defer p.h.mu.Unlock()
+	return time.Now().Add(p.h.night + p.shift)
+}
+
+// ledger makes a switch the journal's writer.
+func (h *history) ledger(ctx context.Context, p *plant, opts clearing.LedgerOptions) (*clearing.Ledger, error) {
 	if p.follows == 0 {
 		return clearing.OpenLedger(ctx, p.cable, opts)
 	}
@@ -128,14 +141,41 @@ func (h *history) opened(p *plant, e *switching.Engine, err error) {
 		h.background(func() { _ = e.Close() })
 		return
 	}
+	p.settler = settle.New(settle.Options{Ledger: e.Ledger(), Directory: h.registry.Current, Agent: h.agentOf(p)})
+	if p.office, err = office.New(office.Options{Ledger: e.Ledger(), Journal: p.cable, Directory: h.registry.Current, Now: p.now, NewID: h.newID}); err != nil {
+		h.fail("start", "%v", err)
+		return
+	}
 	p.up = true
 	h.tell("switch %d is up", p.number)
+	h.schedule(p)
 	h.background(func() {
 		select {
 		case <-e.Ledger().Stopped():
 		case <-p.killed:
 		}
 		h.soon(func() { h.ended(p) }, 'e', p.number)
+	})
+}
+
+// schedule has the clock close the windows of a switch, if the plan says so.
+func (h *history) schedule(p *plant) {
+	if h.plan.every == 0 || h.healed {
+		return
+	}
+	ctx, cancel := context.WithCancel(p.ctx)
+	p.clock = cancel
+	closed := uint64(0)
+	c := settle.NewClock(settle.ClockOptions{Ledger: p.engine.Ledger(), Directory: h.registry.Current, Every: h.plan.every, Closed: func(context.Context, settle.Closing) {
+		h.mu.Lock()
+		closed++
+		n := closed
+		h.mu.Unlock()
+		h.soon(h.settle, 'l', p.number, n)
+	}})
+	h.background(func() {
+		err := c.Run(ctx)
+		h.soon(func() { h.mayFail(p, "clock", err) }, 'L', p.number)
 	})
 }
 

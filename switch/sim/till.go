@@ -53,8 +53,18 @@ func (h *history) openTill() *till {
 		Merchant: tongma.Merchant{ID: "M1", Terminal: "T1"}, Order: fmt.Sprintf("o%d", t.number), Budget: between(r, 800*time.Millisecond, 35*time.Second)}
 	switch n := r.IntN(10); {
 	case n < 2:
-		t.shop = h.shops[2+r.IntN(2)]
-		t.request.Op, t.request.Code = tongma.OpTransfer, h.codes[currency]
+		t.shop = h.shops[2+r.IntN(len(h.shops)-2)]
+		to := acqA
+		if h.market.sub && t.shop.who != subS && r.IntN(2) == 0 {
+			to = subS
+		}
+		t.request.Op, t.request.Code = tongma.OpTransfer, h.codes[shopCode{to, currency}]
+	case n < 4 && h.market.sub:
+		t.shop = h.shops[r.IntN(2)]
+		t.request.Code = fmt.Sprintf("8801%014d", h.seed%1_000_000*1000+uint64(t.number))
+	case n == 4 && h.market.sub:
+		t.shop = h.shops[4]
+		t.request.Code = fmt.Sprintf("13%016d", h.seed%1_000_000*1000+uint64(t.number))
 	case n < 6:
 		t.shop = h.shops[r.IntN(2)]
 		t.request.Code = fmt.Sprintf("13%016d", h.seed%1_000_000*1000+uint64(t.number))
@@ -371,6 +381,9 @@ func (t *till) refund() {
 	// Only the creditor may refund: for a transfer that is the acquirer of the code.
 	if t.request.Op == tongma.OpTransfer {
 		back.shop = h.shops[0]
+		if t.request.Code == h.codes[shopCode{subS, amount.Currency}] {
+			back.shop = h.shops[4]
+		}
 	}
 	back.request = tongma.Request{Op: tongma.OpRefund, From: back.shop.who, Key: fmt.Sprintf("r%d", back.number), Original: t.id, Amount: amount,
 		Budget: between(h.rand, 500*time.Millisecond, 20*time.Second)}

@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"slices"
+
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing"
 	"github.com/tongma/tongma/schemes/calendar"
@@ -27,6 +29,9 @@ type span struct {
 	legs      map[pair]*leg
 	order     []pair                    // keys of legs
 	cash      map[account]int64         // what each has paid in by the agent's word
+	moves     []*posting                // what stands in it, in the order in which it came
+	left      []*posting                // out of it since the last sheet
+	leaving   []*record                 // whose they are
 	asked     map[string]clearing.Entry // covers that have no answer yet, by the instruction's id
 }
 
@@ -39,11 +44,14 @@ type leg struct {
 
 func (l *leg) due() int64 { return l.net - l.done }
 
-// posting is a movement of a payment, as it stands in a window.
+// posting is a movement as it stands in a window: between those who settle.
 type posting struct {
 	pair
+	by     [2]tongma.ParticipantID // whose it is
 	minor  int64
 	window tongma.WindowID
+	of     *record // nil: of no payment
+	entry  uint64
 }
 
 func (o *oracle) openSpan(model string, method calendar.Model) *span {
@@ -146,10 +154,14 @@ func (o *oracle) settling(e *clearing.Entry) {
 	case clearing.KindClose:
 		o.h.count(WindowClosed)
 		w.state = clearing.KindClose
-		o.openSpan(w.model, e.Method)
+		o.note(ClosedByClock, e.Cutoff != 0)
+		o.note(SeveralModels, w.model != "" && len(w.seen) > 0)
+		o.note(MethodChanged, o.openSpan(w.model, e.Method).method != w.method)
 	case clearing.KindInstruct:
 		w.state = clearing.KindInstruct
 		w.net()
+		o.note(PairwiseWindow, w.method == calendar.Bilateral && len(w.order) > 0)
+		o.note(GrossWindow, w.method == calendar.Gross && len(w.order) > 0)
 	case clearing.KindSettle:
 		o.confirmed(e, w)
 	case clearing.KindShort:
@@ -182,7 +194,9 @@ func (o *oracle) settling(e *clearing.Entry) {
 			o.fail("recast", "entry %d draws up a sheet of which nothing was deferred", e.Number)
 		}
 		w.recasting = false
+		o.recast(e, w)
 		w.net()
+		o.enough(e, w)
 	case clearing.KindSettled:
 		w.state = clearing.KindSettled
 		for _, k := range w.order {
@@ -256,21 +270,29 @@ func (o *oracle) covered(e *clearing.Entry, w *span) {
 		o.fail("cover", "entry %d: %s is not short", e.Number, e.Debtor)
 	}
 	w.paid(e.Creditor, e.Asker, e.Amount)
+	o.note(CoveredShort, true)
+	o.note(BetweenTwo, e.Asker != "")
 	if e.Creditor == e.Debtor {
+		o.note(ByPrefunding, true)
 		a := o.at(e.Debtor, e.Amount.Currency)
 		if a.prefund -= e.Amount.Minor; a.prefund < 0 {
 			o.fail("cover", "entry %d: %s has prefunded %d less", e.Number, e.Debtor, -a.prefund)
 		}
 		return
 	}
-	o.shift(o.current(w.model), pair{e.Debtor, e.Creditor, e.Amount.Currency}, e.Amount.Minor)
+	o.note(ByAnother, true)
+	o.shift(o.current(w.model), e.Debtor, e.Creditor, e.Amount, nil).entry = e.Number
 }
 
-// shift books a debt of a window: one debit and one credit.
-func (o *oracle) shift(w *span, k pair, minor int64) {
-	o.at(k.from, k.currency).net += minor
-	o.at(k.to, k.currency).net -= minor
-	w.flow(k, minor)
+// shift books a debt of a window: one debit and one credit, of those who settle.
+func (o *oracle) shift(w *span, from, to tongma.ParticipantID, m tongma.Money, of *record) *posting {
+	k := pair{o.settler(from), o.settler(to), m.Currency}
+	o.at(k.from, k.currency).net += m.Minor
+	o.at(k.to, k.currency).net -= m.Minor
+	w.flow(k, m.Minor)
+	at := &posting{pair: k, by: [2]tongma.ParticipantID{from, to}, minor: m.Minor, window: w.id, of: of}
+	w.moves = append(w.moves, at)
+	return at
 }
 
 // deferred moves a payment's postings of a window into the open one.
@@ -281,11 +303,13 @@ func (o *oracle) deferred(e *clearing.Entry, w *span) {
 		o.fail("defer", "entry %d defers a payment that is not there", e.Number)
 		return
 	}
-	for i := range p.postings {
-		if at := &p.postings[i]; at.window == w.id {
+	for _, at := range p.postings {
+		if at.window == w.id {
 			w.flow(at.pair, -at.minor)
 			open.flow(at.pair, at.minor)
 			at.window = open.id
+			w.moves = slices.DeleteFunc(w.moves, func(x *posting) bool { return x == at })
+			w.left, open.moves = append(w.left, at), append(open.moves, at)
 			moved++
 		}
 	}
@@ -293,7 +317,33 @@ func (o *oracle) deferred(e *clearing.Entry, w *span) {
 		o.fail("defer", "entry %d defers payment %d, which is not in window %d", e.Number, name(e.Payment), w.id)
 	}
 	p.steps = append(p.steps, step{e.Number, e.Kind, open.id})
-	w.recasting = true
+	w.recasting, w.leaving = true, append(w.leaving, p)
+	o.note(RecastBetweenTwo, w.method == calendar.Bilateral || w.method == calendar.Gross)
+}
+
+// recast holds what was taken out of a window against what had to be: of one currency
+// at a time.
+func (o *oracle) recast(e *clearing.Entry, w *span) {
+	for _, at := range w.left {
+		if first := &w.leaving[0].first; at.currency != first.Amount.Currency && first.Dealer == "" && at.of.first.Dealer == "" {
+			o.fail("recast", "entry %d draws up a sheet without payments in %s and in %s", e.Number, first.Amount.Currency.Code(), at.currency.Code())
+		}
+	}
+}
+
+// enough holds that a recast was worth it: of what each has paid in, everybody can pay
+// what is left.
+func (o *oracle) enough(e *clearing.Entry, w *span) {
+	c := w.leaving[0].first.Amount.Currency
+	w.left, w.leaving = nil, nil
+	if w.method == calendar.Bilateral || w.method == calendar.Gross || slices.ContainsFunc(w.moves, func(at *posting) bool { return at.of == nil }) {
+		return
+	}
+	for _, k := range w.order {
+		if l := w.legs[k]; k.currency == c && l.due() > 0 && l.done >= 0 {
+			o.fail("recast", "entry %d: behind it %s still owes %d %s of window %d", e.Number, k.from, l.due(), c.Code(), w.id)
+		}
+	}
 }
 
 // unsettled returns the windows that are closed and not settled.
