@@ -2,7 +2,6 @@ package switching
 
 import (
 	"context"
-	"slices"
 
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing"
@@ -36,14 +35,8 @@ func (e *Engine) Adopt(ctx context.Context, d *schemes.Directory) error {
 			return err
 		}
 	}
-	a := adoption{to: d, from: e.adopted.Load()}
-	err := e.ledger.Read(ctx, func(b *clearing.Book) {
-		a.standing = b.Positions()
-		if a.from == nil {
-			a.from, _ = e.opts.Registry.At(b.Directory())
-		}
-	})
-	if err != nil {
+	a := adoption{to: d}
+	if err := e.ledger.Read(ctx, func(b *clearing.Book) { a.standing = b.Positions() }); err != nil {
 		return err
 	}
 	for _, entry := range a.entries() {
@@ -55,7 +48,6 @@ func (e *Engine) Adopt(ctx context.Context, d *schemes.Directory) error {
 			return err
 		}
 	}
-	e.adopted.Store(d)
 	return nil
 }
 
@@ -73,9 +65,9 @@ func (e *Engine) accepted(entry *clearing.Entry, reason tongma.Reason) error {
 	return &tongma.Error{Op: "switch.Adopt", Reason: reason, Detail: "directory version is older than the books"}
 }
 
-// adoption is the way from one directory version to another.
+// adoption is the way from the books to a directory version.
 type adoption struct {
-	from, to *schemes.Directory // from is nil if it is not known
+	to       *schemes.Directory
 	standing []clearing.Position
 }
 
@@ -97,7 +89,7 @@ func (a *adoption) entries() []clearing.Entry {
 	entries = append(entries, a.caps()...)
 	entries = append(entries, a.sponsors()...)
 	for _, p := range a.to.Participants() {
-		if !p.Suspended && (a.suspendedBefore(p.ID) || a.blocked(p.ID)) {
+		if !p.Suspended {
 			entries = append(entries, clearing.Entry{Kind: clearing.KindResume, Debtor: p.ID})
 		}
 	}
@@ -107,19 +99,6 @@ func (a *adoption) entries() []clearing.Entry {
 // methodOf is a method as entries carry it: zero for multilateral.
 func methodOf(m schemes.Method) calendar.Model {
 	return [...]calendar.Model{calendar.NoModel, calendar.Bilateral, calendar.Gross}[m%3]
-}
-
-func (a *adoption) suspendedBefore(p tongma.ParticipantID) bool {
-	if a.from == nil || a.from.Version() == a.to.Version() {
-		return false
-	}
-	was, ok := a.from.Participant(p)
-	return ok && was.Suspended
-}
-
-// blocked tells whether the books take no debits of somebody, for whatever reason.
-func (a *adoption) blocked(p tongma.ParticipantID) bool {
-	return slices.ContainsFunc(a.standing, func(at clearing.Position) bool { return at.Participant == p && at.Suspended })
 }
 
 // caps returns the directory's caps, and caps of zero for the accounts that it no

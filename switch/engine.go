@@ -83,8 +83,7 @@ type Options struct {
 type Engine struct {
 	opts     Options
 	ledger   *clearing.Ledger
-	adopted  atomic.Pointer[schemes.Directory] // latest of this run
-	adopting chan struct{}                     // whoever has put something in brings a version into force
+	adopting chan struct{} // whoever has put something in brings a version into force
 	reached  atomic.Pointer[map[tongma.SchemeID]Adapter]
 
 	ctx    context.Context // ends when the engine stops

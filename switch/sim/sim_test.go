@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -79,6 +80,8 @@ type total struct {
 	ends                                [endCount]int
 	faults                              [faultCount]int
 	broken                              []*Violation
+	features                            [featureCount]int
+	met                                 [traits][faultCount]int
 }
 
 func (s *total) add(r Result) {
@@ -94,6 +97,16 @@ func (s *total) add(r Result) {
 	}
 	for i, n := range r.Faults {
 		s.faults[i] += n
+	}
+	for i, n := range r.Features {
+		if s.features[i] += n; n == 0 || Feature(i) >= traits {
+			continue
+		}
+		for f, hit := range r.Faults {
+			if hit > 0 {
+				s.met[i][f]++
+			}
+		}
 	}
 	if r.Broken != nil {
 		s.broken = append(s.broken, r.Broken)
@@ -114,10 +127,31 @@ func (s *total) print(wall time.Duration) {
 	for _, f := range Faults() {
 		fmt.Printf("  %-30s %9d\n", f, s.faults[f])
 	}
+	fmt.Println("features, and with how many kinds of faults they met")
+	for _, f := range Features() {
+		met := ""
+		if f < traits {
+			met = fmt.Sprintf("%9d of %d, at least %d times", int(faultCount)-len(s.missed(f)), faultCount, slices.Min(s.met[f][:]))
+		}
+		fmt.Printf("  %-36s %9d%s\n", f, s.features[f], met)
+	}
 	fmt.Printf("violations            %12d\n", len(s.broken))
 	fmt.Printf("wall seconds          %12.1f\n", wall.Seconds())
 	fmt.Printf("seeds a second        %12.1f\n", float64(s.histories)/wall.Seconds())
 }
+
+// missed are the faults that a feature has met in no history.
+func (s *total) missed(f Feature) (names []string) {
+	for i, n := range s.met[f] {
+		if n == 0 {
+			names = append(names, Fault(i).String())
+		}
+	}
+	return names
+}
+
+// whole is how many histories have to show everything.
+const whole = 10_000
 
 func TestHistoriesBreakNoRule(t *testing.T) {
 	if *one != 0 {
@@ -152,6 +186,17 @@ func TestHistoriesBreakNoRule(t *testing.T) {
 	for _, f := range Faults() {
 		if all.faults[f] == 0 {
 			t.Errorf("no history had this fault: %v", f)
+		}
+	}
+	if n < whole {
+		return
+	}
+	for _, f := range Features() {
+		if all.features[f] == 0 {
+			t.Errorf("no history had this: %v", f)
+		}
+		if f < traits && len(all.missed(f)) > 0 {
+			t.Errorf("%v never met: %v", f, strings.Join(all.missed(f), ", "))
 		}
 	}
 }
