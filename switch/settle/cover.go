@@ -15,9 +15,12 @@ const nobodyConnected = "no agent is connected: two people say what became of it
 // follows from the sheet. Without it, money that the agent moved just before we
 // stopped could be asked for a second time.
 func (r *run) search() error {
-	var asked, refused []clearing.Word
-	if err := r.opts.Ledger.Read(r.ctx, func(b *clearing.Book) { asked, refused = b.Asked(r.id), b.Refusals(r.id) }); err != nil {
+	var asked, refused, words []clearing.Word
+	if err := r.opts.Ledger.Read(r.ctx, func(b *clearing.Book) { asked, refused, words = b.Asked(r.id), b.Refusals(r.id), b.Words(r.id) }); err != nil {
 		return err
+	}
+	for _, w := range words { // money may have moved: nothing is drawn up anew meanwhile
+		r.open(Event{Kind: "wait", From: w.Debtor, To: w.Creditor, Money: w.Amount, Ref: w.Instruction, Text: "a person's word on it waits for a second person"})
 	}
 	if !r.how.Retry {
 		for _, w := range refused {

@@ -102,33 +102,25 @@ func (a *agent) same(o *payOrder, t *settle.Transfer) {
 	}
 }
 
-// knows tells whether an instruction was carried out by hand.
-func (a *agent) knows(id string) bool {
-	a.h.mu.Lock()
-	defer a.h.mu.Unlock()
-	return a.orders[id] != nil
-}
-
-// byHand moves what an instruction asks for, once, or a part of it, and returns how
-// much; zero if it is all.
-func (a *agent) byHand(in clearing.Instruction, r *rand.Rand, part bool) int64 {
+// byHand is what the bank did with an instruction that people gave it: it decides once.
+func (a *agent) byHand(in clearing.Instruction, r *rand.Rand, refuse, part float64) *payOrder {
 	a.h.mu.Lock()
 	defer a.h.mu.Unlock()
 	o := a.orders[in.ID]
-	if o == nil {
-		o = &payOrder{transfer: settle.Transfer{Instruction: in}, outcome: settle.Settled, moved: in.Amount.Minor}
-		if part && in.Amount.Minor > 1 {
-			o.moved = 1 + r.Int64N(in.Amount.Minor-1)
-		}
-		a.orders[in.ID] = o
-		a.list = append(a.list, o)
-		a.h.features[ByHand]++
-		a.balanced(&o.transfer)
+	if o != nil {
+		return o
 	}
-	if o.moved == in.Amount.Minor {
-		return 0
+	o = &payOrder{transfer: settle.Transfer{Instruction: in}, outcome: settle.Settled, moved: in.Amount.Minor}
+	switch {
+	case in.Debtor != "" && chance(r, refuse):
+		o.outcome, o.moved = settle.Rejected, 0
+	case in.Amount.Minor > 1 && chance(r, part):
+		o.moved = 1 + r.Int64N(in.Amount.Minor-1)
 	}
-	return o.moved
+	a.orders[in.ID] = o
+	a.list = append(a.list, o)
+	a.balanced(&o.transfer)
+	return o
 }
 
 func (a *agent) decide(o *payOrder) {

@@ -109,7 +109,7 @@ func (h *history) build() {
 	for i, scheme := range schemes {
 		h.wallets = append(h.wallets, &wallet{h: h, scheme: scheme, who: runs[i], link: &link{name: string(scheme), fault: PartitionScheme}, lines: map[tongma.PaymentID]*line{}})
 	}
-	h.agent = &agent{h: h, link: &link{name: "agent", quick: true, fault: PartitionAgent}, orders: map[string]*payOrder{}}
+	h.agent = &agent{h: h, link: &link{name: "agent", fault: PartitionAgent}, orders: map[string]*payOrder{}}
 	h.boot(0)
 	h.scheduleTills()
 	h.scheduleFaults()

@@ -100,6 +100,9 @@ func (m market) vary(r *rand.Rand) market {
 		m.caps[i] = []int64{0, 30, 150, 400, 2000}[r.IntN(5)]
 		m.suspended[i] = r.IntN(5) == 0
 	}
+	if r.IntN(2) == 0 {
+		m.rules = r.IntN(ruleCount)
+	}
 	if m.sub && r.IntN(2) == 0 {
 		m.sponsor = [...]tongma.ParticipantID{"", acqA, acqB}[r.IntN(3)]
 	}

@@ -9,7 +9,6 @@ import (
 // are lost, doubled, held up and overtaken as the plan says.
 type link struct {
 	name  string
-	quick bool  // nothing on it is held up for long
 	fault Fault // what its partition counts as
 	cut   int   // partitions of now
 	last  [2]time.Duration
@@ -41,7 +40,7 @@ func (h *history) send(l *link, way direction, r *rand.Rand, deliver func()) {
 func (h *history) pass(l *link, way direction, r *rand.Rand, deliver func()) {
 	lost := chance(r, h.rate(h.plan.drop))
 	delay := between(r, 300*time.Microsecond, 30*time.Millisecond)
-	if chance(r, h.rate(h.plan.late)) && !l.quick {
+	if chance(r, h.rate(h.plan.late)) {
 		delay = between(r, time.Second, 40*time.Second)
 		if way == answering {
 			h.count(AnswerLate)

@@ -150,35 +150,64 @@ func (h *history) agentOf(p *plant) func(string, tongma.Currency) settle.Agent {
 	}
 }
 
-// confirm has somebody move what is due next in a window at the bank, or part of it,
-// and write that down; or write down that there is no money.
+// confirm has somebody see what the bank did with what is due next in a window, and
+// say that. It takes two of them.
 func (h *history) confirm(p *plant, id tongma.WindowID) {
-	what, r := "confirm", rand.New(rand.NewPCG(h.rand.Uint64(), 1))
-	refuse := chance(h.rand, h.rate(h.plan.reject))
-	part := chance(h.rand, h.rate(h.plan.part))
-	h.tell("somebody confirms what window %d is due by hand at switch %d", id, p.number)
-	h.act(p, what, 20*time.Second, func(ctx context.Context, p *plant) error {
-		var due []clearing.Instruction
-		if err := p.engine.Ledger().Read(ctx, func(b *clearing.Book) {
-			if s, ok := b.Sheet(id); ok && s.State != clearing.WindowSettled {
-				due = clearing.Instruct(s)
-			}
-		}); err != nil {
+	r := rand.New(rand.NewPCG(h.rand.Uint64(), 1))
+	refuse, part := h.rate(h.plan.reject), h.rate(h.plan.part)
+	by := []string{"ann", "bob", " Ann", "eve"}[h.rand.IntN(4)]
+	dismiss := h.rand.IntN(10) == 0
+	h.tell("%s says what became of window %d at switch %d", by, id, p.number)
+	h.act(p, "confirm", 20*time.Second, func(ctx context.Context, p *plant) error {
+		in, none, err := dueNext(ctx, p, id)
+		if err != nil {
 			return err
 		}
-		if len(due) == 0 {
+		if none {
 			_, err := p.settler.Settle(ctx, id, settle.How{})
 			return err
 		}
-		in := due[0]
-		if refuse && in.Debtor != "" && !h.agent.knows(in.ID) {
-			_, err := p.settler.Refuse(ctx, id, in.ID)
-			return err
+		o := h.agent.byHand(in, r, refuse, part)
+		word := settle.ByHand{Window: id, Instruction: in.ID, Evidence: "statement " + in.ID[:8], By: by}
+		switch {
+		case dismiss:
+			_, err = p.settler.Dismiss(ctx, word)
+		case o.outcome == settle.Rejected:
+			_, err = p.settler.Refuse(ctx, word)
+		default:
+			if o.moved != o.transfer.Amount.Minor {
+				word.Part = o.moved
+			}
+			_, err = p.settler.Confirm(ctx, word)
 		}
-		moved := h.agent.byHand(in, r, part)
-		_, err := p.settler.Confirm(ctx, id, in.ID, moved)
 		return err
-	}, func(err error) { h.hasSettled(p, id, err) })
+	}, func(err error) {
+		switch tongma.ReasonOf(err) {
+		case tongma.ProposalUnknown, tongma.InstructionUnknown, tongma.StateConflict, tongma.ExistsOtherContent:
+			err = nil // nobody had said anything, another was quicker, or it is the same person under a name that looks like another
+		}
+		h.hasSettled(p, id, err)
+	})
+}
+
+// dueNext is the first thing that is due in a window: a cover that was asked for, or
+// what the sheet says.
+func dueNext(ctx context.Context, p *plant, id tongma.WindowID) (in clearing.Instruction, none bool, err error) {
+	none = true
+	err = p.engine.Ledger().Read(ctx, func(b *clearing.Book) {
+		s, ok := b.Sheet(id)
+		if !ok || s.State == clearing.WindowSettled {
+			return
+		}
+		for _, a := range b.Asked(id) {
+			in, none = clearing.Instruction{ID: a.Instruction, Window: id, Debtor: a.Payer, Creditor: a.Creditor, Amount: a.Amount}, false
+			return
+		}
+		if due := clearing.Instruct(s); len(due) > 0 {
+			in, none = due[0], false
+		}
+	})
+	return in, none, err
 }
 
 // anybody draws a participant of the market.
@@ -250,7 +279,7 @@ func (h *history) newCap() {
 					h.mu.Unlock()
 				}
 				return err
-			}, tongma.FieldInvalid, tongma.StateConflict, tongma.MakerIsChecker, tongma.CapChanged)
+			}, tongma.FieldInvalid, tongma.ProposalUnknown, tongma.StateConflict, tongma.MakerIsChecker, tongma.CapChanged)
 		})
 	}
 }

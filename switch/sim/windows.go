@@ -2,6 +2,7 @@ package sim
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing"
@@ -33,6 +34,7 @@ type span struct {
 	left      []*posting                // out of it since the last sheet
 	leaving   []*record                 // whose they are
 	asked     map[string]clearing.Entry // covers that have no answer yet, by the instruction's id
+	words     map[string]clearing.Entry // what one person has said, by the instruction's id
 }
 
 // leg is what one has to pay another for the window: less than zero is the other
@@ -55,7 +57,7 @@ type posting struct {
 }
 
 func (o *oracle) openSpan(model string, method calendar.Model) *span {
-	w := &span{id: tongma.WindowID(len(o.windows) + 1), model: model, method: method, state: clearing.KindOpen, asked: map[string]clearing.Entry{},
+	w := &span{id: tongma.WindowID(len(o.windows) + 1), model: model, method: method, state: clearing.KindOpen, asked: map[string]clearing.Entry{}, words: map[string]clearing.Entry{},
 		flows: map[pair]int64{}, legs: map[pair]*leg{}, cash: map[account]int64{}}
 	o.windows = append(o.windows, w)
 	return w
@@ -134,7 +136,7 @@ func (w *span) leg(k pair, minor int64) (*leg, int64) {
 var behind = map[clearing.Kind]clearing.Kind{clearing.KindClose: clearing.KindOpen, clearing.KindInstruct: clearing.KindClose,
 	clearing.KindSettle: clearing.KindInstruct, clearing.KindSettled: clearing.KindInstruct, clearing.KindShort: clearing.KindInstruct,
 	clearing.KindCover: clearing.KindInstruct, clearing.KindDefer: clearing.KindInstruct, clearing.KindRecast: clearing.KindInstruct,
-	clearing.KindCoverAsked: clearing.KindInstruct, clearing.KindCoverRefused: clearing.KindInstruct}
+	clearing.KindCoverAsked: clearing.KindInstruct, clearing.KindCoverRefused: clearing.KindInstruct, clearing.KindWord: clearing.KindInstruct, clearing.KindWordRejected: clearing.KindInstruct}
 
 // settling is an entry of a window's own life.
 func (o *oracle) settling(e *clearing.Entry) {
@@ -150,6 +152,7 @@ func (o *oracle) settling(e *clearing.Entry) {
 		o.fail("window", "entry %d: %v of window %d does not follow", e.Number, e.Kind, e.Window)
 		return
 	}
+	o.said(e, w)
 	switch e.Kind {
 	case clearing.KindClose:
 		o.h.count(WindowClosed)
@@ -205,6 +208,38 @@ func (o *oracle) settling(e *clearing.Entry) {
 			}
 		}
 	}
+}
+
+// said holds what people say of an instruction: two of them say the same, on the same
+// evidence, or the agent has said it.
+func (o *oracle) said(e *clearing.Entry, w *span) {
+	was, known := w.words[e.SchemeRef]
+	switch e.Kind {
+	case clearing.KindWord:
+		if known || e.Maker == "" || e.Key == "" {
+			o.fail("two people", "entry %d is the word of %q on an instruction, behind that of %q", e.Number, e.Maker, was.Maker)
+		}
+		w.words[e.SchemeRef] = *e
+		return
+	case clearing.KindWordRejected:
+		if !known {
+			o.fail("two people", "entry %d takes back what nobody has said", e.Number)
+		}
+		delete(w.words, e.SchemeRef)
+		return
+	case clearing.KindSettle, clearing.KindShort, clearing.KindCover, clearing.KindCoverRefused:
+	default:
+		return
+	}
+	if e.Checker != "" {
+		o.note(ByHand, true)
+		if !known || strings.EqualFold(strings.TrimSpace(e.Checker), strings.TrimSpace(was.Maker)) || was.Key != e.Key || was.Amount != e.Amount || was.Debtor != e.Debtor || was.Creditor != e.Creditor {
+			o.fail("two people", "entry %d: %q says %v on %q, before %q said %v on %q", e.Number, e.Checker, e.Amount, e.Key, was.Maker, was.Amount, was.Key)
+		}
+	} else if o.h.plan.byHand && w.model == o.h.handModel {
+		o.fail("two people", "entry %d: nobody has said that, and no agent is connected", e.Number)
+	}
+	delete(w.words, e.SchemeRef)
 }
 
 // pay books that a leg, or a part of it, was paid.
