@@ -126,7 +126,7 @@ func (a *agent) byHand(in clearing.Instruction, r *rand.Rand, refuse, part float
 func (a *agent) decide(o *payOrder) {
 	h, t := a.h, &o.transfer
 	switch {
-	case chance(h.rand, h.rate(h.plan.reject)):
+	case chance(h.rand, h.rate(h.plan.reject)) && a.mayRefuse(t):
 		h.count(AgentRejects)
 		o.outcome = settle.Rejected
 	case t.Amount.Minor > 1 && chance(h.rand, h.rate(h.plan.part)):
@@ -137,6 +137,20 @@ func (a *agent) decide(o *payOrder) {
 	}
 	h.tell("agent: %.8s of window %d, %q to %q, %s: %s %d", t.ID, t.Window, t.Debtor, t.Creditor, t.Amount, o.outcome, o.moved)
 	a.balanced(t)
+}
+
+// mostRefused is how often the agent refuses the same credit: an instruction has nine
+// ids, and then people have to find out what is wrong with the account.
+const mostRefused = 6
+
+func (a *agent) mayRefuse(t *settle.Transfer) bool {
+	n := 0
+	for _, o := range a.list {
+		if o.outcome == settle.Rejected && o.transfer.Window == t.Window && o.transfer.Creditor == t.Creditor && o.transfer.Amount == t.Amount {
+			n++
+		}
+	}
+	return t.Debtor != "" || n < mostRefused
 }
 
 // say answers with how an order stands, if the agent says anything.
