@@ -27,7 +27,8 @@ func newWindowCmd(a *app) *cobra.Command {
   tongma window close win_000001
   tongma window project win_000001
   tongma window settle win_000001 --dry-run`,
-	}, newWindowListCmd(a), newWindowShowCmd(a), newWindowPaymentsCmd(a), newWindowModelsCmd(a), newWindowExportCmd(a), newWindowProjectCmd(a), newWindowStressCmd(a), newWindowCloseCmd(a), newWindowSettleCmd(a))
+	}, append([]*cobra.Command{newWindowListCmd(a), newWindowShowCmd(a), newWindowPaymentsCmd(a), newWindowModelsCmd(a), newWindowExportCmd(a), newWindowProjectCmd(a), newWindowStressCmd(a),
+		newWindowCloseCmd(a), newWindowSettleCmd(a)}, newWindowHandCmds(a)...)...)
 }
 
 func newWindowListCmd(a *app) *cobra.Command {

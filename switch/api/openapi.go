@@ -309,7 +309,7 @@ func base(id, tag, method, path, summary, text string) huma.Operation {
 func (a *API) operations(registry huma.Registry) []operation {
 	registry.RegisterTypeAlias(reflect.TypeFor[tongma.Money](), reflect.TypeFor[Money]())
 	d := describe{registry}
-	return slices.Concat(a.paymentOperations(d), a.bookOperations(d), a.settlementOperations(d), a.officeOperations(d), a.disputeOperations(d), a.switchOperations(d))
+	return slices.Concat(a.paymentOperations(d), a.bookOperations(d), a.settlementOperations(d), a.handOperations(d), a.officeOperations(d), a.disputeOperations(d), a.switchOperations(d))
 }
 
 func (a *API) paymentOperations(d describe) []operation {

@@ -16,6 +16,9 @@ import (
 // Settler has closed windows settled: a *settle.Settler.
 type Settler interface {
 	Settle(ctx context.Context, id tongma.WindowID, how settle.How) (settle.Report, error)
+	Confirm(ctx context.Context, h settle.ByHand) (settle.HandDone, error)
+	Refuse(ctx context.Context, h settle.ByHand) (settle.HandDone, error)
+	Dismiss(ctx context.Context, h settle.ByHand) (settle.HandDone, error)
 }
 
 const stepsMost = 1000 // of the waterfall, in one call
