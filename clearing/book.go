@@ -216,7 +216,7 @@ type Verdict struct {
 //	first entry:  a repeat: Exists, with the first difference of operation, amount, currency, code, original, content;
 //	              then of a hold ModelUnknown, CurrencyUnknown, AmountInvalid, CodeSpent,
 //	              of a refund PaymentUnknown, NotRefundable, CurrencyMismatch, RefundExceeds, DisputeOpen;
-//	              then NoAccount, ParticipantSuspended, PositionOverflow, OverCap
+//	              then NoAccount, ParticipantSuspended, PositionOverflow, OverCap, QuoteExpired
 //	later entry:  PaymentUnknown; a repeat: Exists, of a posting with ExistsOtherAmount; StateConflict, DisputeOpen, AlreadyRefunded,
 //	              StateConflict (refund reversed), TooEarly (hold not expired yet); of a posting CurrencyMismatch, AmountInvalid,
 //	              FieldInvalid (legs in another currency), PositionOverflow
@@ -281,8 +281,8 @@ func (b *Book) proposeNew(e *Entry, key Digest) Verdict {
 	if shard := b.elsewhere(e); shard != 0 {
 		return Verdict{Elsewhere: shard}
 	}
-	try := e.Try
-	e.Try = false
+	try, late := e.Try, e.Until != 0 && e.Time > e.Until
+	e.Try, e.Until = false, 0
 	model, known := b.modelFor(e)
 	if !known {
 		e.Model = ""
@@ -294,6 +294,9 @@ func (b *Book) proposeNew(e *Entry, key Digest) Verdict {
 		reason := tongma.ModelUnknown
 		if known {
 			reason, v.Crossed = b.holdable(e, w)
+		}
+		if late && reason == tongma.NoReason {
+			reason, v.Crossed = tongma.QuoteExpired, 0
 		}
 		if try && reason == tongma.OverCap {
 			return Verdict{Reason: reason}

@@ -139,7 +139,8 @@ type Entry struct {
 	Cells    []Obligation    // gather: of the bilateral matrix
 	Terms    []Terms         // home: what goes with the participant
 
-	Try bool // of a hold that is proposed, and never on disk: if there is no room, it is not to be refused but left unwritten
+	Until int64 // of a hold that is proposed, and never on disk: Unix milliseconds after which its quote may not be used; zero: for ever
+	Try   bool  // of a hold that is proposed, and never on disk: if there is no room, it is not to be refused but left unwritten
 }
 
 // field numbers of the canonical form; the order is the order on disk.

@@ -72,15 +72,19 @@ func (e *Engine) exchangeFor(ctx context.Context, d *schemes.Directory, x crossi
 		return tongma.OverSchemeLimit
 	}
 	hold.Amount, hold.Target, hold.Dealer, hold.Quote, hold.Rate = q.Source, q.Target, q.Dealer, q.Quote, q.Rate
+	hold.Until = q.Expiry // the books may come to it later, as behind a journal that stands still
 	hold.Model = d.ExchangeModel(x.scheme.ID, q.Source.Currency, q.Target.Currency)
 	return tongma.NoReason
 }
 
 // keyUsed tells whether the books know the asker's key. Unread books know nothing:
 // the entry will tell.
-func (e *Engine) keyUsed(ctx context.Context, r *tongma.Request) (used bool) {
-	err := e.ledger.Read(ctx, func(b *clearing.Book) { _, used = b.PaymentByKey(r.From, r.Key) })
-	return err == nil && used
+func (e *Engine) keyUsed(ctx context.Context, r *tongma.Request) bool {
+	var used bool // of a look that was given up it may be written later
+	if err := e.ledger.Read(ctx, func(b *clearing.Book) { _, used = b.PaymentByKey(r.From, r.Key) }); err != nil {
+		return false
+	}
+	return used
 }
 
 // quote asks the dealers, and takes the best for the payer: the least to pay, then the
@@ -233,9 +237,9 @@ type kept struct {
 	order   []string
 }
 
-// keep keeps a quote for the wallet that it was shown to, in place of the oldest one
-// if there are too many.
-func (s *offers) keep(o offer) {
+// keep keeps a quote for the wallet that it is shown to, in place of the oldest one if
+// there are too many. It does not if the wallet was shown one of the same id.
+func (s *offers) keep(o offer) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k := s.byAsker[o.asker]
@@ -246,12 +250,16 @@ func (s *offers) keep(o offer) {
 		k = &kept{byQuote: map[string]offer{}}
 		s.byAsker[o.asker] = k
 	}
+	if _, shown := k.byQuote[o.Quote]; shown {
+		return false
+	}
 	if len(k.order) >= mostOffers {
 		delete(k.byQuote, k.order[0])
 		k.order = k.order[1:]
 	}
 	k.byQuote[o.Quote] = o
 	k.order = append(k.order, o.Quote)
+	return true
 }
 
 func (s *offers) find(asker tongma.ParticipantID, quote string) (offer, bool) {
@@ -314,12 +322,13 @@ func (e *Engine) offer(ctx context.Context, d *schemes.Directory, code codespec.
 	if x.only(r.PayIn) {
 		q, reason = e.quote(ctx, d, x, r, &hold)
 	}
+	if q.asker = r.From; reason == tongma.NoReason && !e.offers.keep(q) {
+		reason = tongma.NoQuote // another resolution has just shown one of its id
+	}
 	if reason != tongma.NoReason {
 		out.Candidates, out.Reason, out.Detail = nil, reason, "the payer pays in another currency than the merchant is paid in"
 		return
 	}
-	q.asker = r.From
-	e.offers.keep(q)
 	out.Exchange = q.Exchange
 }
 

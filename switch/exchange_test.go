@@ -14,6 +14,9 @@ import (
 	"testing"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing"
 	"github.com/tongma/tongma/clearing/exchange"
@@ -531,5 +534,55 @@ func TestADealerHearsOfWhatItsQuotesWereUsedFor(t *testing.T) {
 		if got := strings.ReplaceAll(strings.Join(told, ", "), "fx-c.", "fx-c "); strings.ReplaceAll(got, "shop.", "shop ") != c.told {
 			t.Errorf("%s: told %q, want %q", c.entry.Kind, got, c.told)
 		}
+	}
+}
+
+// lateTracer lets time pass between the choice of a quote and its hold.
+type lateTracer struct {
+	noop.Tracer
+	before func()
+}
+
+func (t lateTracer) Start(ctx context.Context, name string, opts ...trace.SpanStartOption) (context.Context, trace.Span) {
+	t.before()
+	return t.Tracer.Start(ctx, name, opts...)
+}
+
+// TestAQuoteBindsNobodyAfterItsEnd: what counts is when the books come to the hold,
+// which behind a journal that stands still is later than when the quote was looked at.
+func TestAQuoteBindsNobodyAfterItsEnd(t *testing.T) {
+	for _, op := range []string{"pay P1 100.00 THB code 1", "transfer P1 100.00 THB quote Q1"} {
+		s := newBourse(t)
+		s.run(strings.Fields("dealer fx-c silent"))
+		s.run(strings.Fields("resolve 100.00 THB as Q1"))
+		wait := time.Duration(0)
+		s.engine.opts.Tracer = lateTracer{before: func() { s.ahead.Add(int64(wait)); wait = 0 }}
+		wait = 31 * time.Second
+		if got := s.run(strings.Fields(op)); got != "declined quote-expired 100.00 THB" && got != "declined quote-expired" {
+			t.Errorf("%s: %s", op, got)
+		}
+		for _, at := range []string{"wallet HKD", "fx-a THB", "fx-a HKD"} {
+			if got := s.run(strings.Fields("position " + at)); !strings.Contains(got, "held 0.00") || strings.TrimLeft(got, "0.")[0] != ' ' {
+				t.Errorf("%s: %s at %s", op, got, at)
+			}
+		}
+		if got := s.run(strings.Fields("pay P2 100.00 THB code 1")); !strings.HasPrefix(got, "approved") {
+			t.Errorf("its code is spent: %s", got)
+		}
+	}
+}
+
+// TestOneIDIsOneOffer: of two quotes of one id that are found at the same moment, one
+// is shown.
+func TestOneIDIsOneOffer(t *testing.T) {
+	var s offers
+	one := offer{Exchange: tongma.Exchange{Quote: "same", Rate: "HKD/THB 4.2 target"}, asker: "a"}
+	two := one
+	two.Rate = "HKD/THB 4.1 target"
+	if !s.keep(one) || s.keep(two) {
+		t.Error("both were kept")
+	}
+	if got, _ := s.find("a", "same"); got != one {
+		t.Errorf("%+v", got)
 	}
 }
