@@ -3,7 +3,6 @@ package clearing
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"hash/fnv"
 	"math/big"
 
 	"github.com/tongma/tongma"
@@ -17,6 +16,7 @@ type auditShards struct {
 	out, in     map[uint16][]Carry
 	confirmed   map[uint16]uint64
 	claims      map[auditKey]uint16
+	placed      map[auditKey]struct{}      // used here since there are shards
 	carried     map[*auditBalance]*big.Int // of a position, what comes of no window
 	moved       map[*auditBalance]*big.Int // prefunding that came with a move, or left
 }
@@ -31,14 +31,13 @@ type auditPages struct {
 
 func newAuditShards() auditShards {
 	return auditShards{homes: map[tongma.ParticipantID]uint16{}, moves: map[tongma.ParticipantID]uint64{}, out: map[uint16][]Carry{}, in: map[uint16][]Carry{}, confirmed: map[uint16]uint64{},
-		claims: map[auditKey]uint16{}, carried: map[*auditBalance]*big.Int{}, moved: map[*auditBalance]*big.Int{}}
+		claims: map[auditKey]uint16{}, placed: map[auditKey]struct{}{}, carried: map[*auditBalance]*big.Int{}, moved: map[*auditBalance]*big.Int{}}
 }
 
-// auditHome is FNV-1a of the id, modulo so many.
+// auditHome is SHA-256 of the id, its first eight bytes modulo so many.
 func auditHome(who tongma.ParticipantID, shards uint16) uint16 {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(who))
-	return uint16(h.Sum64()%uint64(max(shards, 1))) + 1
+	sum := sha256.Sum256([]byte(who))
+	return uint16(binary.BigEndian.Uint64(sum[:8])%uint64(max(shards, 1))) + 1
 }
 
 // auditOwner is SHA-256 of asker, zero and key, its first eight bytes modulo so many.
@@ -62,6 +61,7 @@ func (a *Auditor) placed(e *Entry) {
 	if a.shards.count < 2 {
 		return
 	}
+	a.shards.placed[auditKey{e.Asker, e.Key}] = struct{}{}
 	if s := a.shards.claims[auditKey{e.Asker, e.Key}]; s != 0 {
 		a.find(checkClaim, "the key of %s was given to shard %d", e.Asker, s)
 	}
@@ -120,9 +120,9 @@ func (a *Auditor) carries(e *Entry) {
 		use := who.position
 		a.add(&use, who.reserved)
 		switch {
-		case minor > 0:
-			a.checkLimit(who, who.position, who.reserved, minor)
-		case use+minor < 0:
+		case minor > 0 && use+minor > who.cap+who.prefunding:
+			a.find(checkCarry, "%s: %d and %d are in use, there is no room for %d", who.who, who.position, who.reserved, minor)
+		case minor < 0 && use+minor < 0:
 			a.find(checkCarry, "%s: %d of debt leaves, %d is there", who.who, -minor, use)
 		}
 		if e.Upto < x.confirmed[e.Shard] || e.Upto >= e.Sequence {

@@ -61,6 +61,7 @@ func (b *Book) linkClose(e *Entry, model uint16) (v Verdict, stop bool) {
 	case e.Linked == 0 || e.Shards != 0:
 		return Verdict{Reason: tongma.StateConflict}, true
 	}
+	late := false
 	for i := len(b.windows) - 1; i >= 0; i-- {
 		w := b.windows[i]
 		if w.model != model || w.linked == 0 {
@@ -70,11 +71,12 @@ func (b *Book) linkClose(e *Entry, model uint16) (v Verdict, stop bool) {
 			e.Window = w.id
 			return Verdict{Exists: true}, true
 		}
-		if w.linked > e.Linked {
-			return Verdict{Reason: tongma.StateConflict}, true
+		if w.linked < e.Linked {
+			break
 		}
+		late = true
 	}
-	return Verdict{}, false
+	return Verdict{Reason: tongma.StateConflict}, late
 }
 
 // stopsAt tells whether a close would not have been proposed, of a switch that is a

@@ -1,8 +1,8 @@
 package clearing
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
-	"hash/fnv"
 	"math"
 	"strconv"
 	"strings"
@@ -27,14 +27,13 @@ const Head uint16 = 1
 const MaxShards = 64
 
 // HomeOf is the shard in which a participant is at home unless it was moved, of so
-// many. It is the same on every machine: FNV-1a, 64 bits, of the id.
+// many. It is the same on every machine: the first eight bytes of the id's SHA-256.
 func HomeOf(who tongma.ParticipantID, shards uint16) uint16 {
 	if shards < 2 {
 		return Head
 	}
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(who))
-	return uint16(h.Sum64()%uint64(shards)) + 1
+	sum := sha256.Sum256([]byte(who))
+	return uint16(binary.BigEndian.Uint64(sum[:8])%uint64(shards)) + 1
 }
 
 // OwnerOf is the shard that knows which shard has the payment under an asker's key.

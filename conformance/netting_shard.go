@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"hash/fnv"
 
 	"github.com/tongma/tongma"
 )
@@ -53,9 +52,8 @@ func (r *recomputing) homeOf(who tongma.ParticipantID) uint64 {
 	if at := r.shards.homes[who]; at != 0 {
 		return at
 	}
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(who))
-	return h.Sum64()%r.shards.count + 1
+	sum := sha256.Sum256([]byte(who))
+	return binary.BigEndian.Uint64(sum[:8])%r.shards.count + 1
 }
 
 // placed holds that a new payment belongs to this shard.
