@@ -143,7 +143,7 @@ func (c *Client) read() error {
 			f.free()
 			return err
 		}
-		c.deliver(readReply(&m, f.b), string(m.Get(32)))
+		c.deliver(readReply(&m, f.b, c.cfg.Decimals), string(m.Get(32)))
 		f.free()
 	}
 }
@@ -271,7 +271,9 @@ type Reply struct {
 	Scheme    tongma.SchemeID
 	SchemeRef string
 	Payment   tongma.PaymentID
-	Raw       []byte // the message as it came
+	Billed    tongma.Money // DE6 and DE51: what the payer pays in its own currency; none if that is the one of DE4
+	Rate      string       // DE10
+	Raw       []byte       // the message as it came
 }
 
 // Approved tells whether DE39 is 00.
@@ -289,9 +291,9 @@ func (r *Reply) Undecided() bool {
 	return r.Code == "09" || r.Code == "68" || r.Code == "96"
 }
 
-func readReply(m *Message, msg []byte) Reply {
+func readReply(m *Message, msg []byte, d Decimals) Reply {
 	r := Reply{MTI: m.MTI(), Code: m.Text(39), Trace: Trace{STAN: m.Text(11), Sent: m.Text(7)},
-		Approval: m.Text(38), Reference: trimmed(m.Get(37)), Raw: bytes.Clone(msg)}
+		Approval: m.Text(38), Reference: trimmed(m.Get(37)), Billed: m.billed(d), Rate: m.Text(10), Raw: bytes.Clone(msg)}
 	if code, _, _ := strings.Cut(m.Text(44), " "); code != "" {
 		r.Reason, _ = tongma.ParseReason(code) // other text in DE44 is no reason
 	}

@@ -314,6 +314,7 @@ func (k *link) work(c *call) {
 	}
 	reply := messages.Get().(*Message)
 	reply.answer(c.m, c.kind, &a, k.cfg.SettlementDate(a.Window))
+	reply.bill(a.Exchange, k.decimals)
 	k.reply(c, reply)
 }
 
