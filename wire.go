@@ -248,9 +248,10 @@ func (m *Money) UnmarshalJSON(data []byte) error {
 }
 
 // MarshalJSON writes the object that stands in requests and answers.
-func (x Exchange) MarshalJSON() ([]byte, error) { return x.appendJSON(nil), nil }
+func (x Exchange) MarshalJSON() ([]byte, error) { return x.AppendJSON(nil), nil }
 
-func (x *Exchange) appendJSON(b []byte) []byte {
+// AppendJSON appends the object of MarshalJSON.
+func (x *Exchange) AppendJSON(b []byte) []byte {
 	w := objectWriter{b: append(b, '{')}
 	w.text("dealer", string(x.Dealer))
 	w.text("quote", x.Quote)
@@ -317,7 +318,7 @@ func (w *objectWriter) currency(name string, c Currency) {
 func (w *objectWriter) exchange(name string, x Exchange) {
 	if x != (Exchange{}) {
 		w.name(name)
-		w.b = x.appendJSON(w.b)
+		w.b = x.AppendJSON(w.b)
 	}
 }
 

@@ -382,6 +382,7 @@ func BadInputs() Suite {
 		{"NATS: who it is", badKeys()},
 		{"NATS: bytes of nobody", badNATSBytes()},
 		{"Windows, caps, participants and files", badOffice()},
+		{"Payers who pay in another currency", badExchanges()},
 	} {
 		for _, c := range chapter.cases {
 			if c.Topic = chapter.topic; c.Want.Manner == Denied {

@@ -169,6 +169,7 @@ func (a *app) drawAnswer(w io.Writer, r *tongma.Answer) {
 		head += "  " + p.bold(r.Amount.String())
 	}
 	fmt.Fprintln(w, head+"  "+r.Payment.String())
+	drawExchange(w, &r.Exchange)
 	if r.Reason != tongma.NoReason {
 		info := r.Reason.Info()
 		field(w, "Why", info.Reason.Code()+" "+info.Title)
@@ -191,6 +192,20 @@ func (a *app) drawAnswer(w io.Writer, r *tongma.Answer) {
 	}
 	if r.At != 0 {
 		field(w, "At", time.UnixMilli(r.At).UTC().Format(time.RFC3339Nano))
+	}
+}
+
+// drawExchange shows what a payment in two currencies is on both sides.
+func drawExchange(w io.Writer, x *tongma.Exchange) {
+	if *x == (tongma.Exchange{}) {
+		return
+	}
+	field(w, "Payer", x.Source.String()+" for "+x.Target.String())
+	if x.Rate != "" {
+		field(w, "Rate", x.Rate+", by "+string(x.Dealer)+", quote "+x.Quote)
+	}
+	if x.Expiry != 0 {
+		field(w, "Until", time.UnixMilli(x.Expiry).UTC().Format(time.RFC3339Nano))
 	}
 }
 
@@ -230,8 +245,20 @@ func newSendCmd(a *app, op tongma.Operation) *cobra.Command {
 	f.StringVar(&r.Merchant.Name, "merchant-name", "", "merchant's name")
 	f.StringVar(&r.Merchant.Country, "country", "", "where the merchant is, ISO 3166-1")
 	f.StringVar(&r.Merchant.Terminal, "till", "", "till")
+	if op == tongma.OpTransfer {
+		f.StringVar(&r.Quote, "quote", "", "the quote that the payer has seen, if it pays in another currency: tongma resolve shows it")
+		payInFlag(cmd, &r.PayIn)
+	}
 	require(cmd, "code", "amount", "currency")
 	return cmd
+}
+
+// payInFlag lets a wallet choose what its payer pays in.
+func payInFlag(cmd *cobra.Command, to *tongma.Currency) {
+	cmd.Flags().Func("pay-in", "what the payer pays in, if the wallet has several currencies: HKD", func(s string) (err error) {
+		*to, err = currencyOf(s)
+		return err
+	})
 }
 
 func newPayGetCmd(a *app) *cobra.Command {
@@ -405,19 +432,20 @@ func paymentArgument(text string) (tongma.PaymentID, error) {
 // newResolveCmd asks whose a merchant's code is.
 func newResolveCmd(a *app) *cobra.Command {
 	var m money
+	var payIn tongma.Currency
 	cmd := &cobra.Command{
 		Use:   "resolve CODE",
 		Short: "Ask the switch who would be paid by a merchant's code",
 		Example: `  tongma resolve 0002010102111531... --as tongbao
   tongma resolve - --as tongbao --json < code.txt`,
-		Long: "Nothing is reserved and no money moves. Exit code 8 if nobody can be paid by it; stdout says why.",
+		Long: "Nothing is reserved and no money moves. With --amount, a payer who pays in another currency is quoted what it comes to. Exit code 8 if nobody can be paid by it; stdout says why.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			text, err := a.codeArgument(args)
 			if err != nil {
 				return err
 			}
-			r := tongma.Request{Op: tongma.OpResolve, Code: text}
+			r := tongma.Request{Op: tongma.OpResolve, Code: text, PayIn: payIn}
 			if m.amount != "" {
 				if r.Amount, err = m.value(); err != nil {
 					return err
@@ -432,6 +460,7 @@ func newResolveCmd(a *app) *cobra.Command {
 	m.target.flags(cmd)
 	m.asFlag(cmd, true)
 	m.amountFlags(cmd)
+	payInFlag(cmd, &payIn)
 	cmd.MarkFlagsRequiredTogether("amount", "currency")
 	return cmd
 }
@@ -470,6 +499,7 @@ func (a *app) drawResolution(w io.Writer, r *tongma.Resolution) {
 	if r.Amount.Currency.Valid() {
 		field(w, "Amount", r.Amount.String()+", fixed by the code")
 	}
+	drawExchange(w, &r.Exchange)
 	var rows [][]string
 	for _, c := range r.Candidates {
 		rows = append(rows, []string{string(c.Participant), string(c.Scheme), c.Rule, c.Path})

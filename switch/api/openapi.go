@@ -27,6 +27,17 @@ type Money struct {
 	Currency string `json:"currency" pattern:"^[A-Z]{3}$" doc:"ISO 4217 letters" example:"CNY"`
 }
 
+// Exchange is a payment in two currencies, in the document.
+type Exchange struct {
+	_       struct{} `additionalProperties:"true"`
+	Dealer  string   `json:"dealer,omitempty" doc:"takes the source on the payer's side, and gives the target on the merchant's"`
+	Quote   string   `json:"quote,omitempty" maxLength:"64" doc:"the dealer's number of its quote, which is used once"`
+	Rate    string   `json:"rate,omitempty" maxLength:"48" doc:"how much of the second currency is one of the first, and which side is fixed" example:"HKD/THB 4.1870 target"`
+	Source  *Money   `json:"source,omitempty" doc:"what the payer pays; of a refund, gets back"`
+	Target  *Money   `json:"target,omitempty" doc:"what the merchant gets; of a refund, gives back"`
+	Expires string   `json:"expires,omitempty" format:"date-time" doc:"until when the quote may be named in a transfer"`
+}
+
 // Merchant is who is paid, in the document.
 type Merchant struct {
 	ID       string `json:"id,omitempty" maxLength:"35"`
@@ -46,6 +57,13 @@ type PaymentRequest struct {
 	Merchant *Merchant `json:"merchant,omitempty"`
 	Order    string    `json:"order,omitempty" maxLength:"64" doc:"the merchant's own order number"`
 	BudgetMs int64     `json:"budget_ms,omitempty" minimum:"0" maximum:"600000" doc:"how long the asker will wait"`
+}
+
+// TransferRequest is that of a wallet, which may have shown its payer a quote.
+type TransferRequest struct {
+	PaymentRequest
+	PayIn string `json:"pay_in,omitempty" pattern:"^[A-Z]{3}$" doc:"what the payer pays in, where the wallet can choose"`
+	Quote string `json:"quote,omitempty" maxLength:"64" doc:"the quote that the payer has seen: exchange.quote of the resolution; needed if it pays in another currency than the merchant is paid in"`
 }
 
 // RefundRequest is the canonical request of a refund, in the document.
@@ -74,31 +92,33 @@ type ResolveRequest struct {
 	Amount   *Money    `json:"amount,omitempty"`
 	Merchant *Merchant `json:"merchant,omitempty"`
 	Order    string    `json:"order,omitempty" maxLength:"64"`
+	PayIn    string    `json:"pay_in,omitempty" pattern:"^[A-Z]{3}$" doc:"what the payer would pay in, where the wallet can choose"`
 	BudgetMs int64     `json:"budget_ms,omitempty" minimum:"0" maximum:"600000"`
 }
 
 // Answer is the canonical answer, in the document.
 type Answer struct {
-	_          struct{} `additionalProperties:"true"`
-	Payment    string   `json:"payment,omitempty" pattern:"^pay_[0-9a-hjkmnp-tv-z]{26}$" example:"pay_01jd8v3k9r6x2m5n7q8s4t0w1z"`
-	Original   string   `json:"original,omitempty" doc:"refund: what it gives back of"`
-	Outcome    string   `json:"outcome" enum:"unknown,approved,declined" doc:"what the scheme said of the money; unknown is not a no"`
-	Status     string   `json:"status" enum:"pending,approved,declined,reversed"`
-	Reason     string   `json:"reason,omitempty" pattern:"^TM-[0-9]{4}$" doc:"why it is not simply approved: see /v1/errors"`
-	ReasonName string   `json:"reason_name,omitempty"`
-	Title      string   `json:"title,omitempty"`
-	Money      string   `json:"money,omitempty" enum:"not_executed,executed,unknown" doc:"what happened to the money; only beside a reason"`
-	Scheme     string   `json:"scheme,omitempty"`
-	Issuer     string   `json:"issuer,omitempty"`
-	Acquirer   string   `json:"acquirer,omitempty"`
-	Amount     *Money   `json:"amount,omitempty"`
-	SchemeRef  string   `json:"scheme_ref,omitempty" maxLength:"64" doc:"the scheme's own number of it"`
-	Approval   string   `json:"approval,omitempty" maxLength:"6"`
-	At         string   `json:"at,omitempty" format:"date-time" doc:"when it was decided, from the journal"`
-	Window     string   `json:"window,omitempty" doc:"clearing window, once posted" example:"win_000012"`
-	Entry      int64    `json:"entry,omitempty" doc:"journal entry that this answer was built from"`
-	AfterMs    int64    `json:"after_ms,omitempty" doc:"when asking again makes sense"`
-	Detail     string   `json:"detail,omitempty" maxLength:"512"`
+	_          struct{}  `additionalProperties:"true"`
+	Payment    string    `json:"payment,omitempty" pattern:"^pay_[0-9a-hjkmnp-tv-z]{26}$" example:"pay_01jd8v3k9r6x2m5n7q8s4t0w1z"`
+	Original   string    `json:"original,omitempty" doc:"refund: what it gives back of"`
+	Outcome    string    `json:"outcome" enum:"unknown,approved,declined" doc:"what the scheme said of the money; unknown is not a no"`
+	Status     string    `json:"status" enum:"pending,approved,declined,reversed"`
+	Reason     string    `json:"reason,omitempty" pattern:"^TM-[0-9]{4}$" doc:"why it is not simply approved: see /v1/errors"`
+	ReasonName string    `json:"reason_name,omitempty"`
+	Title      string    `json:"title,omitempty"`
+	Money      string    `json:"money,omitempty" enum:"not_executed,executed,unknown" doc:"what happened to the money; only beside a reason"`
+	Scheme     string    `json:"scheme,omitempty"`
+	Issuer     string    `json:"issuer,omitempty"`
+	Acquirer   string    `json:"acquirer,omitempty"`
+	Amount     *Money    `json:"amount,omitempty" doc:"what was asked for, in the merchant's currency"`
+	Exchange   *Exchange `json:"exchange,omitempty" doc:"both amounts, if the payer pays in another currency"`
+	SchemeRef  string    `json:"scheme_ref,omitempty" maxLength:"64" doc:"the scheme's own number of it"`
+	Approval   string    `json:"approval,omitempty" maxLength:"6"`
+	At         string    `json:"at,omitempty" format:"date-time" doc:"when it was decided, from the journal"`
+	Window     string    `json:"window,omitempty" doc:"clearing window, once posted" example:"win_000012"`
+	Entry      int64     `json:"entry,omitempty" doc:"journal entry that this answer was built from"`
+	AfterMs    int64     `json:"after_ms,omitempty" doc:"when asking again makes sense"`
+	Detail     string    `json:"detail,omitempty" maxLength:"512"`
 }
 
 // Candidate is one way in which a code can be paid, in the document.
@@ -117,6 +137,7 @@ type Resolution struct {
 	Directory  uint64      `json:"directory" doc:"version of the directory that was asked"`
 	Merchant   *Merchant   `json:"merchant,omitempty"`
 	Amount     *Money      `json:"amount,omitempty" doc:"fixed by the code; none if the payer enters it"`
+	Exchange   *Exchange   `json:"exchange,omitempty" doc:"what the payer would pay in another currency, by a quote that is kept until its end"`
 	Reason     string      `json:"reason,omitempty" pattern:"^TM-[0-9]{4}$"`
 	ReasonName string      `json:"reason_name,omitempty"`
 	Detail     string      `json:"detail,omitempty"`
@@ -339,7 +360,7 @@ func (a *API) paymentOperations(d describe) []operation {
 	d.problems(&list, reasonsAsked, reasonsBooks, []tongma.Reason{tongma.FieldInvalid})
 	return []operation{
 		ask(base("pay", "payments", "POST", "/v1/payments", "Pay with a payer's code", "For acquirers. A payer's code works once, even if its payment fails."), PaymentRequest{}, (*call).pay, true),
-		ask(base("transfer", "payments", "POST", "/v1/transfers", "Pay a merchant's code", "For wallets, when the payer has confirmed."), PaymentRequest{}, (*call).transfer, true),
+		ask(base("transfer", "payments", "POST", "/v1/transfers", "Pay a merchant's code", "For wallets, when the payer has confirmed. One that pays in another currency names the quote of the resolution."), TransferRequest{}, (*call).transfer, true),
 		ask(withID(base("refund", "payments", "POST", "/v1/payments/{id}/refunds", "Give back all or part of a payment", "For the acquirer of the payment. A refund is a payment of its own.")),
 			RefundRequest{}, (*call).refund, true, tongma.PaymentUnknown),
 		ask(withID(base("reverse", "payments", "POST", "/v1/payments/{id}/reverse", "Undo a payment", "Whatever became of it. Repeating it gives the same end.")),

@@ -294,10 +294,13 @@ func TestTheDocumentKnowsEveryMemberOfTheCanonicalMessages(t *testing.T) {
 	b := newBench(t)
 	m, mc := tongma.Money{Minor: 1, Currency: tongma.CNY}, tongma.Merchant{ID: "1", Name: "2", City: "3", Country: "CN", MCC: "5411", Terminal: "4"}
 	id := tongma.PaymentID{1}
-	answer := tongma.Answer{Payment: id, Original: id, Reason: 2009, Scheme: "s", Issuer: "i", Acquirer: "a", Amount: m, SchemeRef: "r", Approval: "1", At: 1, Window: 1, Entry: 1, After: time.Second, Detail: "d"}
-	resolution := tongma.Resolution{Candidates: []tongma.Candidate{{Scheme: "s", Participant: "p", Rule: "r", Path: "p"}}, Merchant: mc, Amount: m, Reason: 1001, Detail: "d"}
+	x := tongma.Exchange{Dealer: "d", Quote: "q", Rate: "r", Source: m, Target: m, Expiry: 1}
+	answer := tongma.Answer{Payment: id, Original: id, Reason: 2009, Scheme: "s", Issuer: "i", Acquirer: "a", Amount: m, Exchange: x, SchemeRef: "r", Approval: "1", At: 1, Window: 1, Entry: 1, After: time.Second, Detail: "d"}
+	resolution := tongma.Resolution{Candidates: []tongma.Candidate{{Scheme: "s", Participant: "p", Rule: "r", Path: "p"}}, Merchant: mc, Amount: m, Exchange: x, Reason: 1001, Detail: "d"}
 	problem := tongma.Problem{Type: "t", Detail: "d", Field: "f", Offset: 1, Payment: id, Next: []string{"n"}}
 	pay := tongma.Request{Key: "k", Code: "c", Amount: m, Merchant: mc, Order: "o", Budget: time.Second}
+	resolve, transfer := pay, pay
+	resolve.PayIn, transfer.PayIn, transfer.Quote = tongma.HKD, tongma.HKD, "q"
 	refund := tongma.Request{Key: "k", Original: id, Amount: m, Merchant: mc, Order: "o", Budget: time.Second}
 	reversal := tongma.Request{Key: "k", Original: id, OfKey: "k", Reason: 2013, Budget: time.Second}
 	var doc struct {
@@ -309,7 +312,7 @@ func TestTheDocumentKnowsEveryMemberOfTheCanonicalMessages(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, text := range map[string][]byte{"Answer": answer.AppendJSON(nil), "Resolution": resolution.AppendJSON(nil), "Problem": problem.AppendJSON(nil), "PaymentRequest": pay.AppendJSON(nil),
-		"ResolveRequest": pay.AppendJSON(nil), "RefundRequest": refund.AppendJSON(nil), "ReversalRequest": reversal.AppendJSON(nil)} {
+		"ResolveRequest": resolve.AppendJSON(nil), "TransferRequest": transfer.AppendJSON(nil), "Exchange": x.AppendJSON(nil), "RefundRequest": refund.AppendJSON(nil), "ReversalRequest": reversal.AppendJSON(nil)} {
 		var members map[string]any
 		if err := json.Unmarshal(text, &members); err != nil {
 			t.Fatal(err)
