@@ -136,8 +136,10 @@ func readNodeFile(dir string) (nodeFile, error) {
 	path := filepath.Join(dir, "node.json")
 	data, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return n, failf(exitUnreachable, "no switch runs on the data folder %s (there is no %s)", dir, path).then(
+		e := failf(exitUnreachable, "no switch runs on the data folder %s (there is no %s)", dir, path).then(
 			"tongma serve --data "+dir, "or name another one: --data DIR, or --url URL --token-file FILE")
+		e.money = tongma.NotMoved.String()
+		return n, e
 	}
 	if err != nil {
 		return n, fileError(err)
@@ -351,16 +353,19 @@ func (c *client) unreachable(ctx context.Context, err error, method, key string)
 		e = failf(exitUnreachable, "%s has not answered in time", c.base.Host)
 	}
 	if method != http.MethodPost {
-		return e
+		return e.then("see whether it runs, and where: tongma status --url " + c.base.String())
 	}
 	e.money = tongma.MayHaveMoved.String()
 	if errors.As(err, &op) && op.Op == "dial" { // nobody heard it
 		e.money = tongma.NotMoved.String()
 	}
-	if key != "" {
+	switch {
+	case key != "":
 		return e.then("repeat it with --key " + key + ": the answer will be the true one")
+	case e.money == tongma.NotMoved.String():
+		return e.then("see whether it runs, and where: tongma status --url " + c.base.String())
 	}
-	return e
+	return e.then("see how it stands before you repeat it: tongma window ls, tongma participant ls, tongma cap ls")
 }
 
 // cause returns what is behind the text that net/http puts around every error,

@@ -31,7 +31,7 @@ type demoFlags struct {
 }
 
 // eventful tells whether more happens than payments.
-func (f *demoFlags) eventful() bool { return !f.once && f.rate > 0 }
+func (f *demoFlags) eventful() bool { return !f.once && f.rate > 0 && f.window > 0 }
 
 func newDemoCmd(a *app) *cobra.Command {
 	var f demoFlags
@@ -44,8 +44,11 @@ func newDemoCmd(a *app) *cobra.Command {
   tongma demo --rate 0 --data market                     no traffic of its own, and keep the data`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if f.payments < 0 || f.rate < 0 || f.callers < 1 {
-				return usageError(fmt.Errorf("--payments and --rate cannot be negative, --callers is at least 1"))
+			if f.payments < 0 || f.rate < 0 || f.callers < 1 || f.window < 0 {
+				return usageError(fmt.Errorf("--payments, --rate and --window cannot be negative, --callers is at least 1"))
+			}
+			if f.rate == 0 && !cmd.Flags().Changed("window") {
+				f.window = 0
 			}
 			cfg, err := a.settings(cmd)
 			if err != nil {
@@ -62,7 +65,7 @@ func newDemoCmd(a *app) *cobra.Command {
 	flags.Float64Var(&f.rate, "rate", 20, "payments a second, without --once; 0 makes none")
 	flags.BoolVar(&f.chaos, "chaos", false, "time-outs, duplicates, late answers, reversals, refunds and a dead adapter")
 	flags.IntVar(&f.callers, "callers", 64, "payments under way at once, with --once")
-	flags.DurationVar(&f.window, "window", time.Minute, "how long a clearing window stays open, without --once")
+	flags.DurationVar(&f.window, "window", time.Minute, "how long a clearing window stays open, without --once; 0, and with --rate 0 if it is not given: until it is closed by hand")
 	return cmd
 }
 
@@ -340,8 +343,12 @@ func settleDown(ctx context.Context, n *node, within time.Duration) error {
 func (a *app) demoLive(ctx context.Context, n *node, sims *simulators, t *traffic, f demoFlags, kept bool) error {
 	a.banner(n, f, kept)
 	feed := &liveFeed{app: a}
-	window := time.NewTicker(f.window)
-	defer window.Stop()
+	var turn <-chan time.Time
+	if f.window > 0 {
+		ticker := time.NewTicker(f.window)
+		defer ticker.Stop()
+		turn = ticker.C
+	}
 	var tick <-chan time.Time
 	if f.rate > 0 {
 		ticker := time.NewTicker(time.Duration(float64(time.Second) / f.rate))
@@ -370,7 +377,7 @@ func (a *app) demoLive(ctx context.Context, n *node, sims *simulators, t *traffi
 			}
 		case <-early:
 			tale.told(tale.dispute(ctx))
-		case <-window.C:
+		case <-turn:
 			if f.eventful() {
 				tale.told(tale.turning(ctx))
 			}
@@ -441,7 +448,11 @@ func (a *app) banner(n *node, f demoFlags, kept bool) {
 	for _, s := range n.registry.Current().Schemes() {
 		ids += " " + string(s.ID)
 	}
-	a.say("  schemes    %s (simulated)\n  traffic     %g payments a second, seed %d; a window closes every %s\n", ids, f.rate, f.seed, f.window)
+	closes := "windows are closed by hand"
+	if f.window > 0 {
+		closes = "a window closes every " + f.window.String()
+	}
+	a.say("  schemes    %s (simulated)\n  traffic     %g payments a second, seed %d; %s\n", ids, f.rate, f.seed, closes)
 	kind := ""
 	if f.eventful() {
 		kind = "Within five minutes: disputes, a wallet near its cap, and a bank that refuses to pay.\n"

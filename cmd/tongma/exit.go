@@ -176,6 +176,8 @@ func exitOfReason(r tongma.Reason) int {
 		return exitNotFound
 	case info.HTTP == 503 || info.HTTP == 504:
 		return exitUnreachable
+	case info.Money == tongma.MayHaveMoved:
+		return exitInconclusive
 	case r <= tongma.CodeWrongSide:
 		return exitChecks
 	case info.HTTP == 400 || info.HTTP == 413 || (r >= tongma.AmountMissing && r <= tongma.CurrencyUnknown):
@@ -203,6 +205,7 @@ func problemOf(err error) problemDoc {
 	switch {
 	case errors.As(err, &remote):
 		doc.Problem = remote.problem
+		doc.Next = append(hints(&doc.Problem), doc.Next...)
 	case errors.As(err, &e):
 		doc.Problem = tongma.ProblemOf(err)
 	default:
@@ -217,6 +220,26 @@ func problemOf(err error) problemDoc {
 		}
 	}
 	return doc
+}
+
+// hints are what to type next where a command finds out what is right.
+func hints(p *tongma.Problem) []string {
+	reason, _ := tongma.ParseReason(p.Code)
+	if reason == tongma.WindowNotClosed && strings.HasPrefix(p.Field, "win_") {
+		return []string{"tongma window close " + p.Field}
+	}
+	if command := lists[reason]; command != "" {
+		return []string{command}
+	}
+	return nil
+}
+
+// lists are the commands that show what there is of what was not found.
+var lists = map[tongma.Reason]string{
+	tongma.ParticipantUnknown: "tongma participant ls", tongma.WindowUnknown: "tongma window ls", tongma.WindowNotOpen: "tongma window ls", tongma.ModelUnknown: "tongma window models",
+	tongma.NoAccount: "tongma position ls", tongma.PaymentUnknown: "tongma pay ls", tongma.DisputeUnknown: "tongma dispute ls", tongma.DisputeTurn: "tongma dispute ls",
+	tongma.ProposalUnknown: "tongma cap ls, tongma window words WINDOW", tongma.BreakUnknown: "tongma recon breaks",
+	tongma.NotAuthenticated: "name the token of this switch: --data DIR, its own folder, or --token-file FILE",
 }
 
 func kindOf(code int) exitKind {
@@ -269,14 +292,20 @@ func (a *app) fail(err error) {
 	}
 }
 
+const saidOfMoney = "nothing was written and no money moved"
+
 // why is the detail of a problem and where it was found.
 func why(doc *problemDoc, err error) string {
 	var parts []string
 	if doc.Field != "" {
 		parts = append(parts, doc.Field)
 	}
-	if doc.Detail != "" {
-		parts = append(parts, doc.Detail)
+	// What the line on the money says already is not said twice.
+	if detail := strings.TrimSuffix(strings.TrimSuffix(doc.Detail, saidOfMoney), "; "); detail != "" {
+		parts = append(parts, detail)
+	}
+	if doc.Offset > 0 {
+		parts = append(parts, fmt.Sprintf("at byte %d", doc.Offset))
 	}
 	if len(parts) == 0 {
 		// The cause of a fault here is for whoever runs this; of one elsewhere, no

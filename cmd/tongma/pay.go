@@ -172,6 +172,7 @@ func (a *app) drawAnswer(w io.Writer, r *tongma.Answer) {
 	drawExchange(w, &r.Exchange)
 	if r.Reason != tongma.NoReason {
 		info := r.Reason.Info()
+		field(w, "Money", moneyText(info.Money.String()))
 		field(w, "Why", info.Reason.Code()+" "+info.Title)
 		if r.Status != tongma.Paid {
 			field(w, "Do", info.Advice)
@@ -181,7 +182,7 @@ func (a *app) drawAnswer(w io.Writer, r *tongma.Answer) {
 	if !r.Original.IsZero() {
 		field(w, "Of", r.Original.String())
 	}
-	if r.Issuer != "" || r.Acquirer != "" {
+	if r.Issuer != "" && r.Acquirer != "" {
 		field(w, "From", string(r.Issuer)+" to "+string(r.Acquirer)+" by "+string(r.Scheme))
 	}
 	if r.SchemeRef != "" || r.Approval != "" {

@@ -293,7 +293,11 @@ func (a *app) showBreaks(ctx context.Context, c *client, query url.Values, csv b
 	if err := c.read(got, &list); err != nil {
 		return err
 	}
-	a.print(raw(got.body), func(w io.Writer) { drawBreaks(w, list.Breaks, list.AsOf) })
+	a.print(raw(got.body), func(w io.Writer) {
+		if drawBreaks(w, list.Breaks, list.AsOf); len(list.Breaks) == 0 {
+			fmt.Fprintln(w, "no breaks")
+		}
+	})
 	return nil
 }
 

@@ -115,6 +115,9 @@ func showTable(w io.Writer, columns []column, rows [][]string) {
 		t.AppendRow(row)
 	}
 	t.Render()
+	if len(rows) == 0 {
+		fmt.Fprintln(w, "none")
+	}
 }
 
 // progress is a counter on one line of a terminal; elsewhere it says nothing.

@@ -243,7 +243,11 @@ func (c *call) fund(do func(Office, context.Context, office.Funds) (office.Done,
 		if err != nil {
 			return nil, err
 		}
-		return do(o, ctx, office.Funds{Key: key, Participant: tongma.ParticipantID(c.r.PathValue("id")), Amount: b.Amount, Ref: b.Ref, DryRun: dry})
+		done, err := do(o, ctx, office.Funds{Key: key, Participant: tongma.ParticipantID(c.r.PathValue("id")), Amount: b.Amount, Ref: b.Ref, DryRun: dry})
+		if tongma.ReasonOf(err) == tongma.AmountInvalid && b.Amount.Minor > 0 {
+			err = &tongma.Error{Op: "http.prefunding", Reason: tongma.AmountInvalid, Field: "/amount", Detail: "it is more than the prefunding that is there"}
+		}
+		return done, err
 	})
 }
 

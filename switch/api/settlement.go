@@ -21,7 +21,11 @@ type Settler interface {
 	Dismiss(ctx context.Context, h settle.ByHand) (settle.HandDone, error)
 }
 
-const stepsMost = 1000 // of the waterfall, in one call
+const (
+	stepsMost     = 1000           // of the waterfall, in one call
+	farthestBack  = 48 * time.Hour // of a value date, which is today's somewhere on earth
+	farthestAhead = 366 * 24 * time.Hour
+)
 
 // Closing is a window that was closed, or in a dry run would be.
 type Closing struct {
@@ -175,6 +179,9 @@ func (c *call) closingWhat() (clearing.Entry, error) {
 		day, err := time.Parse(time.DateOnly, text)
 		if err != nil {
 			return e, &tongma.Error{Op: "http", Reason: tongma.FieldInvalid, Field: "?value_date", Detail: "want a date as 2026-11-23"}
+		}
+		if ahead := time.Until(day); ahead < -farthestBack || ahead > farthestAhead {
+			return e, &tongma.Error{Op: "http", Reason: tongma.FieldInvalid, Field: "?value_date", Detail: "money moves today or within a year"}
 		}
 		e.ValueDate = uint32(day.Year()*10000 + int(day.Month())*100 + day.Day())
 	}

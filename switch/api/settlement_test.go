@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing"
@@ -66,8 +67,12 @@ func TestAWindowIsSettledByTheRules(t *testing.T) {
 	if w := decode[Closing](t, b.ask("operator", "POST", "/v1/windows/1/close?dry_run=true", "")); !w.DryRun || w.State != "open" {
 		t.Fatalf("%+v", w)
 	}
+	tomorrow := time.Now().AddDate(0, 0, 1).UTC().Format(time.DateOnly)
+	for _, day := range []string{"tomorrow", "2020-01-01", "2999-12-31"} {
+		b.refused(b.ask("operator", "POST", "/v1/windows/1/close?value_date="+day, ""), 400, tongma.FieldInvalid)
+	}
 	for range 2 { // a window that the path names is closed once
-		if w := decode[Closing](t, b.ask("operator", "POST", "/v1/windows/1/close?value_date=2026-11-24", "")); w.State != "closed" || w.ValueDate != "2026-11-24" {
+		if w := decode[Closing](t, b.ask("operator", "POST", "/v1/windows/1/close?value_date="+tomorrow, "")); w.State != "closed" || w.ValueDate != tomorrow {
 			t.Fatalf("%+v", w)
 		}
 	}

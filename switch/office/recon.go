@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -190,12 +191,29 @@ func (r *reconRun) read(context.Context) error {
 		body := bufio.NewReaderSize(&counted{r: f.Body, p: Progress{Step: "reading", Input: f.Name, Total: f.Size}, see: r.tell}, 1<<16)
 		input, err := r.readOne(body, f)
 		if err != nil {
-			return err
+			return inFile(f.Name, err)
 		}
 		input.Name, input.Sender, input.Known = f.Name, f.Sender, known[input.Hash]
 		r.report.Inputs = append(r.report.Inputs, input)
 	}
 	return nil
+}
+
+// inFile says in which file a fault is. What a file holds is not repeated.
+func inFile(name string, err error) error {
+	var e *tongma.Error
+	if !errors.As(err, &e) || e.Field != "" {
+		return err
+	}
+	out := &tongma.Error{Op: e.Op, Reason: e.Reason, Field: "/files/" + name, Offset: e.Offset, Detail: e.Detail}
+	var row *recon.CSVError
+	if errors.As(err, &row) {
+		out.Field += ", line " + strconv.Itoa(row.Line)
+		if row.Column > 0 {
+			out.Field += ", column " + row.Name
+		}
+	}
+	return out
 }
 
 func (r *reconRun) readOne(body *bufio.Reader, f *ReconFile) (ReconInput, error) {
