@@ -26,10 +26,11 @@ const systemSeed = "system.seed"
 func newClusterCmd(a *app) *cobra.Command {
 	return group(&cobra.Command{
 		Use:   "cluster",
-		Short: "Prepare a NATS cluster, and the switches that stand by on it",
+		Short: "Prepare a NATS cluster, run its servers, and the switches that stand by on it",
 		Example: `  tongma cluster accounts --data DIR --directory market.yaml > accounts.conf
-  tongma cluster credentials --data DIR --out DIR2`,
-	}, newClusterAccountsCmd(a), newClusterCredentialsCmd(a))
+  tongma cluster credentials --data DIR --out DIR2
+  tongma cluster server --name n1 --data n1 --accounts accounts.conf --routes n1:6222,n2:6222,n3:6222`,
+	}, newClusterAccountsCmd(a), newClusterCredentialsCmd(a), newClusterServerCmd(a))
 }
 
 func newClusterAccountsCmd(a *app) *cobra.Command {

@@ -254,6 +254,7 @@ func (n *node) joinBus() error {
 		return &exitError{code: exitUnreachable, err: err, next: []string{"look at --nats, and at the keys: tongma cluster accounts --help"}}
 	}
 	n.natsURL, n.carrier = n.cfg.external.URL, remote
+	n.onClose(func(context.Context) { remote.Close() })
 	return nil
 }
 
@@ -488,15 +489,19 @@ func tellWhere(dir string, where nodeFile) error {
 // dial connects as a participant whose key the keyring holds, over the socket
 // that any participant would use.
 func (n *node) dial(p tongma.ParticipantID) (*nats.Conn, error) {
-	key, err := n.keys.Load(p)
+	return dialAs(n.keys, p, n.natsURL, n.cfg.logger)
+}
+
+func dialAs(keys *keyring.Keyring, p tongma.ParticipantID, url string, log *slog.Logger) (*nats.Conn, error) {
+	key, err := keys.Load(p)
 	if err != nil {
 		return nil, err
 	}
 	opts := append(native.ConnectOptions("sandbox-"+string(p), tongma.InboxPrefix(p)), nats.Nkey(key.PublicKey(), key.Sign),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			n.cfg.logger.Warn("sandbox connection", "participant", string(p), "err", err)
+			log.Warn("sandbox connection", "participant", string(p), "err", err)
 		}))
-	return nats.Connect(n.natsURL, opts...)
+	return nats.Connect(url, opts...)
 }
 
 // openStore opens the journal of a data folder for reading, by an embedded NATS

@@ -34,7 +34,7 @@ const (
 
 const (
 	journalWithin = time.Minute            // how long a cluster may take to show the journal
-	commitWithin  = 10 * time.Second       // of a batch: longer than an election, after which another writer may fare better
+	commitWithin  = 20 * time.Second       // of a batch: longer than two elections; whoever asks is answered when its own time is over
 	brokenMost    = 5                      // times that a journal is found broken before it is taken for broken
 	attemptWithin = 2 * time.Second        // and how long one question about it
 	askWithin     = time.Second / 2        // a question to it, an append or a look: lost ones are put again

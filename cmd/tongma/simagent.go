@@ -21,8 +21,8 @@ func newSimCmd(a *app) *cobra.Command {
 	return group(&cobra.Command{
 		Use:     "sim",
 		Short:   "Run simulated counterparts of a switch, each a service of its own",
-		Example: "  tongma sim agent --data agent --directory market.yaml",
-	}, newSimAgentCmd(a), newSimAccountsCmd(a), newSimFundCmd(a), newSimFaultCmd(a), newSimStatementCmd(a))
+		Example: "  tongma sim agent --data agent --directory market.yaml\n  tongma sim wallets --data DIR --nats nats://n1:4222",
+	}, newSimAgentCmd(a), newSimWalletsCmd(a), newSimAccountsCmd(a), newSimFundCmd(a), newSimFaultCmd(a), newSimStatementCmd(a))
 }
 
 // agentFlags are what `tongma sim agent` is told.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math"
 	"slices"
 	"sync"
@@ -21,10 +22,12 @@ import (
 // per participant that runs a scheme, each on a connection of its own, over the
 // socket and with the rights that a real one would have.
 type simulators struct {
-	node *node
-	seed uint64
-	mu   sync.Mutex // guards rigs
-	rigs map[tongma.ParticipantID]*rig
+	node      *node // whose books theirs are compared with; nil for none
+	directory *schemes.Directory
+	log       *slog.Logger
+	dial      func(tongma.ParticipantID) (*nats.Conn, error)
+	mu        sync.Mutex // guards rigs
+	rigs      map[tongma.ParticipantID]*rig
 }
 
 type rig struct {
@@ -36,10 +39,19 @@ type rig struct {
 }
 
 func startSimulators(ctx context.Context, n *node, seed uint64) (*simulators, error) {
-	s := &simulators{node: n, seed: seed, rigs: map[tongma.ParticipantID]*rig{}}
-	for _, p := range n.registry.Current().Participants() {
+	s, err := simulate(ctx, n.registry.Current(), seed, n.cfg.logger, n.dial)
+	if err == nil {
+		s.node = n
+	}
+	return s, err
+}
+
+// simulate starts the wallets of a directory, each on a connection that dial makes.
+func simulate(ctx context.Context, d *schemes.Directory, seed uint64, log *slog.Logger, dial func(tongma.ParticipantID) (*nats.Conn, error)) (*simulators, error) {
+	s := &simulators{directory: d, log: log, dial: dial, rigs: map[tongma.ParticipantID]*rig{}}
+	for _, p := range d.Participants() {
 		r := &rig{}
-		if len(schemesOf(n.registry.Current(), p.ID)) > 0 {
+		if len(schemesOf(d, p.ID)) > 0 {
 			var err error
 			if r.wallet, err = scripted.New(scripted.Config{Default: scripted.Approve, Seed: seed}); err != nil {
 				return nil, err
@@ -73,21 +85,21 @@ func (s *simulators) start(ctx context.Context, p tongma.ParticipantID) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.rigs[p]
-	nc, err := s.node.dial(p)
+	nc, err := s.dial(p)
 	if err != nil {
 		return err
 	}
 	r.conn = nc
-	for _, scheme := range schemesOf(s.node.registry.Current(), p) {
+	for _, scheme := range schemesOf(s.directory, p) {
 		svc, err := native.Serve(context.WithoutCancel(ctx), nc, native.ServiceConfig{Scheme: scheme, Version: "1.0.0", Workers: 1024, Queue: 4096,
-			Log: s.node.cfg.logger, Copies: r.wallet.Copies}, r.wallet)
+			Log: s.log, Copies: r.wallet.Copies}, r.wallet)
 		if err != nil {
 			return err
 		}
 		r.services = append(r.services, svc)
 	}
 	if r.dealer != nil {
-		svc, err := native.ServeDealer(context.WithoutCancel(ctx), nc, native.ServiceConfig{Scheme: tongma.SchemeID(p), Version: "1.0.0", Log: s.node.cfg.logger}, r.dealer)
+		svc, err := native.ServeDealer(context.WithoutCancel(ctx), nc, native.ServiceConfig{Scheme: tongma.SchemeID(p), Version: "1.0.0", Log: s.log}, r.dealer)
 		if err != nil {
 			return err
 		}

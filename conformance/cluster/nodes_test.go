@@ -84,6 +84,7 @@ type natsCluster struct {
 	nodes []*natsNode
 	nc    *nats.Conn // in the journal's account
 	js    jetstream.JetStream
+	each  []jetstream.JetStream // over a connection to each of them and no other
 }
 
 // startCluster starts the servers with accounts as the command writes them, and
@@ -175,28 +176,42 @@ func (c *natsCluster) connect(t *testing.T, seed string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
-		c.nc, err = nats.Connect(c.urls, key, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond), nats.PingInterval(time.Second),
-			nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
-		if err == nil {
-			break
-		}
-		if time.Now().After(deadline) {
+	open := func(url string) (*nats.Conn, jetstream.JetStream) {
+		nc, err := nats.Connect(url, key, nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond), nats.ReconnectJitter(0, 0),
+			nats.Timeout(time.Second), nats.PingInterval(time.Second), nats.IgnoreDiscoveredServers(), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+		if err != nil {
 			t.Fatal(err)
 		}
+		t.Cleanup(nc.Close)
+		js, err := jetstream.New(nc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return nc, js
 	}
-	t.Cleanup(c.nc.Close)
-	if c.js, err = jetstream.New(c.nc); err != nil {
-		t.Fatal(err)
+	c.nc, c.js = open(c.urls)
+	for _, node := range c.nodes {
+		_, js := open("nats://" + node.address)
+		c.each = append(c.each, js)
+	}
+	for deadline := time.Now().Add(time.Minute); !c.nc.IsConnected(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("no server lets anybody in")
+		}
 	}
 }
 
-// streams returns how the stream of the journal is spread, or an error while the
+// stream returns how the stream of the journal is spread, or an error while the
 // cluster does not know.
 func (c *natsCluster) stream(ctx context.Context) (leader string, replicas []*jetstream.PeerInfo, last uint64, err error) {
+	return streamAt(ctx, c.js)
+}
+
+// streamAt returns what is known of it where js is connected.
+func streamAt(ctx context.Context, js jetstream.JetStream) (leader string, replicas []*jetstream.PeerInfo, last uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	s, err := c.js.Stream(ctx, journalStream)
+	s, err := js.Stream(ctx, journalStream)
 	if err != nil {
 		return "", nil, 0, err
 	}

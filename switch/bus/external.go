@@ -42,7 +42,8 @@ func (c Credentials) empty() bool { return c == Credentials{} }
 // connections begin at one server, so that either all of them are cut off with it
 // or none.
 type Remote struct {
-	cfg External
+	cfg    External
+	scouts *scouts // nil where too few servers are named
 
 	mu    sync.Mutex // guards begun
 	begun string     // URL of the server of the latest connection
@@ -53,41 +54,61 @@ type Remote struct {
 func ConnectJournal(cfg External) (*nats.Conn, error) { return (&Remote{cfg: cfg}).Journal() }
 
 // Connect tries both connections once, and closes them again: what is wrong shows
-// now and not at the first payment.
+// now and not at the first payment. Of a cluster of three servers or more, all of which
+// URL names, it has an eye on each from then on, until Close: a connection to one that
+// is cut off from the others is moved within a second.
 func Connect(cfg External) (*Remote, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	r := &Remote{cfg: cfg}
-	for _, open := range []func() (*nats.Conn, error){r.Journal, r.Switch} {
-		nc, err := open()
+	clustered := false
+	for name, creds := range map[string]Credentials{"journal": cfg.Journal, "switch": cfg.Switch} {
+		nc, err := r.connect(name, creds)
 		if err != nil {
 			return nil, err
 		}
+		clustered = clustered || nc.ConnectedClusterName() != ""
 		nc.Close()
 	}
-	return r, nil
+	options, err := r.options("scout", cfg.Journal)
+	if err == nil && clustered {
+		r.scouts = startScouts(strings.Split(cfg.URL, ","), options)
+	}
+	return r, err
+}
+
+// Close ends what Connect began. Connections are their callers' to close, before.
+func (r *Remote) Close() {
+	if r.scouts != nil {
+		r.scouts.close()
+	}
 }
 
 // Journal returns a new connection to the account that keeps the journal. The
 // caller closes it.
 func (r *Remote) Journal() (*nats.Conn, error) {
-	return watched(r.connect("journal", r.cfg.Journal))
+	return r.watched(r.connect("journal", r.cfg.Journal))
 }
 
 // Switch returns a new connection to the account of participants. The caller
 // closes it.
-func (r *Remote) Switch() (*nats.Conn, error) { return watched(r.connect("switch", r.cfg.Switch)) }
+func (r *Remote) Switch() (*nats.Conn, error) { return r.watched(r.connect("switch", r.cfg.Switch)) }
 
-func watched(nc *nats.Conn, err error) (*nats.Conn, error) {
-	if err == nil && nc.ConnectedClusterName() != "" {
+func (r *Remote) watched(nc *nats.Conn, err error) (*nats.Conn, error) {
+	switch {
+	case err != nil:
+	case r.scouts != nil:
+		r.scouts.watch(nc)
+	case nc.ConnectedClusterName() != "":
 		go keepReaching(nc)
 	}
 	return nc, err
 }
 
-func (r *Remote) connect(name string, c Credentials) (*nats.Conn, error) {
-	options := clientOptions(name, remotePing, r.cfg.Logger)
+// options are those of a connection with these credentials.
+func (r *Remote) options(name string, c Credentials) ([]nats.Option, error) {
+	options := append(clientOptions(name, remotePing, r.cfg.Logger), nats.Timeout(remoteTimeout), nats.FlusherTimeout(remoteTimeout))
 	switch {
 	case c.File != "" && c.Seed != "":
 		return nil, fmt.Errorf("bus: connection of the %s: both a credentials file and a seed", name)
@@ -103,10 +124,21 @@ func (r *Remote) connect(name string, c Credentials) (*nats.Conn, error) {
 	if r.cfg.CA != "" {
 		options = append(options, nats.RootCAs(r.cfg.CA))
 	}
+	return options, nil
+}
+
+func (r *Remote) connect(name string, c Credentials) (*nats.Conn, error) {
+	options, err := r.options(name, c)
+	if err != nil {
+		return nil, err
+	}
+	if r.scouts != nil {
+		options = append(options, nats.ReconnectToServer(r.scouts.choose))
+	}
 	url := r.cfg.URL
 	r.mu.Lock()
 	if r.begun != "" {
-		others := slices.DeleteFunc(strings.Split(url, ","), func(one string) bool { return strings.TrimSpace(one) == r.begun })
+		others := slices.DeleteFunc(strings.Split(url, ","), func(one string) bool { return addressOf(one) == addressOf(r.begun) })
 		url, options = strings.Join(append([]string{r.begun}, others...), ","), append(options, nats.DontRandomize())
 	}
 	r.mu.Unlock()
@@ -123,6 +155,10 @@ func (r *Remote) connect(name string, c Credentials) (*nats.Conn, error) {
 // remotePing is how often a server elsewhere is asked whether it is there. One that
 // stands still is left for another of the cluster after two pings.
 const remotePing = time.Second
+
+// remoteTimeout is how long a server may take to let a connection in, or to take
+// what is sent to it: one that stands still does neither.
+const remoteTimeout = 2 * time.Second
 
 // Durability is what was seen of how a cluster stores.
 type Durability struct {
