@@ -1,7 +1,9 @@
 package bus
 
 import (
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -156,16 +158,21 @@ func withMajority(heard [][]time.Time, now time.Time) []bool {
 }
 
 // parted returns the connections that are to be moved. Those to servers that no scout
-// is at are left alone.
+// is at are left alone. A connection that is being made may keep whoever asks it
+// waiting: no lock is held meanwhile.
 func (s *scouts) parted(joined map[string]bool) (move []*nats.Conn) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	for nc := range s.watched {
-		at := nc.ConnectedUrl()
-		switch address := addressOf(at); {
-		case nc.IsClosed():
+	watched := slices.Collect(maps.Keys(s.watched))
+	s.mu.Unlock()
+	for _, nc := range watched {
+		at, closed := nc.ConnectedUrl(), nc.IsClosed()
+		address := addressOf(at)
+		well := at == "" || joined[address] || len(joined) == 0 || !s.knows(address)
+		s.mu.Lock()
+		switch {
+		case closed:
 			delete(s.watched, nc)
-		case at == "" || joined[address] || len(joined) == 0 || !s.knows(address):
+		case well:
 			s.watched[nc] = 0
 		default:
 			if s.watched[nc]++; s.watched[nc] >= scoutTwice {
@@ -173,6 +180,7 @@ func (s *scouts) parted(joined map[string]bool) (move []*nats.Conn) {
 				move = append(move, nc)
 			}
 		}
+		s.mu.Unlock()
 	}
 	return move
 }
