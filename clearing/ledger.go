@@ -33,6 +33,8 @@ type Ledger struct {
 	// The writer's own.
 	flying *group        // on its way to the disk, or nil
 	acks   chan error    // what became of it
+	took   time.Duration // to store the last one; run's once it is acknowledged
+	apart  bool          // those who wait are better off in two groups that take turns
 	taken  []*submission // off the queue, being applied
 	fault  error         // of the Book
 
@@ -83,14 +85,14 @@ func (o *LedgerOptions) defaults() {
 // submission is one caller waiting. Its owner is the caller until it is queued,
 // the writer until done is signalled, then the caller again.
 type submission struct {
-	entry   Entry
-	key     Digest // of entry
+	hands   atomic.Uint32 // whose it is: unread, inHand or withdrawn
+	confirm bool          // whether we are still the writer
 	read    func(*Book)
-	confirm bool // whether we are still the writer
-	verdict Verdict
 	err     error
 	done    chan struct{}
-	hands   atomic.Uint32 // whose it is: unread, inHand or withdrawn
+	key     Digest // of entry
+	entry   Entry
+	verdict Verdict
 }
 
 // In whose hands a submission is: whoever changes unread to another decides whether
@@ -327,7 +329,8 @@ func (l *Ledger) run() {
 		case <-wake:
 		case err := <-l.acks:
 			l.flying = nil
-			if err == nil && len(next.waiting) >= manyWaiting && !next.idle() && !l.quitting() {
+			l.apart = l.took < applying*time.Duration(len(other.waiting)+len(next.waiting))
+			if err == nil && l.enough(next) && !next.idle() && !l.quitting() {
 				l.send(next) // the store first: to tell everybody takes as long as to hash a batch
 				l.finish(other, nil)
 				next, other = other, next
@@ -344,7 +347,12 @@ func (l *Ledger) run() {
 // send has a group committed while the next one is made.
 func (l *Ledger) send(g *group) {
 	l.flying = g
-	go func() { l.acks <- l.commit(g) }()
+	go func() {
+		began := time.Now()
+		err := l.commit(g)
+		l.took = time.Since(began)
+		l.acks <- err
+	}()
 }
 
 // landed tells whether the store waits for us, and not we for it.
@@ -391,7 +399,7 @@ func (l *Ledger) answer(g *group, err error, next *group) bool {
 func (l *Ledger) linger(g *group) {
 	for range 3 {
 		before := len(g.waiting)
-		if before >= manyWaiting {
+		if l.enough(g) {
 			return
 		}
 		runtime.Gosched()
@@ -401,10 +409,17 @@ func (l *Ledger) linger(g *group) {
 	}
 }
 
-// manyWaiting is the size of a group from which on nobody is waited for: to apply
-// it takes as long as a sync, and the half that takes turns with it is applied
-// while it is on its way to the disk.
-const manyWaiting = 256
+// enough tells whether nobody more is waited for. One large group makes the most of
+// each sync; but where to apply them all takes longer than that, two of them take turns,
+// and each is applied while the other one is on its way to the disk.
+func (l *Ledger) enough(g *group) bool { return l.apart && len(g.waiting) >= manyWaiting }
+
+// manyWaiting is the least that is worth a batch while others are still to be applied;
+// applying is what one of them takes, about.
+const (
+	manyWaiting = 256
+	applying    = 2 * time.Microsecond
+)
 
 // commit makes a group durable. A store that does not answer, as with a full disk,
 // is given up after CommitWithin: then the Ledger stops, and what became of the
@@ -449,12 +464,12 @@ const (
 	staleFor     = 3 * time.Second // a server of a cluster that stood still shows an old end until it has heard of the new leader
 )
 
-// gather applies what has arrived to the Book, until there is no more, or many
+// gather applies what has arrived to the Book, until there is no more, or enough
 // wait and the store is free for them. From here on the Book is ahead of the disk;
 // if the group is lost, so is the Book, and the process starts again from the
 // journal.
 func (l *Ledger) gather(g *group) {
-	for !g.full() && !(len(g.waiting) >= manyWaiting && l.landed()) {
+	for !g.full() && !(l.enough(g) && l.landed()) {
 		taken := l.take(min(portion, journal.MaxEntries-len(g.ends)))
 		if len(taken) == 0 {
 			return
@@ -508,7 +523,7 @@ func (l *Ledger) apply(g *group, s *submission) {
 		return
 	}
 	if !s.entry.Payment.IsZero() {
-		s.verdict.Payment, _ = l.book.Payment(s.entry.Payment)
+		s.verdict.Payment = l.book.viewAfter(&s.entry)
 	}
 	if l.opts.OnCommit != nil {
 		g.entries = append(g.entries, s.entry)

@@ -47,7 +47,27 @@ func (p *Payment) Final() bool {
 	return p.Phase != KindHold && p.Phase != KindPend && p.Phase != KindReversing
 }
 
-func (b *Book) view(p *payment) Payment {
+func (b *Book) view(p *payment) Payment { return b.viewOf(p, &Entry{}) }
+
+// viewAfter is the payment that e was about, as it stands once that is applied.
+func (b *Book) viewAfter(e *Entry) Payment {
+	i, ok := b.find(e.Payment)
+	if !ok {
+		return Payment{}
+	}
+	return b.viewOf(b.payments.at(i), e)
+}
+
+// as returns text: the given one if it is the same, so that it is not made again.
+func as(given string, text []byte) string {
+	if given == string(text) {
+		return given
+	}
+	return string(text)
+}
+
+// viewOf is view, with the texts of e where they are the payment's.
+func (b *Book) viewOf(p *payment, e *Entry) Payment {
 	tail := p.codeTail[:]
 	if tail[0] == 0 {
 		tail = nil
@@ -67,7 +87,7 @@ func (b *Book) view(p *payment) Payment {
 		Amount: tongma.Money{Minor: p.amount, Currency: p.currency}, Captured: captured, Refunded: p.refunded, Refunding: p.refunding, Disputed: taken.open, ChargedBack: taken.chargedBack, Legs: b.legs(p),
 		Reason: p.reason, AuthWindow: tongma.WindowID(p.authWindow), Window: tongma.WindowID(p.window),
 		BackWindow: tongma.WindowID(p.backWindow), Model: b.models[p.model].name, HeldAt: p.heldAt,
-		ChangedAt: p.changedAt, Expiry: p.expiry, Entry: p.entry, SchemeRef: string(b.texts.get(p.schemeRef)), Approval: string(p.approval[:p.approvalSize]), CodeTail: string(tail)}
+		ChangedAt: p.changedAt, Expiry: p.expiry, Entry: p.entry, SchemeRef: as(e.SchemeRef, b.texts.get(p.schemeRef)), Approval: as(e.Approval, p.approval[:p.approvalSize]), CodeTail: as(e.CodeTail, tail)}
 	if x := b.crossOf(p); x != nil {
 		out.Dealer, out.Target = tongma.ParticipantID(b.names[x.dealer]), tongma.Money{Minor: x.target, Currency: x.currency}
 		out.Quote, out.Rate = string(b.texts.get(x.quote)), string(b.texts.get(x.rate))
