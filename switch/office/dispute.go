@@ -159,8 +159,12 @@ func (o *Office) disputable(ctx context.Context, r *DisputeRequest, rules *schem
 	if r.Amount != (tongma.Money{}) {
 		return r.Amount, nil
 	}
-	left := p.Captured - p.Refunded - p.Refunding - p.Disputed - p.ChargedBack
-	return tongma.Money{Minor: max(1, left), Currency: p.Amount.Currency}, nil // if nothing is left, the Book says so
+	given := tongma.Money{Minor: p.Captured, Currency: p.Amount.Currency}
+	if p.Dealer != "" { // what goes back is counted in what the creditor got
+		given = p.Target
+	}
+	given.Minor = max(1, given.Minor-p.Refunded-p.Refunding-p.Disputed-p.ChargedBack)
+	return given, nil // if nothing is left, the Book says so
 }
 
 // deadlineSteps say whose days a stage is given.

@@ -109,6 +109,7 @@ func (h *history) build() {
 	for i, scheme := range schemes {
 		h.wallets = append(h.wallets, &wallet{h: h, scheme: scheme, who: runs[i], link: &link{name: string(scheme), fault: PartitionScheme}, lines: map[tongma.PaymentID]*line{}})
 	}
+	h.dealerLink = &link{name: "desk", fault: PartitionScheme}
 	h.agent = &agent{h: h, link: &link{name: "agent", fault: PartitionAgent}, orders: map[string]*payOrder{}}
 	h.boot(0)
 	h.scheduleTills()
@@ -180,6 +181,11 @@ func (h *history) scheduleFaults() {
 	times(4, h.peek)
 	times(h.rand.IntN(3), h.fund)
 	times(h.rand.IntN(3), h.newCap)
+	if h.market.disputes {
+		times(10, h.quarrelOn)
+		times(3, h.expire)
+		times(max(0, p.nights), h.nightfall)
+	}
 	times(h.rand.IntN(3), h.stand)
 	times(p.directories, func() { h.rule(h.market.vary(h.rand), h.rand.IntN(3) == 0) })
 	if p.flip {
@@ -188,7 +194,7 @@ func (h *history) scheduleFaults() {
 }
 
 func (h *history) partition() {
-	links := []*link{h.agent.link}
+	links := []*link{h.agent.link, h.dealerLink}
 	for _, s := range h.shops {
 		links = append(links, s.link)
 	}
@@ -251,11 +257,21 @@ func (h *history) peek() {
 	h.background(func() {
 		var next uint64
 		var positions []clearing.Position
-		err := p.engine.Ledger().Read(p.ctx, func(b *clearing.Book) { next, positions = b.Next(), b.Positions() })
+		var live [32]byte
+		err := p.engine.Ledger().Read(p.ctx, func(b *clearing.Book) {
+			if next, positions = b.Next(), b.Positions(); h.plan.snapshots {
+				live = digest(b)
+			}
+		})
 		h.soon(func() {
 			if err == nil && next == uint64(len(h.oracle.entries))+1 {
 				h.tell("switch %d agrees with the journal up to entry %d", p.number, next-1)
 				h.checkPositions(positions)
+				if h.plan.snapshots {
+					if replayed, err := replay(h.disk.messages); err != nil || replayed != live {
+						h.fail("replay", "the books of switch %d differ from those of the journal up to entry %d: %v", p.number, next-1, err)
+					}
+				}
 				if p.up && p.adopting == 0 && !p.half && h.current(p) && h.oracle.version == h.registry.Current().Version() {
 					h.oracle.obeyed()
 				}
@@ -310,6 +326,9 @@ func (h *history) waitsFor() string {
 		return "a directory is being adopted"
 	case h.oracle.open > 0:
 		return fmt.Sprintf("%d payments are open", h.oracle.open)
+	}
+	if h.endQuarrels() {
+		return "disputes are open"
 	}
 	for _, t := range h.tills {
 		if !t.done {
@@ -383,12 +402,9 @@ func replay(messages stored) ([32]byte, error) {
 	return digest(book), log.Close()
 }
 
-// digest stands for all that can be seen of books.
+// digest stands for all that books are: a snapshot holds all of it.
 func digest(b *clearing.Book) [32]byte {
-	sum := sha256.New()
-	fmt.Fprintln(sum, b.Next(), b.Clock(), b.Directory(), b.Unfinished(), b.Positions(), b.Sheets(0))
-	fmt.Fprintln(sum, b.Recent(1<<30, func(*clearing.Payment) bool { return true }))
-	return [32]byte(sum.Sum(nil))
+	return sha256.Sum256(b.AppendSnapshot(nil, journal.Position{}))
 }
 
 func (h *history) checkPositions(positions []clearing.Position) {
@@ -430,8 +446,8 @@ func (h *history) checkWallets() {
 			if l.fate == done != (posted && scheme == w.scheme) {
 				h.fail("wallet", "%s has payment %d as %v, the journal as %v", w.scheme, name(l.id), l.fate, h.oracle.payments[l.id].phase)
 			}
-			if p := h.oracle.payments[l.id]; l.fate == done && p.moved != l.amount.Minor {
-				h.fail("wallet", "%s has payment %d with %d, the journal with %d", w.scheme, name(l.id), l.amount.Minor, p.moved)
+			if p := h.oracle.payments[l.id]; l.fate == done && p.told() != l.amount {
+				h.fail("wallet", "%s has payment %d with %v, the journal with %v", w.scheme, name(l.id), l.amount, p.told())
 			}
 			delete(stands, l.id)
 		}

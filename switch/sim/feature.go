@@ -17,6 +17,7 @@ const (
 	Snapshots
 	AdoptedTogether
 	CoveredShort
+	TwoCurrencies
 	traits
 
 	FeeTier
@@ -54,14 +55,19 @@ const (
 	SnapshotTorn
 	SnapshotFlipped
 	SnapshotOlder
+	NightPasses
+	CrossRefund
+	CrossReversed
+	CrossDisputed
+	DebtDeferred
 	featureCount
 )
 
 var featureNames = [featureCount]string{"fees", "sub-participant", "bilateral window", "gross window", "several models", "closed by the clock", "cap by two people", "dispute",
-	"snapshots", "two adoptions at once", "cover", "", "fee of a tier", "least fee", "most fee", "fee split", "fee returned", "fee kept", "sponsor changed", "sponsor stays", "sub-participant refused",
+	"snapshots", "two adoptions at once", "cover", "two currencies", "", "fee of a tier", "least fee", "most fee", "fee split", "fee returned", "fee kept", "sponsor changed", "sponsor stays", "sub-participant refused",
 	"cap rejected", "cap stale", "prefunding withdrawn", "suspended by a person", "suspended by the directory", "represented", "pre-arbitrated", "arbitrated", "ruled", "dispute withdrawn",
 	"deemed accepted", "deemed withdrawn", "charged back", "dispute bars a refund or reversal", "dispute of too much", "refund and chargeback", "covered by prefunding", "covered by another", "cover between two",
-	"recast between two", "method changed", "settled by hand", "snapshot read", "snapshot torn", "snapshot flipped", "older snapshot"}
+	"recast between two", "method changed", "settled by hand", "snapshot read", "snapshot torn", "snapshot flipped", "older snapshot", "a night passes", "refund of two currencies", "two currencies turned back", "dispute of two currencies", "debt deferred"}
 
 // String returns the name that reports use.
 func (f Feature) String() string { return featureNames[f] }

@@ -225,20 +225,24 @@ func (o *oracle) charged(e *clearing.Entry, p *record) {
 	o.fail("fees", "entry %d takes %v of payment %d, which no version of the rules asks for", e.Number, e.Legs, name(e.Payment))
 }
 
-// returned holds the fees that a refund gives back against what was taken: of each
-// that goes back, what is due for all that was refunded, less what went back before.
+// returned holds the fees that a refund gives back against what was taken.
 func (o *oracle) returned(e *clearing.Entry, p *record) {
-	of := o.payments[p.first.Original]
-	if of == nil {
-		return
+	if of := o.payments[p.first.Original]; of != nil {
+		o.feesBack(e, of, e.Amount.Minor)
 	}
+}
+
+// feesBack holds the fees that go back with an amount: of each that does, what is due
+// for all that went back, less what went back before.
+func (o *oracle) feesBack(e *clearing.Entry, of *record, amount int64) {
+	before := of.refunded + of.feesBack
 	var due []clearing.Leg
 	for _, l := range of.fees {
 		if l.OnRefund != schemes.FeeReturn {
 			o.note(FeeKept, true)
 			continue
 		}
-		back := nearest(l.Amount.Minor*(of.refunded+e.Amount.Minor), of.given()) - nearest(l.Amount.Minor*of.refunded, of.given())
+		back := nearest(l.Amount.Minor*(before+amount), of.given()) - nearest(l.Amount.Minor*before, of.given())
 		if back > 0 {
 			o.note(FeeReturned, true)
 			l.From, l.To, l.Amount.Minor = l.To, l.From, back
@@ -246,7 +250,7 @@ func (o *oracle) returned(e *clearing.Entry, p *record) {
 		}
 	}
 	if !slices.Equal(due, e.Legs) {
-		o.fail("fees", "entry %d gives back %v of the fees of payment %d, and should %v", e.Number, e.Legs, name(e.Original), due)
+		o.fail("fees", "entry %d gives back %v of the fees of payment %d, and should %v", e.Number, e.Legs, name(of.first.Payment), due)
 	}
 }
 

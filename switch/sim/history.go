@@ -8,6 +8,7 @@ import (
 	"hash/fnv"
 	"io"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"time"
 
@@ -73,25 +74,30 @@ type history struct {
 	sum      hash.Hash64
 	line     []byte
 
-	market    market        // the first version
-	markets   []market      // markets[i] is version i+1
-	handModel string        // that people settle, if any
-	night     time.Duration // that the clocks of all switches are ahead of the world's
-	registry  *schemes.Registry
-	codes     map[shopCode]string // of merchants
-	disk      *disk
-	oracle    *oracle
-	shops     []*shop
-	wallets   []*wallet
-	agent     *agent
-	operator  *operator
-	plants    []*plant // every start of the switch
-	tills     []*till
-	ids       uint64
-	writers   uint64
-	calls     uint64
-	peeks     uint64
-	questions map[question]uint64
+	market     market   // the first version
+	markets    []market // markets[i] is version i+1
+	shelf      shelf
+	dealerLink *link
+	quotes     map[string][]string // rates that the dealer has given, by its names for them
+	quoted     int
+	asks       uint64
+	handModel  string        // that people settle, if any
+	night      time.Duration // that the clocks of all switches are ahead of the world's
+	registry   *schemes.Registry
+	codes      map[shopCode]string // of merchants
+	disk       *disk
+	oracle     *oracle
+	shops      []*shop
+	wallets    []*wallet
+	agent      *agent
+	operator   *operator
+	plants     []*plant // every start of the switch
+	tills      []*till
+	ids        uint64
+	writers    uint64
+	calls      uint64
+	peeks      uint64
+	questions  map[question]uint64
 }
 
 // event is something that is due at a virtual time.
@@ -121,7 +127,7 @@ func (q *events) Pop() any {
 // inside a bubble of testing/synctest: outside of one it would take hours. log gets
 // the trace in words, unless it is nil.
 func Run(seed uint64, log io.Writer) Result {
-	h := &history{seed: seed, start: time.Now(), kick: make(chan struct{}, 1), log: log, sum: fnv.New64a(), questions: map[question]uint64{}}
+	h := &history{seed: seed, start: time.Now(), kick: make(chan struct{}, 1), log: log, sum: fnv.New64a(), questions: map[question]uint64{}, quotes: map[string][]string{}}
 	h.rand = h.stream('h')
 	h.plan = draw(h.stream('p'))
 	h.market = drawMarket(h.stream('m'))
@@ -271,6 +277,9 @@ func (h *history) windUp() {
 	}
 	h.mu.Unlock()
 	h.wg.Wait()
+	if h.shelf.dir != "" {
+		_ = os.RemoveAll(h.shelf.dir)
+	}
 }
 
 func (h *history) result(lasted time.Duration) Result {

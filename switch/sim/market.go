@@ -58,7 +58,7 @@ const disputeModel = "disputes"
 
 // drawMarket draws a market. Most are small: what is not there cannot hide what is.
 func drawMarket(r *rand.Rand) market {
-	m := market{sub: r.IntN(3) == 0, priced: r.IntN(5) < 2, dealing: r.IntN(5) == 0, disputes: r.IntN(5) < 2, rules: r.IntN(ruleCount)}
+	m := market{sub: r.IntN(3) == 0, priced: r.IntN(5) < 2, dealing: r.IntN(4) == 0, disputes: r.IntN(5) < 2, rules: r.IntN(ruleCount)}
 	if r.IntN(5) < 2 {
 		m.drawModels(r)
 	}
@@ -183,7 +183,7 @@ func (m *market) schemeIDs() ([]tongma.SchemeID, []tongma.ParticipantID) {
 
 const schemeText = `schemes:
   - {id: wechat, name: W, participant: wal-w, countries: [CN], currencies: [CNY, USD]%s}
-  - {id: alipay, name: X, participant: wal-x, countries: [CN], currencies: [CNY, USD], authorise_timeout: 4s, inquire_every: 2s, reverse_every: 3s, confirm_within: 30s}
+  - {id: alipay, name: X, participant: wal-x, countries: [CN], currencies: %s, authorise_timeout: 4s, inquire_every: 2s, reverse_every: 3s, confirm_within: 30s}
   - {id: north, name: N, participant: acq-a, countries: [CN], currencies: [CNY, USD]}
 `
 
@@ -221,7 +221,7 @@ func (m *market) source() string {
 				line(", sponsor: %s", m.sponsor)
 			}
 		case desk:
-			line(`, dealer: {quote_lifetime: 30s, pairs: [{from: CNY, to: USD, decimals: 4, test_rate: "0.1400"}, {from: USD, to: CNY, decimals: 4, test_rate: "7.1000"}]}`)
+			line(`, dealer: {quote_lifetime: 30s, pairs: [{from: CNY, to: USD, decimals: 4}]}`)
 		}
 		line("}\n")
 	}
@@ -230,7 +230,11 @@ func (m *market) source() string {
 		line("switch_party: house\n")
 		party = ", fee_party: net-w"
 	}
-	line(schemeText, party)
+	serves := "[CNY, USD]"
+	if m.dealing {
+		serves = "[CNY], exchange: true"
+	}
+	line(schemeText, party, serves)
 	if m.sub {
 		line(southText)
 	}
@@ -264,6 +268,9 @@ func (m *market) writeRules(b *strings.Builder) {
 	}
 	b.WriteString("default_rules:\n")
 	for _, id := range m.modelIDs() {
+		if id == disputeModel {
+			continue
+		}
 		for _, c := range currencies {
 			if i := slices.IndexFunc(m.models, func(x model) bool { return x.id == id }); i >= 0 && m.models[i].currency != c {
 				continue

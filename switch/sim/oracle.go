@@ -29,8 +29,8 @@ type oracle struct {
 	orders   map[string]*order
 	disputes map[tongma.PaymentID]*quarrel
 	quarrels []*quarrel
-	version  uint64 // of the directory
-	recasts  int
+	version  uint64          // of the directory
+	quotes   map[string]bool // that were used
 }
 
 type account struct {
@@ -59,6 +59,7 @@ type record struct {
 	moved              int64
 	refunded, underway int64
 	disputed, charged  int64
+	feesBack           int64    // of charged, what fees went back with
 	other              [4]int64 // the same four, of two currencies: in what the debtor paid
 	fees               []clearing.Leg
 	postings           []*posting
@@ -73,6 +74,24 @@ func (p *record) given() int64 {
 	return p.moved
 }
 
+// asked is the amount that its asker named, and told what the wallet was told of.
+func (p *record) asked() tongma.Money {
+	if p.first.Dealer != "" && p.first.Op != tongma.OpRefund {
+		return p.first.Target
+	}
+	return p.first.Amount
+}
+
+func (p *record) told() tongma.Money {
+	switch f := &p.first; {
+	case f.Dealer == "":
+		return tongma.Money{Minor: p.moved, Currency: f.Amount.Currency}
+	case f.Op == tongma.OpPay:
+		return f.Amount
+	}
+	return p.first.Target
+}
+
 func (p *record) gone() int64 { return p.refunded + p.underway + p.disputed + p.charged }
 
 // held tells whether its amount is.
@@ -83,7 +102,7 @@ func (p *record) held() bool {
 func newOracle(h *history) *oracle {
 	return &oracle{h: h, accounts: map[account]*standing{}, blocked: map[tongma.ParticipantID]bool{}, kept: map[tongma.ParticipantID]bool{}, payments: map[tongma.PaymentID]*record{},
 		keys: map[string]tongma.PaymentID{}, codes: map[clearing.Digest]int64{},
-		sponsors: map[tongma.ParticipantID]tongma.ParticipantID{}, orders: map[string]*order{}, disputes: map[tongma.PaymentID]*quarrel{}}
+		sponsors: map[tongma.ParticipantID]tongma.ParticipantID{}, orders: map[string]*order{}, disputes: map[tongma.PaymentID]*quarrel{}, quotes: map[string]bool{}}
 }
 
 func (o *oracle) fail(rule, format string, args ...any) { o.h.fail(rule, format, args...) }
@@ -212,7 +231,7 @@ func (o *oracle) granted(e *clearing.Entry, p *record) {
 	o.note(Sponsored, o.sponsors[e.Debtor] != "" || o.sponsors[e.Creditor] != "")
 	if e.Op == tongma.OpRefund {
 		o.givesBack(e)
-	} else if want := o.h.market.modelOf(e.Scheme, e.Amount.Currency); e.Model != want && e.Scheme != deskScheme {
+	} else if want := o.h.market.modelOf(e.Scheme, e.Amount.Currency); e.Model != want && e.Dealer == "" {
 		o.fail("model", "entry %d is of model %q, payments of %s belong to %q", e.Number, e.Model, e.Scheme, want)
 	}
 	if e.Dealer != "" {
@@ -259,10 +278,10 @@ func (o *oracle) refused(e *clearing.Entry) {
 	wrong := false
 	switch e.Reason {
 	case tongma.OverCap:
-		wrong = e.Amount.Minor <= left && e.Scheme != deskScheme
+		wrong = e.Amount.Minor <= left && !o.h.market.dealing // of two currencies it may be the dealer
 		o.note(MemoRefuses, memo)
 	case tongma.ParticipantSuspended:
-		wrong = !o.barred(e.Debtor) && e.Scheme != deskScheme
+		wrong = !o.barred(e.Debtor) && !o.h.market.dealing
 	case tongma.RefundExceeds:
 		wrong = of == nil || of.refunded+of.underway+of.charged+e.Amount.Minor <= of.given()
 	case tongma.DisputeOpen:
@@ -341,6 +360,7 @@ func (o *oracle) changed(e *clearing.Entry) {
 		o.open--
 		if p.posted {
 			o.turned(e, p)
+			o.note(CrossReversed, f.Dealer != "")
 			o.move(e, p, true)
 		} else {
 			o.release(p)
@@ -456,7 +476,7 @@ func (o *oracle) contradicts(a *tongma.Answer, asker tongma.ParticipantID, key s
 	switch {
 	case a.Status != status || a.Outcome != outcome:
 		return fmt.Sprintf("the entry is %v", kind)
-	case a.At != e.Time || a.Amount != p.first.Amount:
+	case a.At != e.Time || a.Amount != p.asked():
 		return "time or amount differ"
 	case kind == clearing.KindPost && a.Window != window:
 		return fmt.Sprintf("it is in window %d", window)

@@ -115,6 +115,10 @@ type plan struct {
 	refund, reverse, again        float64 // of paid payments
 	reverseFirst, otherwise       float64
 	codeTwice                     float64
+	snapshots                     bool
+	snapEvery                     uint64 // entries
+	nights                        int
+	dispute                       float64       // of paid payments
 	byHand                        bool          // a model is settled by people
 	every                         time.Duration // the clock closes windows; 0: nobody but people do
 	confirms                      bool          // a switch asks before each answer whether it is still the writer
@@ -158,6 +162,8 @@ func draw(r *rand.Rand) plan {
 	}
 	p.flip = r.IntN(25) == 0
 	p.byHand = r.IntN(6) == 0
+	p.snapshots, p.snapEvery = r.IntN(3) == 0, uint64(5+r.IntN(40))
+	p.dispute, p.nights = 0.2+0.5*r.Float64(), r.IntN(4)-1
 	if r.IntN(4) == 0 {
 		p.every = between(r, 20*time.Second, 5*time.Minute)
 	}

@@ -27,8 +27,9 @@ type plant struct {
 	stopped  bool              // told to stop
 	office   *office.Office
 	settler  *settle.Settler
-	adopting int  // directories that are on their way into its books
-	half     bool // the latest did not get there whole
+	folder   string // of its snapshot
+	adopting int    // directories that are on their way into its books
+	half     bool   // the latest did not get there whole
 	clock    context.CancelFunc
 	fuse     int             // events until it crashes, counting down; not more than 0: none is due
 	killed   chan struct{}   // closed when dead
@@ -52,6 +53,7 @@ func (h *history) boot(follows time.Duration) *plant {
 	if n := len(h.plants); n > 1 {
 		p.shift = h.plants[n-2].shift
 	}
+	p.folder = h.folderOf(p)
 	h.tell("switch %d starts", p.number)
 	h.background(func() {
 		e, err := switching.Open(p.ctx, h.options(p))
@@ -66,13 +68,13 @@ func (h *history) options(p *plant) switching.Options {
 	for _, w := range h.wallets {
 		adapters[w.scheme] = &adapter{h: h, p: p, w: w}
 	}
-	return switching.Options{Store: p.cable, Registry: h.registry, Adapters: adapters, Digest: func(code string) [16]byte {
+	return switching.Options{Store: p.cable, Registry: h.registry, Adapters: adapters, Dealers: map[tongma.ParticipantID]switching.Dealer{desk: &dealer{h, p}}, Digest: func(code string) [16]byte {
 		sum := sha256.Sum256([]byte(code))
 		return [16]byte(sum[:16])
 	}, Now: func() time.Time {
 		return p.now()
 	}, Office: func(ctx context.Context, opts clearing.LedgerOptions) (*clearing.Ledger, error) {
-		opts.Confirm = h.plan.confirms
+		opts.Confirm, opts.Snapshot = h.plan.confirms, h.snapshots(p)
 		return h.ledger(ctx, p, opts)
 	}, NewID: h.newID, Pace: func() { time.Sleep(time.Nanosecond) }, Journal: []journal.Option{journal.WithWriters(func() uint64 {
 		h.mu.Lock()
@@ -230,6 +232,7 @@ func (h *history) kill(p *plant) {
 		return
 	}
 	p.dead, p.up = true, false
+	h.keep(p)
 	close(p.killed)
 	p.cancel()
 	if e := p.engine; e != nil {

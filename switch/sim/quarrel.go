@@ -2,6 +2,7 @@ package sim
 
 import (
 	"math/big"
+	"slices"
 	"strings"
 
 	"github.com/tongma/tongma"
@@ -60,6 +61,7 @@ func (o *oracle) quarrel(e *clearing.Entry) {
 	}
 	o.note(Disputed, true)
 	if f.Dealer != "" {
+		o.note(CrossDisputed, true)
 		o.proportion(e, of)
 	}
 	q := &quarrel{first: *e, of: of, stage: "raised", deadline: e.Expiry}
@@ -111,12 +113,23 @@ func (o *oracle) goesOn(e *clearing.Entry) {
 	o.note(RefundAndChargeback, of.refunded > 0)
 	of.charged += f.Amount.Minor
 	of.other[3] += f.Target.Minor
+	owe := func(from, to tongma.ParticipantID, m tongma.Money) {
+		o.shift(w, from, to, m, nil).debt = e.Payment.String()
+	}
 	if d := of.first.Dealer; d != "" {
-		o.shift(w, f.Creditor, d, f.Amount, nil).entry = e.Number
-		o.shift(w, d, f.Debtor, f.Target, nil).entry = e.Number
+		owe(f.Creditor, d, f.Amount)
+		owe(d, f.Debtor, f.Target)
+	} else {
+		owe(f.Creditor, f.Debtor, f.Amount)
+	}
+	if e.Op == 0 {
 		return
 	}
-	o.shift(w, f.Creditor, f.Debtor, f.Amount, nil).entry = e.Number
+	o.feesBack(e, of, f.Amount.Minor)
+	of.feesBack += f.Amount.Minor
+	for i := range e.Legs {
+		owe(e.Legs[i].From, e.Legs[i].To, e.Legs[i].Amount)
+	}
 }
 
 // actor tells who takes a step.
@@ -148,13 +161,12 @@ func (o *oracle) people(e *clearing.Entry, q *quarrel, stage string) {
 	}
 }
 
-// deskScheme is that of payments in two currencies, which come from nobody's till.
-const deskScheme = tongma.SchemeID("desk")
-
 // exchanged is a hold in two currencies: what the creditor gets follows from the rate,
 // or of a refund from what was paid.
 func (o *oracle) exchanged(e *clearing.Entry) {
+	o.note(TwoCurrencies, true)
 	if e.Op == tongma.OpRefund {
+		o.note(CrossRefund, true)
 		if of := o.payments[e.Original]; of != nil {
 			of.underway -= e.Amount.Minor // it is counted already
 			of.other[1] -= e.Target.Minor
@@ -169,14 +181,26 @@ func (o *oracle) exchanged(e *clearing.Entry) {
 		o.fail("rate", "entry %d has the rate %q", e.Number, e.Rate)
 		return
 	}
+	given, other := e.Amount, e.Target // both have two decimals
+	if words[2] == "target" {
+		given, other = other, given
+	}
 	rate, _ := new(big.Rat).SetString(words[1])
-	if words[0][:3] != e.Amount.Currency.Code() {
+	if words[0][:3] != given.Currency.Code() {
 		rate.Inv(rate)
 	}
-	want := tongma.Money{Minor: floor(rate.Mul(rate, big.NewRat(e.Amount.Minor, 1))), Currency: e.Target.Currency}
-	if words[2] != "source" || e.Target != want { // both have two decimals
-		o.fail("rate", "entry %d gives %v for %v at %s, and should %v", e.Number, e.Target, e.Amount, e.Rate, want)
+	exact := rate.Mul(rate, big.NewRat(given.Minor, 1))
+	want := floor(exact)
+	if words[2] == "target" && !exact.IsInt() {
+		want++ // the dealer keeps the residue on either side
 	}
+	if other.Minor != want || e.Dealer != desk || !slices.Contains(o.h.quotes[e.Quote], e.Rate) {
+		o.fail("rate", "entry %d gives %v for %v at %s, quote %s, and should %d", e.Number, e.Target, e.Amount, e.Rate, e.Quote, want)
+	}
+	if o.quotes[e.Quote] {
+		o.fail("rate", "entry %d uses quote %s again", e.Number, e.Quote)
+	}
+	o.quotes[e.Quote] = true
 }
 
 func floor(x *big.Rat) int64 { return new(big.Int).Quo(x.Num(), x.Denom()).Int64() }

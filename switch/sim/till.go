@@ -39,6 +39,8 @@ type till struct {
 	refunds  int64   // asked for, in minor units
 	followed bool
 	reversed bool // a reversal was sent
+	disputed bool // by the payer's network
+	shown    bool // a quote
 }
 
 // openTill plans a payment of a plan's kind.
@@ -192,6 +194,9 @@ func (t *till) arrive(r tongma.Request) {
 	}
 	h.background(func() {
 		defer cancel()
+		if t.wantsQuote(&r) {
+			t.resolve(ctx, p, &r)
+		}
 		a, err := p.engine.Do(ctx, r)
 		h.mu.Lock()
 		durable := uint64(len(h.oracle.entries))
@@ -265,7 +270,7 @@ func (c *call) checkError(err error) {
 			h.fail("lost", "till %d asked for a payment that the journal has, and was told %v", t.number, reason)
 		}
 	case tongma.AlreadyRefunded:
-		if c.r.Op != tongma.OpReverse || t.refunds == 0 {
+		if c.r.Op != tongma.OpReverse || (t.refunds == 0 && !t.disputed) {
 			h.fail("answer", "till %d was told %v", t.number, reason)
 		}
 	default:
@@ -344,6 +349,9 @@ func (t *till) follow() {
 			for range 1 + h.rand.IntN(3) {
 				t.refund()
 			}
+		}
+		if h.market.disputes && chance(h.rand, h.plan.dispute) {
+			h.after(t.while(2*time.Minute), func() { h.complain(t) })
 		}
 		if chance(h.rand, undo) {
 			h.after(t.while(2*time.Minute), func() {

@@ -32,7 +32,6 @@ type span struct {
 	cash      map[account]int64         // what each has paid in by the agent's word
 	moves     []*posting                // what stands in it, in the order in which it came
 	left      []*posting                // out of it since the last sheet
-	leaving   []*record                 // whose they are
 	asked     map[string]clearing.Entry // covers that have no answer yet, by the instruction's id
 	words     map[string]clearing.Entry // what one person has said, by the instruction's id
 }
@@ -53,7 +52,7 @@ type posting struct {
 	minor  int64
 	window tongma.WindowID
 	of     *record // nil: of no payment
-	entry  uint64
+	debt   string  // of no payment: which dispute or cover it comes of
 }
 
 func (o *oracle) openSpan(model string, method calendar.Model) *span {
@@ -316,7 +315,7 @@ func (o *oracle) covered(e *clearing.Entry, w *span) {
 		return
 	}
 	o.note(ByAnother, true)
-	o.shift(o.current(w.model), e.Debtor, e.Creditor, e.Amount, nil).entry = e.Number
+	o.shift(o.current(w.model), e.Debtor, e.Creditor, e.Amount, nil).debt = e.SchemeRef
 }
 
 // shift books a debt of a window: one debit and one credit, of those who settle.
@@ -334,11 +333,28 @@ func (o *oracle) shift(w *span, from, to tongma.ParticipantID, m tongma.Money, o
 func (o *oracle) deferred(e *clearing.Entry, w *span) {
 	o.h.count(Deferred)
 	p, open, moved := o.payments[e.Payment], o.current(w.model), 0
-	if p == nil || open == nil {
+	var postings []*posting
+	if p != nil {
+		postings = p.postings
+	} else { // a chargeback, or what was paid for another
+		key := e.SchemeRef
+		if !e.Payment.IsZero() {
+			key = e.Payment.String()
+		}
+		for _, x := range o.windows {
+			for _, at := range x.moves {
+				if at.of == nil && at.debt == key && key != "" {
+					postings = append(postings, at)
+				}
+			}
+		}
+		o.note(DebtDeferred, true)
+	}
+	if len(postings) == 0 || open == nil {
 		o.fail("defer", "entry %d defers a payment that is not there", e.Number)
 		return
 	}
-	for _, at := range p.postings {
+	for _, at := range postings {
 		if at.window == w.id {
 			w.flow(at.pair, -at.minor)
 			open.flow(at.pair, at.minor)
@@ -351,8 +367,10 @@ func (o *oracle) deferred(e *clearing.Entry, w *span) {
 	if moved == 0 {
 		o.fail("defer", "entry %d defers payment %d, which is not in window %d", e.Number, name(e.Payment), w.id)
 	}
-	p.steps = append(p.steps, step{e.Number, e.Kind, open.id})
-	w.recasting, w.leaving = true, append(w.leaving, p)
+	if p != nil {
+		p.steps = append(p.steps, step{e.Number, e.Kind, open.id})
+	}
+	w.recasting = true
 	o.note(RecastBetweenTwo, w.method == calendar.Bilateral || w.method == calendar.Gross)
 }
 
@@ -360,8 +378,8 @@ func (o *oracle) deferred(e *clearing.Entry, w *span) {
 // at a time.
 func (o *oracle) recast(e *clearing.Entry, w *span) {
 	for _, at := range w.left {
-		if first := &w.leaving[0].first; at.currency != first.Amount.Currency && first.Dealer == "" && at.of.first.Dealer == "" {
-			o.fail("recast", "entry %d draws up a sheet without payments in %s and in %s", e.Number, first.Amount.Currency.Code(), at.currency.Code())
+		if first := w.left[0]; at.currency != first.currency && !o.h.market.dealing {
+			o.fail("recast", "entry %d draws up a sheet without payments in %s and in %s", e.Number, first.currency.Code(), at.currency.Code())
 		}
 	}
 }
@@ -369,9 +387,12 @@ func (o *oracle) recast(e *clearing.Entry, w *span) {
 // enough holds that a recast was worth it: of what each has paid in, everybody can pay
 // what is left.
 func (o *oracle) enough(e *clearing.Entry, w *span) {
-	c := w.leaving[0].first.Amount.Currency
-	w.left, w.leaving = nil, nil
-	if w.method == calendar.Bilateral || w.method == calendar.Gross || slices.ContainsFunc(w.moves, func(at *posting) bool { return at.of == nil }) {
+	if len(w.left) == 0 {
+		return // that was said
+	}
+	c := w.left[0].currency
+	w.left = nil
+	if o.h.market.dealing || w.method == calendar.Bilateral || w.method == calendar.Gross || slices.ContainsFunc(w.moves, func(at *posting) bool { return at.of == nil }) {
 		return
 	}
 	for _, k := range w.order {
