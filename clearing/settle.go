@@ -224,7 +224,8 @@ func (t *told) repeat(e *Entry, from, to uint16, known bool) Verdict {
 //
 //	StateConflict (not instructed, or being recast), FieldInvalid (nobody, or no amount), SheetMismatch (another sheet, or
 //	no such leg); a repeat: Exists, with ExistsOtherParticipant, ExistsOtherAmount or ExistsOtherCurrency; SheetMismatch
-//	(the other way round, or without an id not all), MoreThanDue, CreditsWait; of people's word those of shared
+//	(the other way round, or without an id not all), MoreThanDue, CreditsWait, StateConflict (a cover that was asked for
+//	needs it); of people's word those of shared
 func (b *Book) proposeSettle(e *Entry, w *window) Verdict {
 	if w.state != WindowInstructed && w.state != WindowSettled {
 		return Verdict{Reason: tongma.StateConflict}
@@ -244,10 +245,29 @@ func (b *Book) proposeSettle(e *Entry, w *window) Verdict {
 	}
 	v := b.settleable(e, w, from, to, known)
 	if v.Write {
-		v.Reason = b.shared(e, w)
+		if v.Reason = b.leaves(e, w); v.Reason == tongma.NoReason {
+			v.Reason = b.shared(e, w)
+		}
 		v.Write = v.Reason == tongma.NoReason
 	}
 	return v
+}
+
+// leaves says why so much of a leg may not be settled now: a cover was asked for under
+// another id, and if the agent moves it, it has to be due.
+func (b *Book) leaves(e *Entry, w *window) tongma.Reason {
+	from, to, _ := b.sides(e)
+	l := w.leg(from, to, e.Amount.Currency)
+	for i := range w.told {
+		t := &w.told[i]
+		if t.kind != KindCoverAsked || t.id == e.SchemeRef || t.from != from || t.to != to || t.currency != e.Amount.Currency || w.waiting(KindCoverAsked, t.id) == nil {
+			continue
+		}
+		if _, _, due := l.payer(); due-e.Amount.Minor < t.minor {
+			return tongma.StateConflict
+		}
+	}
+	return tongma.NoReason
 }
 
 func (b *Book) settleable(e *Entry, w *window, from, to uint16, known bool) Verdict {
@@ -355,11 +375,11 @@ func (b *Book) shortLeg(e *Entry, w *window) (*leg, Verdict) {
 // prefunding is simply used up. The reasons, in their order:
 //
 //	those of proposeShort, with FieldInvalid if nobody pays, or a sub-participant, and NotShort before the direction; FundsMissing (its prefunding
-//	is less), PositionOverflow; of one that was asked for those of askedFor; of people's word those of shared
+//	is less), PositionOverflow; of one that was asked for those of askedFor, and of leaves; of people's word those of shared
 func (b *Book) proposeCover(e *Entry, w *window) Verdict {
 	v := b.coverable(e, w)
 	if v.Write {
-		if v.Reason = b.askedFor(e, w); v.Reason == tongma.NoReason {
+		if v.Reason = cmp.Or(b.askedFor(e, w), b.leaves(e, w)); v.Reason == tongma.NoReason {
 			v.Reason = b.shared(e, w)
 		}
 		v.Write = v.Reason == tongma.NoReason

@@ -37,6 +37,12 @@ func (r *run) search() error {
 	for again := true; again; {
 		again = false
 		for _, l := range shorts(&r.sheet) {
+			if waits, err := r.coverWaits(l); waits || err != nil {
+				if err != nil {
+					return err
+				}
+				continue
+			}
 			found, err := r.searchLate(l, refused)
 			if err == nil && !found {
 				found, err = r.searchDebit(l)
@@ -50,6 +56,18 @@ func (r *run) search() error {
 		}
 	}
 	return nil
+}
+
+// coverWaits tells whether a cover of a leg has no end yet. Until it has, nothing else
+// counts for the leg: if the agent moves both, it is the cover that is booked, and what
+// came beside it reconciliation shows.
+func (r *run) coverWaits(l short) (waits bool, err error) {
+	err = r.opts.Ledger.Read(r.ctx, func(b *clearing.Book) {
+		for _, a := range b.Asked(r.id) {
+			waits = waits || (a.Debtor == l.debtor && a.Creditor == l.creditor && a.Amount.Currency == l.currency)
+		}
+	})
+	return waits, err
 }
 
 // searchLate asks whether the agent moved after all what the books have as refused:

@@ -38,7 +38,8 @@ type HandDone struct {
 // leg is confirmed the window is settled. The same again changes nothing.
 //
 // Reasons: FieldInvalid (/by, /evidence), WindowUnknown, WindowNotClosed,
-// StateConflict (it is being settled at this moment), InstructionUnknown (it is not
+// StateConflict (it is being settled at this moment, or somebody was asked to cover it:
+// Detail says which), InstructionUnknown (it is not
 // due, or the books have the opposite: Detail says which), AgentContradicts (the agent
 // is connected and says otherwise), the exists-with-different ones (another word on it
 // waits: Dismiss it first), CreditsWait, MoreThanDue, and those of the Ledger.
@@ -185,6 +186,12 @@ func (r *run) meant(h *ByHand, refused tongma.Reason) (clearing.Entry, Transfer,
 		default:
 			e := in.Confirm()
 			e.Amount = part(e.Amount)
+			for _, a := range asked {
+				if a.Debtor == in.Debtor && a.Creditor == in.Creditor && a.Amount.Currency == in.Amount.Currency {
+					return e, Transfer{}, &tongma.Error{Op: "settle.by-hand", Reason: tongma.StateConflict, Field: h.Instruction,
+						Detail: string(a.Payer) + " was asked to cover it: say first what became of instruction " + a.Instruction}
+				}
+			}
 			return e, r.transfer(in), nil
 		}
 	}

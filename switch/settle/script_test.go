@@ -32,7 +32,7 @@ var update = flag.Bool("update", false, "write what the scripts gave into the sc
 //	close                                        the open window
 //	has      NAME AMOUNT                         what its account at the agent holds from now on
 //	agent    NAME reject | pending | part AMOUNT what the agent does with the next transfer from it
-//	agent    NAME moved | refused                what it decides on the transfer from it that was pending
+//	agent    NAME moved | refused                what it decides on the transfer from it that was pending; NAME may be "fund"
 //	agent    away | back                         nobody is connected; is again
 //	by       PERSON confirm | refuse | dismiss WINDOW A -> B [AMOUNT] seen EVIDENCE    what people say of an instruction; of
 //	                                             a cover, A is who was asked
@@ -106,7 +106,12 @@ func (s *script) number(text string) int {
 }
 
 func (s *script) do(w []string) []string {
-	bank := func(i int) tongma.ParticipantID { return tongma.ParticipantID("bank-" + w[i]) }
+	bank := func(i int) tongma.ParticipantID {
+		if w[i] == "fund" {
+			return drillFund
+		}
+		return tongma.ParticipantID("bank-" + w[i])
+	}
 	switch w[0] {
 	case "market":
 		s.market.banks = append(s.market.banks, bank(1))
