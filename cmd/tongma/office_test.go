@@ -143,7 +143,7 @@ func TestAStandbyThatIsNotFitDoesNotLead(t *testing.T) {
 			}
 			defer n.Close()
 			taken := make(chan error, 1)
-			go func() { taken <- n.takeOffice(ctx) }()
+			go func() { defer close(taken); taken <- n.takeOffice(ctx) }()
 			eventually(t, "unfit", func() bool {
 				_, said := ask(t, "http://"+n.httpAddr+"/readyz?verbose")
 				return strings.HasSuffix(said, "unfit\n") && strings.Contains(said, test.says)
@@ -155,6 +155,8 @@ func TestAStandbyThatIsNotFitDoesNotLead(t *testing.T) {
 			case <-time.After(2 * time.Second):
 			}
 			cancel()
+			for range taken { // before it is closed
+			}
 		})
 	}
 }
