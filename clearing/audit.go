@@ -86,7 +86,7 @@ var auditChecks = []AuditCheck{
 	{checkHolds, "Reserved amounts are the sum of the open holds, and never less than zero."},
 	{checkCapture, "What is posted of a hold is more than zero and not more than was held."},
 	{checkExpiry, "No hold is dropped before its time."},
-	{checkFees, "Fees move between two, with a posting and in its currency; a refund gives back its proportion of those that say so, a reversal all."},
+	{checkFees, "Fees move between two, with a posting and in its currency; a refund or a chargeback gives back its proportion of those that say so, a reversal all."},
 	{checkRefund, "Refunds go back the way the payment came, in its currency, and in sum never pass it."},
 	{checkReversal, "Nothing that was refunded, or is disputed, is reversed, and no refund is reversed."},
 	{checkWindow, "Every posting is in exactly one window: the one of its model that was open at its entry."},
@@ -104,7 +104,7 @@ var auditChecks = []AuditCheck{
 	{checkShort, "Whoever was found short owed as much by the sheet, and is suspended by the same entry."},
 	{checkCover, "Others, or its own prefunding, paid only for who was short, never more than was due, and nothing was covered from what was not there."},
 	{checkHand, "What people say that the settlement agent did is said by two of them, alike and on the same evidence, and only of what is due."},
-	{checkRecast, "Payments are deferred only out of a window in which somebody is short and no answer is awaited, into the next one of the same model; nothing is settled until the sheet is drawn up anew."},
+	{checkRecast, "Payments, chargebacks and what is owed for covers are deferred only out of a window in which somebody is short and no answer is awaited, for one currency at a time, into the next one of the same model; nothing is settled until the sheet is drawn up anew."},
 	{checkExchange, "The two amounts of a payment in two currencies follow from the rate that it names, by a quote that is used once; both are held, posted or released together, and what goes back of it goes back on both sides in proportion."},
 	{checkDispute, "Disputes are raised by the payer's network, go on by whose turn it is, in time, and never take more than is left of the payment; each is charged back at most once, and rulings are two people's."},
 	{checkCarry, "Room that goes to another shard, or comes from one, is numbered without a gap, was there, and is double entry with that shard's account."},
@@ -343,7 +343,7 @@ func (a *Auditor) Entry(e *Entry) {
 	}
 	a.next, a.clock = e.Number+1, max(a.clock, e.Time)
 	a.checkDirectory(e)
-	if len(e.Legs) > 0 && e.Kind != KindPost && e.Kind != KindReversed {
+	if len(e.Legs) > 0 && e.Kind != KindPost && e.Kind != KindReversed && e.Kind != KindDisputeStep {
 		a.find(checkFees, "%d fees in an entry that moves nothing", len(e.Legs))
 	}
 	switch e.Kind {

@@ -15,6 +15,8 @@ type auditDispute struct {
 	stage    uint8
 	deadline int64
 	maker    string
+	window   *auditWindow // that the chargeback is in
+	fees     []Leg        // that went back with it
 }
 
 // auditMoves are the steps that there are, by the numbers of the stages, and whose
@@ -79,6 +81,9 @@ func (a *Auditor) stepped(e *Entry) {
 		a.add(&d.of.disputed, -d.amount.Minor)
 		a.add(&d.of.disputedOther, -d.other.Minor)
 	}
+	if !back || e.Op == 0 { // as older journals have it
+		a.sameFees(e, nil)
+	}
 	if !back {
 		if e.Window != 0 {
 			a.find(checkWindow, "%s moves nothing, but names %s", e.Kind, e.Window)
@@ -98,6 +103,13 @@ func (a *Auditor) stepped(e *Entry) {
 		a.moves(w, d.of.creditor, d.of.debtor, d.amount.Minor)
 	}
 	a.add(&a.total(d.amount.Currency).ChargedBack, d.amount.Minor)
+	d.window = w
+	if e.Op != 0 {
+		a.sameFees(e, d.of.feesBack(d.of.given+d.of.feesGone, d.amount.Minor))
+		a.add(&d.of.feesGone, d.amount.Minor)
+		d.fees = e.Legs
+		a.moveFees(e, w, d.of.first.Currency)
+	}
 }
 
 // checkActor holds that a step was taken by whose turn it was, in time.

@@ -26,6 +26,7 @@ type auditPayment struct {
 	fees                     []Leg // of its posting
 	given, giving            int64 // refunds posted, and under way
 	disputed, chargedBack    int64
+	feesGone                 int64         // of what was charged back, that of which fees went back
 	dealer                   *auditBalance // of two currencies: in the one that it pays; nil for none
 	target                   int64         // that it pays
 	givenOther, givingOther  int64         // the same as given and so on, of what the debtor paid

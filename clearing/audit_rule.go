@@ -185,19 +185,24 @@ func (a *Auditor) captured(e *Entry, p *auditPayment) int64 {
 func (a *Auditor) checkFees(e *Entry, p *auditPayment) {
 	switch {
 	case p.refund && p.original != nil:
-		a.sameFees(e, p.original.feesBack(p.original.given, p.paid))
+		a.sameFees(e, p.original.feesBack(p.original.given+p.original.feesGone, p.paid))
 	case p.refund:
 	case e.Kind == KindReversed && p.posted:
 		a.sameFees(e, p.feesBack(0, -1))
 	case e.Kind == KindReversed:
 		a.sameFees(e, nil)
 	}
-	if len(e.Legs) > MaxLegs {
-		a.find(checkFees, "%d fees", len(e.Legs))
-	}
 	currency := p.first.Currency
 	if p.refund && p.dealer != nil { // in which its original was paid
 		currency = p.creditor.currency
+	}
+	a.moveFees(e, a.open[p.model], currency)
+}
+
+// moveFees moves the fees of an entry in a window.
+func (a *Auditor) moveFees(e *Entry, w *auditWindow, currency tongma.Currency) {
+	if len(e.Legs) > MaxLegs {
+		a.find(checkFees, "%d fees", len(e.Legs))
 	}
 	for _, l := range e.Legs {
 		if l.From == "" || l.To == "" || l.From == l.To || l.Amount.Minor <= 0 || l.Amount.Minor > tongma.MaxMinor || l.Amount.Currency != currency {
@@ -206,7 +211,7 @@ func (a *Auditor) checkFees(e *Entry, p *auditPayment) {
 		}
 		from, to := a.balance(l.From, l.Amount.Currency), a.balance(l.To, l.Amount.Currency)
 		a.add(&a.total(l.Amount.Currency).Fees, l.Amount.Minor)
-		a.moves(a.open[p.model], from, to, l.Amount.Minor)
+		a.moves(w, from, to, l.Amount.Minor)
 	}
 }
 

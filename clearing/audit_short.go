@@ -2,6 +2,7 @@ package clearing
 
 import (
 	"math/big"
+	"slices"
 
 	"github.com/tongma/tongma"
 )
@@ -48,26 +49,102 @@ func (a *Auditor) covered(e *Entry, w *auditWindow) {
 	a.add(&payer.position, -minor)
 	if next := a.open[w.model]; next != nil {
 		next.take(a, from, payer, minor)
+		next.owed[e.SchemeRef] = append(next.owed[e.SchemeRef], auditDebt{from, payer, minor})
+	}
+}
+
+// auditDebt is what one owes another for a cover.
+type auditDebt struct {
+	from, to *auditBalance
+	minor    int64
+}
+
+// leaves holds that something in these currencies may leave a window now.
+func (a *Auditor) leaves(e *Entry, w *auditWindow, own ...tongma.Currency) {
+	named := tongma.Currency(0)
+	if e.Payment.IsZero() {
+		named = own[0]
+	} else if e.SchemeRef != "" {
+		named, _ = tongma.CurrencyByCode(e.SchemeRef)
+		if !slices.Contains(own, named) {
+			a.find(checkRecast, "%s: deferred for %q, it is of %s", w.id, e.SchemeRef, own)
+		}
+	}
+	short := slices.ContainsFunc(own, func(c tongma.Currency) bool { return (named == 0 || c == named) && w.anyShort(c) })
+	switch {
+	case !w.recast && !short:
+		a.find(checkRecast, "%s: nobody is short in %s", w.id, own)
+	case w.recast && named != 0 && w.recastOf != 0 && named != w.recastOf:
+		a.find(checkRecast, "%s: deferred for %s while it is recast for %s", w.id, named, w.recastOf)
+	}
+	if len(w.words) > 0 || len(w.asked) > 0 {
+		a.find(checkRecast, "%s: %s is deferred while %d covers and %d words have no end", w.id, e.Payment, len(w.asked), len(w.words))
+	}
+	if w.recast = true; w.recastOf == 0 {
+		w.recastOf = named
+	}
+}
+
+// deferredDebt moves what is owed for a cover, or a chargeback with its fees.
+func (a *Auditor) deferredDebt(e *Entry, w, next *auditWindow) {
+	if next == nil || e.AuthWindow != next.id {
+		a.find(checkRecast, "%s: it goes to %s", w.id, e.AuthWindow)
+		return
+	}
+	if d := a.disputes[e.Payment]; d != nil {
+		if d.window != w || e.Amount != d.amount || e.Target != d.other || e.Debtor != d.of.debtor.who || e.Creditor != d.of.creditor.who {
+			a.find(checkRecast, "%s: no chargeback of %d is in it", w.id, e.Amount.Minor)
+			return
+		}
+		d.window = next
+		if d.of.dealer == nil {
+			a.leaves(e, w, d.amount.Currency)
+			a.shiftOne(w, next, d.of.creditor, d.of.debtor, d.amount.Minor)
+		} else {
+			a.leaves(e, w, d.amount.Currency, d.other.Currency)
+			a.shiftOne(w, next, d.of.creditor, d.of.dealer, d.amount.Minor)
+			a.shiftOne(w, next, a.balance(d.of.dealer.who, d.other.Currency), d.of.debtor, d.other.Minor)
+		}
+		for _, l := range d.fees {
+			a.shiftOne(w, next, a.balance(l.From, l.Amount.Currency), a.balance(l.To, l.Amount.Currency), l.Amount.Minor)
+		}
+		return
+	}
+	owed := w.owed[e.SchemeRef]
+	if len(owed) == 0 || !e.Payment.IsZero() {
+		a.find(checkRecast, "%s: nothing is owed in it for the cover %q", w.id, e.SchemeRef)
+		return
+	}
+	delete(w.owed, e.SchemeRef)
+	for _, x := range owed {
+		if e.Debtor != x.from.who || e.Creditor != x.to.who || e.Amount != (tongma.Money{Minor: x.minor, Currency: x.from.currency}) {
+			a.find(checkSame, "%d from %s to %s are deferred, owed are %d from %s to %s", e.Amount.Minor, e.Debtor, e.Creditor, x.minor, x.from.who, x.to.who)
+		}
+		a.leaves(e, w, x.from.currency)
+		a.shiftOne(w, next, x.from, x.to, x.minor)
+		next.owed[e.SchemeRef] = append(next.owed[e.SchemeRef], x)
 	}
 }
 
 // deferred moves what a window holds of a payment into the open window of its model.
 func (a *Auditor) deferred(e *Entry, w *auditWindow) {
 	p, next := a.payments[e.Payment], a.open[w.model]
+	if p == nil {
+		a.deferredDebt(e, w, next)
+		return
+	}
 	if p == nil || (p.window != w && p.back != w) || next == nil || e.AuthWindow != next.id {
 		a.find(checkRecast, "%s is not in %s, or goes to %s", e.Payment, w.id, e.AuthWindow)
 		return
 	}
-	if !w.recast && !w.anyShort(p.first.Currency) && (p.dealer == nil || !w.anyShort(p.dealer.currency)) {
-		a.find(checkRecast, "%s: nobody is short in %s", w.id, p.first.Currency)
+	own := []tongma.Currency{p.first.Currency}
+	if p.dealer != nil {
+		own = append(own, p.dealer.currency)
 	}
+	a.leaves(e, w, own...)
 	if e.Amount != (tongma.Money{Minor: p.paid, Currency: p.first.Currency}) || e.Debtor != p.debtor.who || e.Creditor != p.creditor.who {
 		a.find(checkSame, "%d from %s to %s are deferred, posted were %d from %s to %s", e.Amount.Minor, e.Debtor, e.Creditor, p.paid, p.debtor.who, p.creditor.who)
 	}
-	if len(w.words) > 0 || len(w.asked) > 0 {
-		a.find(checkRecast, "%s: %s is deferred while %d covers and %d words have no end", w.id, e.Payment, len(w.asked), len(w.words))
-	}
-	w.recast = true
 	if p.window == w {
 		a.shift(p, w, next, false)
 		p.window = next
@@ -81,14 +158,7 @@ func (a *Auditor) deferred(e *Entry, w *auditWindow) {
 // shift takes a posting and its fees out of one window and into another; the other
 // way round if it was turned back.
 func (a *Auditor) shift(p *auditPayment, w, next *auditWindow, back bool) {
-	one := func(from, to *auditBalance, minor int64) {
-		a.memos(w, from, to, -minor, -1)
-		a.memos(next, from, to, minor, 1)
-		from, to = a.settler(from), a.settler(to)
-		w.take(a, from, to, -minor)
-		w.forget(from, to)
-		next.take(a, from, to, minor)
-	}
+	one := func(from, to *auditBalance, minor int64) { a.shiftOne(w, next, from, to, minor) }
 	w.items--
 	next.items++
 	a.each(p, back, one)
@@ -99,6 +169,16 @@ func (a *Auditor) shift(p *auditPayment, w, next *auditWindow, back bool) {
 		}
 		one(from, to, l.Amount.Minor)
 	}
+}
+
+// shiftOne takes one movement out of one window and into another.
+func (a *Auditor) shiftOne(w, next *auditWindow, from, to *auditBalance, minor int64) {
+	a.memos(w, from, to, -minor, -1)
+	a.memos(next, from, to, minor, 1)
+	from, to = a.settler(from), a.settler(to)
+	w.take(a, from, to, -minor)
+	w.forget(from, to)
+	next.take(a, from, to, minor)
 }
 
 // forget drops a cell of the matrix that is empty, and figures that nothing is left of.
@@ -132,7 +212,7 @@ func (a *Auditor) recasts(e *Entry, w *auditWindow) {
 	if !w.recast {
 		a.find(checkRecast, "%s: nothing was deferred since its last sheet", w.id)
 	}
-	w.recast = false
+	w.recast, w.recastOf = false, 0
 	w.hash = w.sheetHash()
 	a.sameSheet(e, w)
 	a.checkFigures(w)

@@ -44,10 +44,19 @@ func hardship(t testing.TB) []Entry {
 	}
 	step(told(KindShort, "bank-a", "", 3_500, "i-1"))
 	step(told(KindCover, "bank-a", "bank-a", 100, "c-1"))
+	step(told(KindCoverAsked, "bank-a", "bank-c", 1_000, "c-2"))
 	step(told(KindCover, "bank-a", "bank-c", 1_000, "c-2"))
+	step(told(KindCoverAsked, "bank-a", "bank-c", 500, "c-3"))
+	step(told(KindCoverRefused, "bank-a", "bank-c", 500, "c-3"))
 	step(Entry{Kind: KindDefer, Window: 1, Payment: testID(2)})
 	step(Entry{Kind: KindRecast, Window: 1})
-	step(told(KindSettle, "bank-a", "", 1_900, "i-2"))
+	word := told(KindWord, "bank-a", "", 1_900, "i-2")
+	word.Maker, word.Key = "ann", "statement 1"
+	step(word)
+	step(Entry{Kind: KindWordRejected, Window: 1, SchemeRef: "i-2", Checker: "ann"})
+	step(word)
+	word.Kind, word.Maker, word.Checker = KindSettle, "", "ben"
+	step(word)
 	sheet, _ := k.book.Sheet(1)
 	for _, in := range Instruct(sheet) {
 		step(in.Confirm())
@@ -186,6 +195,30 @@ var hardDamages = []damage{
 		i := at(KindCover, 2)
 		return renumber(slices.Insert(es, i+1, es[i])), i + 2
 	}},
+	{"asked for more than is due", checkCover, edit(KindCoverAsked, 0, func(e *Entry) { e.Amount.Minor = 3_401 })},
+	{"a cover is more than was asked for", checkCover, func(es []Entry, at func(Kind, int) int, _ func(Kind, uint64) int) ([]Entry, int) {
+		i := at(KindCover, 2)
+		es[i].Amount.Minor++
+		return es, i + 1
+	}},
+	{"refused was another cover", checkCover, edit(KindCoverRefused, 0, func(e *Entry) { e.Amount.Minor++ })},
+	{"deferred while a cover is awaited", checkRecast, func(es []Entry, at func(Kind, int) int, _ func(Kind, uint64) int) ([]Entry, int) {
+		i := at(KindCoverRefused, 1)
+		return renumber(slices.Delete(es, i, i+1)), i + 1
+	}},
+	{"one person alone says that it was settled", checkHand, edit(KindSettle, 0, func(e *Entry) { e.Checker = "Ann" })},
+	{"the second person says another amount", checkHand, edit(KindSettle, 0, func(e *Entry) { e.Amount.Minor-- })},
+	{"the second person has other evidence", checkHand, edit(KindSettle, 0, func(e *Entry) { e.Key = "statement 2" })},
+	{"nobody said it first", checkHand, func(es []Entry, at func(Kind, int) int, _ func(Kind, uint64) int) ([]Entry, int) {
+		i := at(KindWord, 2)
+		return renumber(slices.Delete(es, i, i+1)), i + 1
+	}},
+	{"the first person said that it was refused", checkHand, func(es []Entry, at func(Kind, int) int, _ func(Kind, uint64) int) ([]Entry, int) {
+		es[at(KindWord, 2)].Reason = tongma.AgentRejected
+		return es, at(KindSettle, 1) + 1
+	}},
+	{"somebody says something without evidence", checkHand, edit(KindWord, 0, func(e *Entry) { e.Key = "" })},
+	{"what nobody said is taken back", checkHand, edit(KindWordRejected, 0, func(e *Entry) { e.SchemeRef = "i-9" })},
 	{"deferred though nobody is short", checkRecast, func(es []Entry, at func(Kind, int) int, _ func(Kind, uint64) int) ([]Entry, int) {
 		i := at(KindDefer, 1)
 		j := at(KindShort, 1)

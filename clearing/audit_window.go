@@ -32,6 +32,8 @@ type auditWindow struct {
 	said            map[string]Entry        // by kind and id of the instruction
 	words           map[string]Entry        // of people, that wait, by id of the instruction
 	asked           map[string]Entry        // covers that have no end yet, by id
+	owed            map[string][]auditDebt  // for covers, by id
+	recastOf        tongma.Currency         // while payments leave it: for which currency
 	done            map[*auditBalance]int64 // paid in by it, less what it was paid
 	hash            [32]byte
 	memos           map[*auditBalance]int64 // of sub-participants
@@ -62,7 +64,7 @@ func (a *Auditor) begin(e *Entry) {
 		a.find(checkModels, "method %d is not known", e.Method)
 	}
 	w := &auditWindow{id: tongma.WindowID(len(a.windows) + 1), model: e.Model, method: e.Method, opened: e.Number, state: auditOpen, matrix: map[auditPair]int64{}, nets: map[*auditBalance]int64{},
-		legs: map[auditPair]*auditLeg{}, said: map[string]Entry{}, words: map[string]Entry{}, asked: map[string]Entry{}, memos: map[*auditBalance]int64{}, moved: map[*auditBalance]int{}, done: map[*auditBalance]int64{}, collected: map[tongma.Currency]int64{}, paid: map[tongma.Currency]int64{}}
+		legs: map[auditPair]*auditLeg{}, said: map[string]Entry{}, words: map[string]Entry{}, asked: map[string]Entry{}, owed: map[string][]auditDebt{}, memos: map[*auditBalance]int64{}, moved: map[*auditBalance]int{}, done: map[*auditBalance]int64{}, collected: map[tongma.Currency]int64{}, paid: map[tongma.Currency]int64{}}
 	a.windows = append(a.windows, w)
 	a.open[e.Model] = w
 }

@@ -436,7 +436,8 @@ func (b *Book) complete(e *Entry, p *payment) {
 		minor, _ = p.capture(e.Amount)
 		e.Window = b.openOf(p.model).id
 		if p.op == tongma.OpRefund {
-			e.Legs = b.returned(p, minor)
+			of, _ := b.find(p.original)
+			e.Legs = b.returned(of, minor)
 		}
 	case e.Kind == KindReversed && p.posted:
 		e.Window = b.openOf(p.model).id
@@ -451,11 +452,11 @@ func (b *Book) complete(e *Entry, p *payment) {
 	}
 }
 
-// returned returns the fees that go back if minor units of a refund are posted now.
-func (b *Book) returned(p *payment, minor int64) []Leg {
-	i, _ := b.find(p.original)
+// returned returns the fees of a payment that go back if minor units of it are refunded
+// or charged back now.
+func (b *Book) returned(i uint32, minor int64) []Leg {
 	o := b.payments.at(i)
-	return Returned(b.legs(o), b.given(o).Minor, o.refunded, minor)
+	return Returned(b.legs(o), b.given(o).Minor, o.refunded+b.claimsOn(i).feesBack, minor)
 }
 
 // chargeable says why the fee legs of a completed entry may not be written. Caps
@@ -470,6 +471,19 @@ func (b *Book) chargeable(e *Entry, p *payment) tongma.Reason {
 			return tongma.PositionOverflow
 		}
 	}
+	return b.bearable(e, p)
+}
+
+// chargeableLegs is chargeable for the fees that go back with a chargeback.
+func (b *Book) chargeableLegs(e *Entry, w *window, p *payment) tongma.Reason {
+	if len(e.Legs) > 0 && b.tooMuch(w, p.currency, int64(MaxLegs*tongma.MaxMinor), mostPosted) {
+		return tongma.PositionOverflow
+	}
+	return b.bearable(e, p)
+}
+
+// bearable says why the accounts of the fee legs cannot bear them.
+func (b *Book) bearable(e *Entry, p *payment) tongma.Reason {
 	for i := range e.Legs {
 		l := &e.Legs[i]
 		if l.Amount.Currency != b.feeCurrency(p) {
@@ -735,7 +749,8 @@ func (b *Book) wrongLegs(e *Entry, p *payment) string {
 		return ""
 	case e.Kind == KindPost:
 		if minor, _ := p.capture(e.Amount); minor > 0 {
-			due = b.returned(p, minor)
+			of, _ := b.find(p.original)
+			due = b.returned(of, minor)
 		}
 	case e.Kind == KindReversed && p.posted:
 		due = turned(b.legs(p))

@@ -1,6 +1,8 @@
 package clearing
 
 import (
+	"slices"
+
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing/dispute"
 )
@@ -27,6 +29,7 @@ type disputed struct {
 type claims struct {
 	open        int64 // in disputes that are not over
 	chargedBack int64
+	feesBack    int64 // of what was charged back, that of which fees went back; older journals kept them
 }
 
 // claimsOn returns what disputes take of a payment.
@@ -204,8 +207,13 @@ func (b *Book) proposeDisputeStep(e *Entry) Verdict {
 	default:
 		e.Maker, e.Checker = "", ""
 	}
+	e.Op, e.Scheme, e.Legs = p.op, tongma.SchemeID(b.names[p.scheme]), nil
 	if effect == dispute.Chargeback {
 		e.Window = w.id
+		e.Legs = b.returned(d.payment, d.amount)
+		if v.Reason = b.chargeableLegs(e, w, p); v.Reason != tongma.NoReason {
+			v.Write = false
+		}
 	}
 	if e.Stage.Final() {
 		e.Expiry = 0
@@ -250,7 +258,7 @@ func (b *Book) applyDispute(e *Entry) error {
 	if e.Kind == KindDisputeStep {
 		propose = b.proposeDisputeStep
 	}
-	if v := propose(&again); !v.Write || again.Window != e.Window || again.AuthWindow != e.AuthWindow || again.Amount != e.Amount || again.Target != e.Target || again.Stage != e.Stage || again.Maker != e.Maker {
+	if v := propose(&again); !v.Write || again.Window != e.Window || again.AuthWindow != e.AuthWindow || again.Amount != e.Amount || again.Target != e.Target || again.Stage != e.Stage || again.Maker != e.Maker || !sameFeesBack(&again, e) {
 		return b.broken(e, "no Book would have proposed it")
 	}
 	if e.Kind == KindDispute {
@@ -272,6 +280,9 @@ func (b *Book) applyDispute(e *Entry) error {
 		}
 		if e.Stage.Effect() == dispute.Chargeback {
 			taken.chargedBack += d.amount
+			if e.Op != 0 {
+				taken.feesBack += d.amount
+			}
 			if x != nil {
 				x.back += d.other
 			}
@@ -280,6 +291,15 @@ func (b *Book) applyDispute(e *Entry) error {
 		b.claims[d.payment] = taken
 	}
 	return nil
+}
+
+// sameFeesBack tells whether the fees of a step are those that go back. A step that
+// does not name the payment's operation was written before fees went back with a chargeback.
+func sameFeesBack(again, e *Entry) bool {
+	if e.Op == 0 || e.Kind == KindDispute {
+		return len(e.Legs) == 0
+	}
+	return again.Op == e.Op && again.Scheme == e.Scheme && slices.Equal(again.Legs, e.Legs)
 }
 
 func (b *Book) raise(e *Entry) {
@@ -305,14 +325,22 @@ func (b *Book) chargeBack(e *Entry, d *disputed, p *payment) {
 	if x := b.crossOf(p); x != nil {
 		b.debit(w, debt{entry: e.Number, from: p.creditor, to: x.dealer, currency: x.currency, minor: d.amount, dispute: d.id})
 		b.debit(w, debt{entry: e.Number, from: x.dealer, to: p.debtor, currency: p.currency, minor: d.other, dispute: d.id})
-		return
+	} else {
+		b.debit(w, debt{entry: e.Number, from: p.creditor, to: p.debtor, currency: p.currency, minor: d.amount, dispute: d.id})
 	}
-	b.debit(w, debt{entry: e.Number, from: p.creditor, to: p.debtor, currency: p.currency, minor: d.amount, dispute: d.id})
+	for i := range e.Legs {
+		l := &e.Legs[i]
+		b.debit(w, debt{entry: e.Number, from: b.number(string(l.From)), to: b.number(string(l.To)), currency: l.Amount.Currency, minor: l.Amount.Minor, dispute: d.id, fee: l.Kind})
+	}
 }
 
 // debit books a debt that is no payment.
 func (b *Book) debit(w *window, d debt) {
-	w.addDebt(b.entered(w, d.from, d.to, d.currency, d.minor), d.minor)
+	if k := b.entered(w, d.from, d.to, d.currency, d.minor); d.fee != 0 {
+		w.addFee(k, d.minor)
+	} else {
+		w.addDebt(k, d.minor)
+	}
 	w.debts = append(w.debts, d)
 }
 

@@ -27,6 +27,8 @@ type clerkDispute struct {
 	stage    dispute.Stage
 	deadline int64
 	maker    string
+	window   *clerkWindow
+	fees     []Leg
 }
 
 type clerkPayment struct {
@@ -50,6 +52,7 @@ type clerkWindow struct {
 	agent  map[tongma.Currency]int64
 	recast bool                   // at least once
 	memo   map[auditAccount]int64 // movements by who was named, whoever settled
+	owed   []Entry                // covers
 }
 
 func clerkOf(es []Entry) *clerk {
@@ -106,7 +109,12 @@ func (t *clerk) may(e *Entry) (faults []string) {
 			faults = append(faults, ruleDispute)
 		}
 	case KindDefer:
-		if p := t.payments[e.Payment]; p == nil || (p.window != t.windows[e.Window-1] && p.back != t.windows[e.Window-1]) {
+		if w := t.windows[e.Window-1]; t.payments[e.Payment] == nil {
+			d := t.disputes[e.Payment]
+			if (d == nil && !slices.ContainsFunc(w.owed, func(o Entry) bool { return o.SchemeRef == e.SchemeRef })) || (d != nil && d.window != w) {
+				faults = append(faults, ruleWindow)
+			}
+		} else if p := t.payments[e.Payment]; p == nil || (p.window != t.windows[e.Window-1] && p.back != t.windows[e.Window-1]) {
 			faults = append(faults, ruleWindow)
 		}
 	}
@@ -227,6 +235,10 @@ func (t *clerk) add(e *Entry) {
 				to = dealer
 			}
 			t.move(t.open[d.first.Model], d.of.first.Creditor, to, d.first.Amount, owing)
+			for _, l := range e.Legs {
+				t.move(t.open[d.first.Model], l.From, l.To, l.Amount, fees)
+			}
+			d.window, d.fees = t.open[d.first.Model], e.Legs
 		}
 	case KindShort:
 		t.blocked[e.Debtor] = true
@@ -235,7 +247,9 @@ func (t *clerk) add(e *Entry) {
 		if e.Creditor == e.Debtor {
 			t.prefunded[k] -= e.Amount.Minor
 		} else {
-			t.move(t.open[t.windows[e.Window-1].model], e.Debtor, e.Creditor, e.Amount, owing)
+			to := t.open[t.windows[e.Window-1].model]
+			t.move(to, e.Debtor, e.Creditor, e.Amount, owing)
+			to.owed = append(to.owed, *e)
 		}
 	case KindDefer:
 		t.postpone(e)
@@ -247,6 +261,10 @@ func (t *clerk) postpone(e *Entry) {
 	p, from := t.payments[e.Payment], t.windows[e.Window-1]
 	to := t.open[from.model]
 	from.recast = true
+	if p == nil {
+		t.postponeDebt(e, from, to)
+		return
+	}
 	shift := func(turned bool) {
 		one := func(debtor, creditor tongma.ParticipantID, m tongma.Money, what moved) {
 			if turned {
@@ -271,6 +289,31 @@ func (t *clerk) postpone(e *Entry) {
 		shift(true)
 		p.back = to
 	}
+}
+
+// postponeDebt moves a chargeback with its fees, or what is owed for a cover.
+func (t *clerk) postponeDebt(e *Entry, from, to *clerkWindow) {
+	one := func(debtor, creditor tongma.ParticipantID, m tongma.Money, what moved) {
+		t.cell(to, debtor, creditor, m, what)
+		m.Minor = -m.Minor
+		t.cell(from, debtor, creditor, m, -what)
+	}
+	if d := t.disputes[e.Payment]; d != nil {
+		d.window = to
+		one(d.of.first.Creditor, d.of.first.Debtor, d.first.Amount, owing)
+		for _, l := range d.fees {
+			one(l.From, l.To, l.Amount, fees)
+		}
+		return
+	}
+	from.owed = slices.DeleteFunc(from.owed, func(o Entry) bool {
+		if o.SchemeRef != e.SchemeRef {
+			return false
+		}
+		one(o.Debtor, o.Creditor, o.Amount, owing)
+		to.owed = append(to.owed, o)
+		return true
+	})
 }
 
 // reserve holds what a payment may move, or releases it.

@@ -473,6 +473,22 @@ func (s *search) canon(b *Book, exact bool) []byte {
 		sheet := b.sheet(w)
 		number(int64(sheet.Window), int64(sheet.State), int64(sheet.Progress), int64(w.model), int64(w.method), int64(len(w.legs)))
 		yes(sheet.Recasting)
+		for i, list := range [][]Word{b.Words(w.id), b.Asked(w.id), b.Refusals(w.id)} {
+			for _, x := range list {
+				if x.Kind == KindShort && i == 2 && !exact {
+					continue
+				}
+				number(int64(i), int64(x.Kind), x.Amount.Minor)
+				out = append(append(append(append(out, x.Payer...), '<'), x.Debtor...), x.Instruction...)
+			}
+		}
+		for _, d := range w.debts {
+			yes(d.gone)
+			number(int64(d.deferredTo))
+			if exact {
+				out = append(out, d.ref...)
+			}
+		}
 		for _, o := range sheet.Matrix {
 			out = append(append(append(append(out, o.Debtor...), '>'), o.Creditor...), ' ')
 			number(int64(o.Currency), o.Gross, o.Count, o.Fees)
@@ -599,6 +615,14 @@ func scopes() []scope {
 		{"pairs", open(Entry{Kind: KindOpen, Model: "pairs", Method: calendar.Bilateral}, Entry{Kind: KindOpen, Model: "gross", Method: calendar.Gross}, capOf("bank-a", 100), capOf("shop-b", 100), capOf("bank-c", 100)),
 			letters(pays(of(hold(1, "bank-a", "shop-b", 60), "pairs"), 1, 45, fee(schemes.FeeScheme, schemes.FeeKeep, "bank-a", "bank-c", 3)), pays(of(hold(2, "shop-b", "bank-a", 30), "pairs"), 2, 30),
 				pays(of(hold(3, "bank-a", "bank-c", 20), "gross"), 3, 20), []letter{closes("pairs", 5), closes("gross", 5), closes("", 5)}, pairs(3, "bank-a", "shop-b", "bank-c")), 3, 5},
+		{"by hand", append(open(capOf("bank-a", 100), paid), post(1, fee(schemes.FeeInterchange, schemes.FeeReturn, "shop-b", "bank-a", 7)), Entry{Kind: KindClose}, Entry{Kind: KindInstruct, Window: 1}),
+			letters(byHand(1, "bank-a", "bank-c"), settles(2, everyone, tongma.CNY)), 3, 6},
+		{"a chargeback that is short", append(open(Entry{Kind: KindOpen, Model: "disputes"}, capOf("bank-a", 100), paid), post(1, fee(schemes.FeeInterchange, schemes.FeeReturn, "shop-b", "bank-a", 7)),
+			Entry{Kind: KindDispute, Payment: testID(9), Key: "d", Asker: "bank-a", Original: testID(1), Amount: tongma.Money{Minor: 30, Currency: tongma.CNY}, Model: "disputes"},
+			Entry{Kind: KindDisputeStep, Payment: testID(9), Stage: dispute.Accepted, Asker: "shop-b"}, Entry{Kind: KindClose, Model: "disputes"}, Entry{Kind: KindInstruct, Window: 2}),
+			letters(shortages(2, "shop-b", "bank-c"), []letter{always("defer 9", 9, Entry{Kind: KindDefer, Window: 2, Payment: testID(9), SchemeRef: "CNY"}), closes("disputes", 4),
+				always("defer 9 again", 9, Entry{Kind: KindDefer, Window: 3, Payment: testID(9), SchemeRef: "CNY"}), always("settled 2", 0, Entry{Kind: KindSettled, Window: 2})}, pairs(3, "bank-a", "shop-b"),
+				pays(refund(3, 20), 3, 20)), 3, 6},
 		{"gross shortage", append(open(Entry{Kind: KindOpen, Model: "gross", Method: calendar.Gross}, capOf("bank-a", 100), capOf("shop-b", 100), of(paid, "gross"), of(hold(2, "bank-a", "bank-c", 30), "gross"), of(hold(3, "shop-b", "bank-a", 40), "gross")),
 			post(1), post(2), post(3), Entry{Kind: KindClose, Model: "gross"}, Entry{Kind: KindInstruct, Window: 2}),
 			letters(shortages(2, "bank-a", "bank-d"), []letter{closes("gross", 4), always("settled", 0, Entry{Kind: KindSettled, Window: 2})}, pairs(3, "bank-a", "shop-b", "bank-c")), 3, 6},
@@ -697,6 +721,40 @@ func shortages(w tongma.WindowID, who, payer tongma.ParticipantID) []letter {
 		out = append(out, always(fmt.Sprintf("defer %d", n+1), n+1, Entry{Kind: KindDefer, Window: w, Payment: testID(n + 1)}))
 	}
 	return out
+}
+
+// byHand are the letters of a debtor that is short, whom others are asked to pay for,
+// while people say what the agent does.
+func byHand(w tongma.WindowID, who, payer tongma.ParticipantID) []letter {
+	cover := func(k Kind) func(*Entry) {
+		return func(e *Entry) {
+			e.Kind, e.Creditor, e.SchemeRef, e.Amount.Minor = k, payer, "c", min(e.Amount.Minor, 20)
+		}
+	}
+	said := func(set func(*Entry), refused bool) func(*Entry) {
+		return func(e *Entry) {
+			set(e)
+			if e.Kind, e.Maker, e.Key = KindWord, "ann", "statement"; refused {
+				e.Reason = tongma.AgentRejected
+			}
+		}
+	}
+	agreed := func(set func(*Entry), by string) func(*Entry) {
+		return func(e *Entry) {
+			set(e)
+			e.Checker, e.Key = by, "statement"
+		}
+	}
+	paysIn, short := func(e *Entry) { e.SchemeRef = "i" }, func(e *Entry) { e.Kind, e.SchemeRef = KindShort, "i" }
+	return []letter{due("short", w, who, "", short), due("pays", w, who, "", paysIn), due("asked", w, who, "", cover(KindCoverAsked)), due("covered", w, who, "", cover(KindCover)),
+		due("not covered", w, who, "", cover(KindCoverRefused)), due("ann says that it pays", w, who, "", said(paysIn, false)), due("ann says that it is short", w, who, "", said(short, true)),
+		due("ann says that it is covered", w, who, "", said(cover(KindCover), false)), due("ann says that it is not", w, who, "", said(cover(KindCoverRefused), true)),
+		due("ben agrees that it pays", w, who, "", agreed(paysIn, "ben")), due("ann agrees with herself", w, who, "", agreed(paysIn, "Ann ")), due("ben agrees that it is short", w, who, "", agreed(short, "ben")),
+		due("ben agrees that it is covered", w, who, "", agreed(cover(KindCover), "ben")), due("ben agrees that it is not", w, who, "", agreed(cover(KindCoverRefused), "ben")),
+		always("ann takes it back", 0, Entry{Kind: KindWordRejected, Window: w, SchemeRef: "i", Checker: "ann"}), always("ben takes the cover back", 0, Entry{Kind: KindWordRejected, Window: w, SchemeRef: "c", Checker: "ben"}),
+		always("defer", 1, Entry{Kind: KindDefer, Window: w, Payment: testID(1), SchemeRef: "CNY"}), always("recast", 0, Entry{Kind: KindRecast, Window: w}), closes("", 3),
+		always("instruct 2", 0, Entry{Kind: KindInstruct, Window: 2}), due("short again", 2, who, "", func(e *Entry) { e.Kind = KindShort }),
+		always("defer the cover", 0, Entry{Kind: KindDefer, Window: 2, SchemeRef: "c"}), always("recast 2", 0, Entry{Kind: KindRecast, Window: 2}), always("settled", 0, Entry{Kind: KindSettled, Window: w})}
 }
 
 // TestEveryInterleaving: in every state that any sequence of a small alphabet

@@ -132,7 +132,7 @@ func (x *explainer) window(w *window) {
 		}
 	}
 	for _, d := range w.debts {
-		if d.currency == x.Currency {
+		if d.currency == x.Currency && d.deferredTo == 0 {
 			x.add(ExplainLine{Entry: d.entry, Kind: d.kind(), Payment: d.dispute, Amount: tongma.Money{Minor: d.minor, Currency: d.currency}, Other: x.other(d.from, d.to), Window: w.id, Position: x.side(d.from, d.to, d.minor)})
 		}
 	}

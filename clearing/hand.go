@@ -84,7 +84,7 @@ func (b *Book) proposeWord(e *Entry, w *window) Verdict {
 // reasons, in their order:
 //
 //	ProposalUnknown (no word was ever said of the instruction); one that has its end already: Exists if it was rejected,
-//	StateConflict; FieldInvalid (nobody does)
+//	StateConflict, as of a window that is settled; FieldInvalid (nobody does)
 func (b *Book) proposeWordRejected(e *Entry, w *window) Verdict {
 	t := w.said(KindWord, e.SchemeRef)
 	if t == nil {
@@ -96,7 +96,10 @@ func (b *Book) proposeWordRejected(e *Entry, w *window) Verdict {
 		}
 		return Verdict{Reason: tongma.StateConflict}
 	}
-	if e.Checker == "" {
+	switch {
+	case w.state != WindowInstructed: // it is settled, and nothing waits any more
+		return Verdict{Reason: tongma.StateConflict}
+	case e.Checker == "":
 		return Verdict{Reason: tongma.FieldInvalid}
 	}
 	e.Debtor, e.Creditor, e.Asker, e.Amount = tongma.ParticipantID(b.names[t.from]), tongma.ParticipantID(b.names[t.to]), "", tongma.Money{Minor: t.minor, Currency: t.currency}
@@ -171,7 +174,7 @@ func (b *Book) word(w *window, t *told) Word {
 // person, in the order in which they were said.
 func (b *Book) Words(id tongma.WindowID) (out []Word) {
 	w := b.window(id)
-	if w == nil {
+	if w == nil || w.state != WindowInstructed {
 		return nil
 	}
 	for i := range w.told {
@@ -186,7 +189,7 @@ func (b *Book) Words(id tongma.WindowID) (out []Word) {
 // end yet, in the order in which they were asked for: the agent may have moved them.
 func (b *Book) Asked(id tongma.WindowID) (out []Word) {
 	w := b.window(id)
-	if w == nil {
+	if w == nil || w.state != WindowInstructed {
 		return nil
 	}
 	for i := range w.told {

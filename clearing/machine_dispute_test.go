@@ -118,10 +118,14 @@ func (m *machine) stepOne() {
 	if m.tell(e, want); !want.write {
 		return
 	}
+	back := m.feesGoBack(x, q.amount)
 	q.stage, q.deadline = to, e.Expiry
 	if to == dispute.Accepted || to == dispute.DeemedAccepted {
 		one := func(from, to string, minor int64, c tongma.Currency) {
 			m.moves = append(m.moves, movement{m.open[m.settledBy[q]], m.via(from), m.via(to), c, minor, nil, [2]string{from, to}})
+		}
+		for _, l := range back {
+			one(string(l.From), string(l.To), l.Amount.Minor, l.Amount.Currency)
 		}
 		if x.dealer == "" {
 			one(x.creditor, x.debtor, q.amount, x.currency)

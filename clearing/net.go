@@ -79,11 +79,13 @@ const (
 	ProgressPaying              // all debits are in, credits are due
 	ProgressShort               // the agent refused a debit, which nobody covers yet
 	ProgressSettled
+	ProgressRecasting // payments leave it, and its sheet is not drawn up anew yet
 )
 
-// String returns "open", "closed", "collecting", "paying", "short" or "settled".
+// String returns "open", "closed", "collecting", "paying", "short", "settled" or
+// "recasting".
 func (p Progress) String() string {
-	return [...]string{"open", "closed", "collecting", "paying", "short", "settled"}[p%6]
+	return [...]string{"open", "closed", "collecting", "paying", "short", "settled", "recasting"}[p%7]
 }
 
 // Sheet is the net sheet of one window: the bilateral matrix, the multilateral
@@ -95,8 +97,9 @@ type Sheet struct {
 	Method         calendar.Model
 	State          WindowState
 	Progress       Progress
-	Recasting      bool   // payments were deferred, and its sheet is not drawn up anew yet
-	Opened, Closed uint64 // the window is those entries [Opened, Closed) of the journal that belong to its model
+	Recasting      bool            // payments were deferred, and its sheet is not drawn up anew yet
+	RecastOf       tongma.Currency // while Recasting: for which currency; zero in older journals
+	Opened, Closed uint64          // the window is those entries [Opened, Closed) of the journal that belong to its model
 	OpenedAt       int64
 	ClosedAt       int64
 	Cutoff         int64        // Unix milliseconds that the schedule named; zero if it was closed by hand
@@ -192,7 +195,7 @@ func (w *window) nets() map[accountKey]int64 {
 }
 
 func (b *Book) sheet(w *window) Sheet {
-	s := Sheet{Window: w.id, Model: b.models[w.model].name, Method: shownMethod(w.method), State: w.state, Recasting: w.recasting, Opened: w.opened, Closed: w.closed,
+	s := Sheet{Window: w.id, Model: b.models[w.model].name, Method: shownMethod(w.method), State: w.state, Recasting: w.recasting, RecastOf: w.recastOf, Opened: w.opened, Closed: w.closed,
 		OpenedAt: w.openedAt, ClosedAt: w.closedAt, Cutoff: w.cutoff, ValueDate: w.valueDate, Calendar: w.calendar}
 	for k, f := range w.flows {
 		s.Matrix = append(s.Matrix, Obligation{tongma.ParticipantID(b.names[k.debtor]), tongma.ParticipantID(b.names[k.creditor]), k.currency, f.gross, f.count, f.fees})
@@ -251,6 +254,9 @@ func (s *Sheet) progress() Progress {
 		return ProgressClosed
 	case WindowSettled:
 		return ProgressSettled
+	}
+	if s.Recasting {
+		return ProgressRecasting
 	}
 	out := ProgressPaying
 	for _, l := range s.Legs {

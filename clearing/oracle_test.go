@@ -171,23 +171,29 @@ func (o *oracle) feesOf(x *transfer, kind Kind, minor int64, given []Leg) (legs 
 	case kind == KindPost && x.op != tongma.OpRefund:
 		return given
 	case kind == KindPost:
-		var before int64
-		for _, r := range o.transfers {
-			if r.original == x.original && r.phase == KindPost {
-				before += r.captured
-			}
-		}
-		for _, l := range x.original.fees {
-			whole, _ := x.original.whole()
-			back := part(l.Amount.Minor, before+minor, whole) - part(l.Amount.Minor, before, whole)
-			if l.OnRefund == schemes.FeeReturn && back > 0 {
-				legs = append(legs, fee(l.Kind, l.OnRefund, l.To, l.From, back))
-				legs[len(legs)-1].Amount.Currency = l.Amount.Currency
-			}
-		}
+		return o.feesGoBack(x.original, minor)
 	case kind == KindReversed && x.posted:
 		for _, l := range x.fees {
 			legs = append(legs, Leg{l.Kind, l.OnRefund, l.To, l.From, l.Amount})
+		}
+	}
+	return legs
+}
+
+// feesGoBack returns the fees that go back with so much of x, refunded or charged back.
+func (o *oracle) feesGoBack(x *transfer, minor int64) (legs []Leg) {
+	_, before := o.claimed(x)
+	for _, r := range o.transfers {
+		if r.original == x && r.phase == KindPost {
+			before += r.captured
+		}
+	}
+	for _, l := range x.fees {
+		whole, _ := x.whole()
+		back := part(l.Amount.Minor, before+minor, whole) - part(l.Amount.Minor, before, whole)
+		if l.OnRefund == schemes.FeeReturn && back > 0 {
+			legs = append(legs, fee(l.Kind, l.OnRefund, l.To, l.From, back))
+			legs[len(legs)-1].Amount.Currency = l.Amount.Currency
 		}
 	}
 	return legs

@@ -13,9 +13,14 @@ import (
 // The reasons, in their order:
 //
 //	PaymentUnknown, WindowUnknown; StateConflict (not instructed); a payment that has left the window: Exists; StateConflict
-//	(never in it, or a cover was asked for, or a person's word waits: money may have moved), NotShort (nobody is, in its currency), StateConflict (of a gross window: paid already), PositionOverflow
+//	(never in it; or a cover was asked for, or a person's word waits: money may have moved), FieldInvalid (it names another
+//	currency than its own), StateConflict (payments leave the window for another currency), NotShort (nobody is, in the
+//	currency), StateConflict (of a gross window: paid already), PositionOverflow
 func (b *Book) proposeDefer(e *Entry) Verdict {
 	i, ok := b.find(e.Payment)
+	if !ok && ((e.Payment.IsZero() && e.SchemeRef != "") || b.disputeOf(e.Payment) != nil) {
+		return b.proposeDeferDebt(e)
+	}
 	if !ok {
 		return Verdict{Reason: tongma.PaymentUnknown}
 	}
@@ -31,10 +36,8 @@ func (b *Book) proposeDefer(e *Entry) Verdict {
 		if !v.Exists {
 			v.Reason = tongma.StateConflict
 		}
-	case w.waits > 0:
-		v.Reason = tongma.StateConflict
-	case !w.shortOf(p.currency) && !w.shortOf(b.given(p).Currency) && !w.recasting:
-		v.Reason = tongma.NotShort
+	case b.deferrable(e, w, []tongma.Currency{p.currency, b.given(p).Currency}, false) != tongma.NoReason:
+		v.Reason = b.deferrable(e, w, []tongma.Currency{p.currency, b.given(p).Currency}, false)
 	case w.method == calendar.Gross && b.paidFor(w, p):
 		v.Reason = tongma.StateConflict
 	case b.tooMuch(b.openOf(w.model), p.currency, 2*b.weight(p), mostPosted), b.tooMuch(b.openOf(w.model), b.given(p).Currency, 2*b.weight(p), mostPosted):
@@ -118,10 +121,18 @@ func (b *Book) applyRecast(e *Entry, w *window) error {
 		return b.broken(e, "no Book would have proposed it")
 	}
 	if e.Kind == KindRecast {
-		w.legs, w.sheet, w.recasting = b.recastLegs(w), e.Hash, false
+		w.legs, w.sheet, w.recasting, w.recastOf = b.recastLegs(w), e.Hash, false, 0
+		clear(w.gone)
+		for i := range w.debts {
+			w.debts[i].gone = false
+		}
 		return nil
 	}
-	i, _ := b.find(e.Payment)
+	i, ok := b.find(e.Payment)
+	if !ok {
+		b.deferDebts(e, w)
+		return nil
+	}
 	p, open := b.payments.at(i), b.openOf(w.model)
 	b.postings(p, w, func(m moving) {
 		// Nobody's sponsor changes while a window that it stands in is not settled.
@@ -146,7 +157,11 @@ func (b *Book) applyRecast(e *Entry, w *window) error {
 	// The window is a part of what askers are told, so that this entry, and no longer
 	// the posting, is what the answer comes of.
 	p.entry, p.changedAt = e.Number, e.Time
-	w.recasting = true
+	if w.gone == nil {
+		w.gone = map[uint32]bool{}
+	}
+	w.gone[i] = true
+	w.recastFor(e)
 	return nil
 }
 
@@ -167,6 +182,8 @@ type WindowItem struct {
 	Legs       []Leg           // fees as they moved, between those who settled; not to be changed
 	DeferredIn bool            // it came out of an earlier window
 	DeferredTo tongma.WindowID // it is in that window now, and counts here no more; else zero
+	JustGone   bool            // it left the window, whose sheet is not drawn up anew since
+	Ref        string          // of a cover: the instruction's id
 }
 
 // WindowPayments calls see for everything that was posted into a window, in the
@@ -183,8 +200,15 @@ func (b *Book) WindowPayments(id tongma.WindowID, see func(WindowItem) bool) {
 		d := debts[0]
 		debts = debts[1:]
 		from, to := tongma.ParticipantID(b.names[d.from]), tongma.ParticipantID(b.names[d.to])
-		return see(WindowItem{Entry: d.entry, Kind: d.kind(), Payment: d.dispute, Debtor: from, Creditor: to, Payer: b.settledBy(from, d.entry), Payee: b.settledBy(to, d.entry),
-			Amount: tongma.Money{Minor: d.minor, Currency: d.currency}})
+		it := WindowItem{Entry: d.entry, Kind: d.kind(), Payment: d.dispute, Debtor: from, Creditor: to, Payer: b.settledBy(from, d.entry), Payee: b.settledBy(to, d.entry),
+			Amount: tongma.Money{Minor: d.minor, Currency: d.currency}, DeferredIn: d.deferred, DeferredTo: tongma.WindowID(d.deferredTo), JustGone: d.gone, Ref: d.ref}
+		for len(debts) > 0 && debts[0].fee != 0 { // of the same chargeback
+			f := debts[0]
+			debts = debts[1:]
+			it.Legs = append(it.Legs, Leg{Kind: f.fee, From: b.settledBy(tongma.ParticipantID(b.names[f.from]), f.entry), To: b.settledBy(tongma.ParticipantID(b.names[f.to]), f.entry),
+				Amount: tongma.Money{Minor: f.minor, Currency: f.currency}})
+		}
+		return see(it)
 	}
 	for _, it := range w.items {
 		entry := w.opened + uint64(it.behind)
@@ -218,7 +242,7 @@ func (b *Book) windowItem(w *window, it item, entry uint64) WindowItem {
 		out.Through = b.settledBy(out.Dealer, entry)
 	}
 	if !w.holds(it, p) {
-		out.DeferredTo = tongma.WindowID(at)
+		out.DeferredTo, out.JustGone = tongma.WindowID(at), w.gone[it.payment&itemPayment]
 	}
 	out.Payer, out.Payee = b.settledBy(out.Debtor, entry), b.settledBy(out.Creditor, entry)
 	if len(b.sponsorships) > 0 {

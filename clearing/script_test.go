@@ -52,7 +52,8 @@ var update = flag.Bool("update", false, "write what the scripts gave into the sc
 //	step     NAME STAGE by WHO            then "for 72h"; of a ruling "maker NAME" or "checker NAME", and nobody else
 //	disputes                              all of them
 //	sponsor  WHO by WHO                   settles for it; nobody without "by"
-//	defer    NAME WINDOW                  out of that window
+//	defer    NAME WINDOW for CUR          a payment or a chargeback out of that window, since somebody is short in CUR
+//	defer-cover ID WINDOW                 what is owed for a cover
 //	recast   WINDOW                       its sheet is drawn up anew
 //	legs, items WINDOW                    legs of the sheet, and postings that it is made of
 //	explain  WHO CUR                      the entries behind a position; "last N"
@@ -272,7 +273,7 @@ func (s *script) do(fields []string) (said string, detail []string) {
 		said = s.say(Entry{Kind: KindWordRejected, Window: w.window(), SchemeRef: w.option("id"), Checker: w.option("by")})
 	case "words":
 		said, detail = s.words(w.window())
-	case "open", "close", "instruct", "settled", "collect", "pay", "move", "short", "cover", "ask", "no-cover", "recast", "defer":
+	case "open", "close", "instruct", "settled", "collect", "pay", "move", "short", "cover", "ask", "no-cover", "recast", "defer", "defer-cover":
 		said = s.window(cmd, w)
 	case "items":
 		said, detail = s.items(w.window())
@@ -493,7 +494,12 @@ func (s *script) window(cmd string, w *words) string {
 	case cmd == "close":
 		s.closing(&e, w)
 	case cmd == "defer":
-		e.Payment = s.ids[w.next()]
+		if e.Payment = s.ids[w.next()]; e.Payment.IsZero() {
+			e.Payment = testID(999)
+		}
+		e.SchemeRef = w.option("for")
+	case cmd == "defer-cover":
+		e.Kind, e.SchemeRef = KindDefer, w.next()
 	}
 	if cmd == "open" || (cmd == "close" && len(w.left) == 0) {
 		return s.say(e)
@@ -502,7 +508,10 @@ func (s *script) window(cmd string, w *words) string {
 	if of := w.option("sheet"); of != "" { // the hash of something else
 		e.Hash = sha256.Sum256([]byte(of))
 	}
-	e.SchemeRef, e.Key, e.Checker = w.option("id"), w.option("seen"), w.option("agrees")
+	if id := w.option("id"); id != "" {
+		e.SchemeRef = id
+	}
+	e.Key, e.Checker = w.option("seen"), w.option("agrees")
 	says := w.option("says")
 	switch cmd {
 	case "collect":

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/schemes"
 	"github.com/tongma/tongma/schemes/calendar"
 )
 
@@ -63,8 +64,14 @@ type debt struct {
 	currency tongma.Currency
 	minor    int64
 	of       tongma.WindowID  // of a cover: which the debtor was short in
+	ref      string           // of a cover: the instruction's id
 	dispute  tongma.PaymentID // of a chargeback
 	shard    uint16           // of what was gathered: of which shard
+	fee      schemes.FeeKind  // of a chargeback, that a fee goes back; it stands behind the chargeback itself
+
+	deferred   bool   // it came out of an earlier window
+	deferredTo uint32 // it is in that window now, and counts here no more
+	gone       bool   // the sheet is not drawn up anew since
 }
 
 // kind is that of the entry that made it.
@@ -526,5 +533,5 @@ func (b *Book) owe(e *Entry, w *window, t *told) {
 		b.account(t.from, t.currency).prefunding -= t.minor
 		return
 	}
-	b.debit(b.openOf(w.model), debt{entry: e.Number, from: t.from, to: t.payer, currency: t.currency, minor: t.minor, of: w.id})
+	b.debit(b.openOf(w.model), debt{entry: e.Number, from: t.from, to: t.payer, currency: t.currency, minor: t.minor, of: w.id, ref: t.id})
 }

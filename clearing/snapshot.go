@@ -245,6 +245,7 @@ func (b *Book) writeDisputes(s *snapshotWriter) {
 		s.unsigned(uint64(i))
 		s.number(b.claims[i].open)
 		s.number(b.claims[i].chargedBack)
+		s.number(b.claims[i].feesBack)
 	}
 	s.end(len(b.disputes))
 }
@@ -417,6 +418,11 @@ func (b *Book) writeWindow(s *snapshotWriter, w *window) {
 	}
 	s.text(w.calendar)
 	s.yes(w.recasting)
+	s.unsigned(uint64(w.recastOf))
+	s.unsigned(uint64(len(w.gone)))
+	for _, i := range slices.Sorted(maps.Keys(w.gone)) {
+		s.unsigned(uint64(i))
+	}
 	s.bytes(w.sheet[:])
 	s.sums2(w.gross)
 	s.unsigned(uint64(len(w.flows)))
@@ -434,6 +440,11 @@ func (b *Book) writeWindow(s *snapshotWriter, w *window) {
 		s.number(d.minor)
 		s.unsigned(uint64(d.of))
 		s.bytes(d.dispute[:])
+		s.text(d.ref)
+		s.bytes([]byte{byte(d.fee)})
+		s.yes(d.deferred)
+		s.unsigned(uint64(d.deferredTo))
+		s.yes(d.gone)
 	}
 	s.unsigned(uint64(len(w.legs)))
 	for _, l := range w.legs {

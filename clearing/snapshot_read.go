@@ -407,7 +407,7 @@ func (s *snapshotReader) readDisputes(r *entryReader, count int) {
 	}
 	for len(r.b) > 0 && !r.bad {
 		i := r.long()
-		b.claims[i] = claims{r.varint(), r.varint()}
+		b.claims[i] = claims{r.varint(), r.varint(), r.varint()}
 	}
 }
 
@@ -538,7 +538,13 @@ func (s *snapshotReader) readWindow(r *entryReader) error {
 	b := s.book
 	w := &window{id: tongma.WindowID(r.uvarint()), model: r.short(), method: calendar.Model(r.byte()), state: WindowState(r.byte()), flows: map[flowKey]*flow{}}
 	w.opened, w.closed, w.openedAt, w.closedAt, w.cutoff, w.valueDate = uint64(r.varint()), uint64(r.varint()), r.varint(), r.varint(), r.varint(), uint32(r.varint())
-	w.calendar, w.recasting = r.word(maxCalendar), r.yes()
+	w.calendar, w.recasting, w.recastOf = r.word(maxCalendar), r.yes(), tongma.Currency(r.short())
+	for range r.count() {
+		if w.gone == nil {
+			w.gone = map[uint32]bool{}
+		}
+		w.gone[r.long()] = true
+	}
 	if x := r.take(32); x != nil {
 		w.sheet = [32]byte(x)
 	}
@@ -551,6 +557,7 @@ func (s *snapshotReader) readWindow(r *entryReader) error {
 		entry, k := r.uvarint(), r.flowKey()
 		d := debt{entry: entry, from: k.debtor, to: k.creditor, currency: k.currency, minor: r.varint(), of: tongma.WindowID(r.uvarint())}
 		r.digest((*[16]byte)(&d.dispute))
+		d.ref, d.fee, d.deferred, d.deferredTo, d.gone = r.word(maxRef), schemes.FeeKind(r.byte()), r.yes(), r.long(), r.yes()
 		w.debts = append(w.debts, d)
 	}
 	if n := r.count(); w.state >= WindowInstructed {

@@ -97,6 +97,8 @@ type window struct {
 	shards   uint16          // that are gathered into it, with the head; zero for none
 	gathered []gathering     // by the others
 	linked   tongma.WindowID // of the head, if this is gathered into that
+	recastOf tongma.Currency // while it is: for which currency; zero in older journals
+	gone     map[uint32]bool // while it is: payments that were deferred
 }
 
 func newWindow(id tongma.WindowID, model uint16, method calendar.Model, entry uint64, at int64) *window {

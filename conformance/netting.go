@@ -227,6 +227,7 @@ type recomputing struct {
 	sponsors  map[tongma.ParticipantID]tongma.ParticipantID // of sub-participants
 	payments  map[string]*tracked
 	disputes  map[string]*disputed
+	owed      map[owedFor][]owes
 	quotes    map[string]time.Time // when a dealer's quote was used last
 	keys      map[string]bool      // of payments, with their askers
 	orders    map[string]*order    // by key
@@ -237,7 +238,7 @@ type recomputing struct {
 
 func newRecomputing() *recomputing {
 	return &recomputing{positions: map[Account]*Standing{}, suspended: map[tongma.ParticipantID]bool{}, sponsors: map[tongma.ParticipantID]tongma.ParticipantID{},
-		payments: map[string]*tracked{}, disputes: map[string]*disputed{}, quotes: map[string]time.Time{}, keys: map[string]bool{},
+		payments: map[string]*tracked{}, disputes: map[string]*disputed{}, owed: map[owedFor][]owes{}, quotes: map[string]time.Time{}, keys: map[string]bool{},
 		orders: map[string]*order{}, capAt: map[Account]uint64{}, settling: map[tongma.WindowID]*settling{}, open: map[string]*Sheet{}, shards: newSharding()}
 }
 

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/tongma/tongma"
@@ -14,6 +15,8 @@ type disputed struct {
 	stage   string
 	expires string // by when whoever's turn it is has to act
 	maker   string // who proposed the ruling
+	window  *Sheet // that the chargeback is in
+	moved   []owes // by it
 }
 
 // turns says from which stage of a dispute to which others it may go, and who takes it
@@ -95,16 +98,27 @@ func (r *recomputing) disputeStep(l *line) error {
 		return fmt.Errorf("it names window %d while %d is open", l.Window, w.Window)
 	}
 	p.charged += d.Minor
-	_, c := p.got()
-	back := map[Pair]int64{{p.Creditor, p.Debtor, c}: d.Minor}
-	if p.Dealer != "" {
-		back = map[Pair]int64{{p.Creditor, p.Dealer, c}: d.Minor, {p.Dealer, p.Debtor, p.currency}: d.Target}
+	got, c := p.got()
+	d.window = w
+	if d.moved = []owes{{Pair{p.Creditor, p.Debtor, c}, d.Minor}}; p.Dealer != "" {
+		d.moved = []owes{{Pair{p.Creditor, p.Dealer, c}, d.Minor}, {Pair{p.Dealer, p.Debtor, p.currency}, d.Target}}
 	}
-	for pair, minor := range back {
-		if err := r.move(r.settlers(pair), minor); err != nil {
+	due := []fee{}
+	if l.Op != "" { // older journals do not name it, and kept the fees
+		due = returning(p.fees, p.given+p.feesGone, d.Minor, got)
+		p.feesGone += d.Minor
+	}
+	if !slices.Equal(l.Fees, due) && len(l.Fees)+len(due) > 0 {
+		return fmt.Errorf("its fees are %v, those that go back are %v", l.Fees, due)
+	}
+	for _, f := range due {
+		d.moved = append(d.moved, owes{Pair{f.From, f.To, p.currency}, f.Minor})
+	}
+	for _, x := range d.moved {
+		if err := r.move(r.settlers(x.pair), x.minor); err != nil {
 			return err
 		}
-		if err := r.count(w, pair, Cell{minor, 0}); err != nil {
+		if err := r.count(w, x.pair, Cell{x.minor, 0}); err != nil {
 			return err
 		}
 	}

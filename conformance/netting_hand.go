@@ -103,3 +103,83 @@ func (s *settling) shared(l *line, refused bool) error {
 	}
 	return nil
 }
+
+// owedFor is what is owed in a window for a cover, by the cover's id.
+type owedFor struct {
+	window *Sheet
+	cover  string
+}
+
+type owes struct {
+	pair  Pair
+	minor int64
+}
+
+// leaves says why something in these currencies may not leave the window now: somebody
+// has to be short in one of them, or in the one that is named; one recast is for one
+// currency; and no answer may be awaited.
+func (s *settling) leaves(l *line, named string, own ...tongma.Currency) error {
+	short, among := false, named == ""
+	for _, c := range own {
+		among = among || c.Code() == named
+		short = short || ((named == "" || c.Code() == named) && s.anyShort(c))
+	}
+	switch {
+	case !among:
+		return fmt.Errorf("it leaves for %q, which is none of its currencies", named)
+	case !s.recasting && !short:
+		return fmt.Errorf("nobody was found short")
+	case s.recasting && named != "" && s.recastOf != "" && named != s.recastOf:
+		return fmt.Errorf("it leaves for %s while the window is recast for %s", named, s.recastOf)
+	case len(s.asked) > 0 || len(s.words) > 0:
+		return fmt.Errorf("an answer is awaited")
+	}
+	if s.recasting = true; s.recastOf == "" {
+		s.recastOf = named
+	}
+	return nil
+}
+
+// deferDebt moves a chargeback with its fees, or what is owed for a cover, into the
+// open window.
+func (r *recomputing) deferDebt(l *line, w *Sheet, s *settling) error {
+	open := r.open[w.Model]
+	if tongma.WindowID(l.Auth) != open.Window {
+		return fmt.Errorf("it goes to window %d while %d is open", l.Auth, open.Window)
+	}
+	moved := r.owed[owedFor{w, l.Ref}]
+	if d := r.disputes[l.Payment]; d != nil {
+		if d.window != w || l.Minor != d.Minor || l.Currency != d.Currency || l.Debtor != d.Debtor || l.Creditor != d.Creditor || l.Target != d.Target {
+			return fmt.Errorf("no such chargeback is in the window")
+		}
+		moved, d.window = d.moved, open
+		own := []tongma.Currency{}
+		for _, x := range moved {
+			own = append(own, x.pair.Currency)
+		}
+		if err := s.leaves(l, l.Ref, own...); err != nil {
+			return err
+		}
+	} else {
+		if len(moved) == 0 || l.Payment != "" {
+			return fmt.Errorf("nothing is owed in the window for the cover %q", l.Ref)
+		}
+		delete(r.owed, owedFor{w, l.Ref})
+		r.owed[owedFor{open, l.Ref}] = append(r.owed[owedFor{open, l.Ref}], moved...)
+		if x := moved[0]; x.pair.Debtor != l.Debtor || x.pair.Creditor != l.Creditor || x.pair.Currency.Code() != l.Currency || x.minor != l.Minor {
+			return fmt.Errorf("%d %s from %s to %s are owed for the cover", x.minor, x.pair.Currency.Code(), x.pair.Debtor, x.pair.Creditor)
+		}
+		if err := s.leaves(l, l.Currency, moved[0].pair.Currency); err != nil {
+			return err
+		}
+	}
+	for _, x := range moved {
+		if err := r.count(w, x.pair, Cell{-x.minor, 0}); err != nil {
+			return err
+		}
+		if err := r.count(open, x.pair, Cell{x.minor, 0}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -25,6 +25,7 @@ type tracked struct {
 	giving   int64    // refunds of it that are held
 	disputed int64    // of it, in disputes that are not over
 	charged  int64    // of it, back by disputes
+	feesGone int64    // of that, with its fees
 	others   int64    // in two currencies: what refunds and disputes have of what the debtor paid
 }
 
@@ -325,13 +326,18 @@ func (p *tracked) feesBack() []fee {
 	if o == nil {
 		return nil
 	}
-	back := []fee{}
 	got, _ := o.got()
-	for _, f := range wayBack(o.fees) {
+	return returning(o.fees, o.given+o.feesGone, p.paid, got)
+}
+
+// returning lists the fees that go back if minor more goes back of a payment of whole.
+func returning(fees []fee, before, minor, whole int64) []fee {
+	back := []fee{}
+	for _, f := range wayBack(fees) {
 		if f.OnRefund != "return" {
 			continue
 		}
-		if f.Minor = share(f.Minor, o.given+p.paid, got) - share(f.Minor, o.given, got); f.Minor > 0 {
+		if f.Minor = share(f.Minor, before+minor, whole) - share(f.Minor, before, whole); f.Minor > 0 {
 			back = append(back, f)
 		}
 	}

@@ -13,6 +13,7 @@ type settling struct {
 	asked     map[string]line // covers that have no answer yet, by id
 	words     map[string]line // of people, that wait for a second one, by id
 	recasting bool            // payments left the window, and the sheet is not drawn up anew yet
+	recastOf  string          // for which currency; older journals do not say it
 }
 
 // leg is what has to go from one side to the other; less than zero, back. It is
@@ -82,6 +83,9 @@ func (w *Sheet) named(l *line) error {
 // state says how far an instructed window has come: short as long as a refused leg
 // is due, else collecting as long as what a participant has to pay is.
 func (s *settling) state() string {
+	if s.recasting {
+		return "recasting"
+	}
 	state := "paying"
 	for pair, x := range s.legs {
 		due, payer := x.net-x.done, pair.Debtor
@@ -229,7 +233,9 @@ func (r *recomputing) cover(l *line) error {
 	if err := r.move(owed, l.Minor); err != nil {
 		return err
 	}
-	return r.open[t.w.Model].put(owed, Cell{l.Minor, 0})
+	open := r.open[t.w.Model]
+	r.owed[owedFor{open, l.Ref}] = append(r.owed[owedFor{open, l.Ref}], owes{owed, l.Minor})
+	return open.put(owed, Cell{l.Minor, 0})
 }
 
 // deferred moves a payment, with its fees and what was turned back of it, out of a
@@ -240,19 +246,24 @@ func (r *recomputing) deferred(l *line) error {
 		return err
 	}
 	p, s, open := r.payments[l.Payment], r.settling[w.Window], r.open[w.Model]
+	if p == nil {
+		return r.deferDebt(l, w, s)
+	}
 	switch {
-	case p == nil || (p.window != w && p.back != w):
+	case p.window != w && p.back != w:
 		return fmt.Errorf("the window does not hold the payment")
 	case l.Debtor != p.Debtor || l.Creditor != p.Creditor || l.Currency != p.Currency || l.Minor != p.paid:
 		return fmt.Errorf("it says another payment than was posted")
 	case tongma.WindowID(l.Auth) != open.Window:
 		return fmt.Errorf("it goes to window %d while %d is open", l.Auth, open.Window)
-	case !s.recasting && !s.anyShort(p.currency) && !(p.Dealer != "" && s.anyShort(p.target)):
-		return fmt.Errorf("nobody was found short")
-	case len(s.asked) > 0 || len(s.words) > 0:
-		return fmt.Errorf("an answer is awaited")
 	}
-	s.recasting = true
+	own := []tongma.Currency{p.currency}
+	if p.Dealer != "" {
+		own = append(own, p.target)
+	}
+	if err := s.leaves(l, l.Ref, own...); err != nil {
+		return err
+	}
 	if p.window == w {
 		p.window = open
 		err = r.handOver(w, open, p, false, p.fees)
@@ -317,7 +328,7 @@ func (s *settling) redraw(w *Sheet) error {
 			x.done = was.done
 		}
 	}
-	s.legs, s.recasting = legs, false
+	s.legs, s.recasting, s.recastOf = legs, false, ""
 	return err
 }
 

@@ -84,12 +84,13 @@ func (r *recomputing) finish() error {
 		if s == nil || w.State == "settled" {
 			continue
 		}
-		if s.recasting { // shown as it will be
+		w.State = s.state()
+		if s.recasting { // its legs are shown as they will be
 			if err := s.redraw(w); err != nil {
 				return err
 			}
 		}
-		w.Due, w.State = map[Pair]int64{}, s.state()
+		w.Due = map[Pair]int64{}
 		for pair, x := range s.legs {
 			if x.net != x.done {
 				w.Due[pair] = x.net - x.done

@@ -126,9 +126,9 @@ func (b *books) unbalanced() map[tongma.Currency]float64 {
 	return out
 }
 
-func (b *books) windows() (byState [6]int) {
+func (b *books) windows() (byState [7]int) {
 	for _, s := range b.sheets {
-		byState[s.Progress%6]++
+		byState[s.Progress%7]++
 	}
 	return byState
 }

@@ -29,7 +29,7 @@ type LegView struct {
 // come. A participant sees its own figures, pairs and legs.
 type Window struct {
 	Window       string                      `json:"window"`
-	State        string                      `json:"state" enum:"open,closed,collecting,paying,short,settled"`
+	State        string                      `json:"state" enum:"open,closed,collecting,paying,short,recasting,settled"`
 	Model        string                      `json:"model,omitempty" doc:"settlement model; none is the one that every book has"`
 	Method       string                      `json:"method" enum:"multilateral,bilateral,gross"`
 	Recasting    bool                        `json:"recasting,omitempty" doc:"payments were moved out, and the sheet is not drawn up anew yet"`

@@ -87,7 +87,7 @@ func paidOf(b *clearing.Book, s *clearing.Sheet) map[Account]int64 {
 				continue
 			}
 			b.WindowPayments(id, func(it clearing.WindowItem) bool {
-				if it.Kind == clearing.KindCover {
+				if it.Kind == clearing.KindCover && it.DeferredTo == 0 {
 					paid[Account{it.Creditor, it.Amount.Currency}] += it.Amount.Minor
 				}
 				return true

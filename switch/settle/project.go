@@ -201,7 +201,7 @@ func (r *StressResult) recast(s clearing.Sheet, items []clearing.WindowItem) err
 	}
 	left, err := LeftOut(s, r.Currency, items)
 	for _, it := range items {
-		if it.Kind == clearing.KindPost && slices.Contains(left, it.Payment) {
+		if it.Kind == clearing.KindPost && slices.Contains(left, deferralOf(&it)) {
 			r.Value += it.Amount.Minor
 		}
 	}

@@ -9,6 +9,13 @@ import (
 	"github.com/tongma/tongma/schemes/calendar"
 )
 
+// Deferral is one thing that rolls over: a payment, a chargeback, or what is owed for a
+// cover.
+type Deferral struct {
+	Payment tongma.PaymentID // of a chargeback, the dispute; zero for a cover
+	Cover   string           // the instruction's id
+}
+
 // recast defers what cannot settle in a currency, and draws up the sheet anew. The
 // payments are deferred in the order in which they came, so that each payer's order
 // goes on in the next window. Stopped in between, finish goes on with the same ones.
@@ -27,16 +34,21 @@ func (r *run) recast(c tongma.Currency) error {
 	return r.redraw()
 }
 
-// finish goes on with a recast that was begun. What was deferred already is looked at
-// as if it were still there: so the same payments are left out, whichever went first.
+// finish goes on with a recast that was begun, for the currency that it was begun for:
+// another that is short has rules of its own, which may find the money yet. What was
+// deferred by it is looked at as if it were still there: so the same payments are left
+// out, whichever went first.
 func (r *run) finish() error {
 	var items []clearing.WindowItem
-	gone := map[tongma.PaymentID]bool{}
+	gone := map[Deferral]bool{}
 	var currencies []tongma.Currency
 	if err := r.opts.Ledger.Read(r.ctx, func(b *clearing.Book) {
 		b.WindowPayments(r.id, func(it clearing.WindowItem) bool {
-			if it.DeferredTo != 0 {
-				gone[it.Payment] = true
+			if it.DeferredTo != 0 && !it.JustGone {
+				return true // by a recast that was finished
+			}
+			if it.JustGone {
+				gone[deferralOf(&it)] = true
 				if !slices.Contains(currencies, it.Amount.Currency) {
 					currencies = append(currencies, it.Amount.Currency)
 				}
@@ -47,17 +59,27 @@ func (r *run) finish() error {
 	}); err != nil {
 		return err
 	}
+	if r.sheet.RecastOf != 0 { // older journals do not say it
+		currencies = []tongma.Currency{r.sheet.RecastOf}
+	}
 	for _, c := range currencies {
 		left, err := LeftOut(r.sheet, c, items)
 		if err != nil {
 			return err
 		}
-		left = slices.DeleteFunc(left, func(id tongma.PaymentID) bool { return gone[id] })
+		left = slices.DeleteFunc(left, func(d Deferral) bool { return gone[d] })
 		if err := r.deferAll(left, c); err != nil {
 			return err
 		}
 	}
 	return r.redraw()
+}
+
+func deferralOf(it *clearing.WindowItem) Deferral {
+	if it.Kind == clearing.KindCover {
+		return Deferral{Cover: it.Ref}
+	}
+	return Deferral{Payment: it.Payment}
 }
 
 // redraw puts the sheet in force that the deferred payments leave.
@@ -75,10 +97,14 @@ func (r *run) redraw() error {
 
 // deferAll defers payments. Of a gross window one that is paid for in part cannot be:
 // its leg stays short then.
-func (r *run) deferAll(left []tongma.PaymentID, c tongma.Currency) error {
+func (r *run) deferAll(left []Deferral, c tongma.Currency) error {
 	sum, count := tongma.Money{Currency: c}, 0
-	for _, id := range left {
-		res, err := r.opts.Ledger.Submit(r.ctx, clearing.Entry{Kind: clearing.KindDefer, Window: r.id, Payment: id})
+	for _, d := range left {
+		e := clearing.Entry{Kind: clearing.KindDefer, Window: r.id, Payment: d.Payment, SchemeRef: c.Code()}
+		if d.Cover != "" {
+			e.SchemeRef = d.Cover
+		}
+		res, err := r.opts.Ledger.Submit(r.ctx, e)
 		switch {
 		case err != nil:
 			return err
@@ -88,7 +114,11 @@ func (r *run) deferAll(left []tongma.PaymentID, c tongma.Currency) error {
 			return &tongma.Error{Op: "settle.defer", Reason: res.Reason, Field: r.id.String()}
 		}
 		count++
-		sum.Minor += res.Entry.Amount.Minor
+		if m := res.Entry.Amount; m.Currency == c {
+			sum.Minor += m.Minor
+		} else {
+			sum.Minor += res.Entry.Target.Minor
+		}
 	}
 	if count == 0 {
 		r.stuck[c] = true
@@ -107,20 +137,20 @@ func (r *run) deferAll(left []tongma.PaymentID, c tongma.Currency) error {
 // itself. What counts is what the legs have brought in (Settled): see Collected for
 // plans made beforehand. Items that were deferred already are looked at as if they
 // were still there.
-func LeftOut(s clearing.Sheet, c tongma.Currency, items []clearing.WindowItem) ([]tongma.PaymentID, error) {
+func LeftOut(s clearing.Sheet, c tongma.Currency, items []clearing.WindowItem) ([]Deferral, error) {
 	if !pairs(s) {
-		left, _, err := leftOut(c, balancesOf(s, c), items)
+		left, _, err := leftOut(c, balancesOf(s, c), items, anyFlow)
 		return left, err
 	}
-	var out []tongma.PaymentID
+	var out []Deferral
 	for _, p := range shortPairs(s, c, items) {
-		left, _, err := leftOut(c, []optimise.Balance{{Participant: p[0], Minor: settledOf(s, c, p[0], p[1])}}, between(s, p[0], p[1], items))
+		left, _, err := leftOut(c, []optimise.Balance{{Participant: p[0], Minor: settledOf(s, c, p[0], p[1])}}, items, p.leg(s))
 		if err != nil {
 			return nil, err
 		}
-		for _, id := range left {
-			if !slices.Contains(out, id) {
-				out = append(out, id)
+		for _, d := range left {
+			if !slices.Contains(out, d) {
+				out = append(out, d)
 			}
 		}
 	}
@@ -128,6 +158,34 @@ func LeftOut(s clearing.Sheet, c tongma.Currency, items []clearing.WindowItem) (
 }
 
 type pair [2]tongma.ParticipantID // who pays, and who is paid
+
+// moveIn is what an item moves in one currency between those who settle for its
+// parties, besides fees: of two currencies, the side of its dealer that is in this one.
+func moveIn(it *clearing.WindowItem, c tongma.Currency) (p pair, minor int64) {
+	switch {
+	case it.Dealer == "" && it.Amount.Currency == c:
+		return pair{it.Payer, it.Payee}, it.Amount.Minor
+	case it.Dealer != "" && it.Amount.Currency == c:
+		return pair{it.Payer, it.Through}, it.Amount.Minor
+	case it.Dealer != "" && it.Target.Currency == c:
+		return pair{it.Through, it.Payee}, it.Target.Minor
+	}
+	return p, 0
+}
+
+// flowsIn lists all that it moves in one currency, with its fees; what one pays to
+// itself moves nothing.
+func flowsIn(it *clearing.WindowItem, c tongma.Currency) (out []optimise.Flow) {
+	if p, minor := moveIn(it, c); minor > 0 && p[0] != p[1] {
+		out = append(out, optimise.Flow{Debtor: p[0], Creditor: p[1], Minor: minor})
+	}
+	for _, f := range it.Legs {
+		if f.From != f.To && f.Amount.Minor > 0 && f.Amount.Currency == c {
+			out = append(out, optimise.Flow{Debtor: f.From, Creditor: f.To, Minor: f.Amount.Minor})
+		}
+	}
+	return out
+}
 
 // shortPairs lists between whom a payment has to wait: the legs that are short and, of
 // a recast that was begun, those that payments were taken out of.
@@ -142,26 +200,38 @@ func shortPairs(s clearing.Sheet, c tongma.Currency, items []clearing.WindowItem
 			add(pair{l.Debtor, l.Creditor})
 		}
 	}
-	for _, it := range items {
-		if it.DeferredTo == 0 || it.Amount.Currency != c || it.Debtor == it.Creditor {
+	for i := range items {
+		p, minor := moveIn(&items[i], c)
+		if items[i].DeferredTo == 0 || minor == 0 || p[0] == p[1] {
 			continue
 		}
 		net := int64(0)
-		for _, b := range between(s, it.Debtor, it.Creditor, items) {
-			if b.Debtor == it.Debtor && b.Amount.Currency == c {
-				net += b.Amount.Minor
-			} else if b.Amount.Currency == c {
-				net -= b.Amount.Minor
+		for j := range items {
+			for _, f := range flowsIn(&items[j], c) {
+				if p.leg(s)(f) && f.Debtor == p[0] {
+					net += f.Minor
+				} else if p.leg(s)(f) {
+					net -= f.Minor
+				}
 			}
 		}
 		if net >= 0 {
-			add(pair{it.Debtor, it.Creditor})
+			add(p)
 		} else {
-			add(pair{it.Creditor, it.Debtor})
+			add(pair{p[1], p[0]})
 		}
 	}
 	return out
 }
+
+// leg tells of a flow whether the leg between the two is made of it.
+func (p pair) leg(s clearing.Sheet) func(optimise.Flow) bool {
+	return func(f optimise.Flow) bool {
+		return (f.Debtor == p[0] && f.Creditor == p[1]) || (f.Debtor == p[1] && f.Creditor == p[0] && s.Method != calendar.Gross)
+	}
+}
+
+func anyFlow(optimise.Flow) bool { return true }
 
 // settledOf is what was brought in between two participants, from one to the other.
 func settledOf(s clearing.Sheet, c tongma.Currency, from, to tongma.ParticipantID) int64 {
@@ -183,26 +253,15 @@ func pairs(s clearing.Sheet) bool {
 	return s.Method == calendar.Bilateral || s.Method == calendar.Gross
 }
 
-// between returns the payments that the leg from one to another is made of.
-func between(s clearing.Sheet, debtor, creditor tongma.ParticipantID, items []clearing.WindowItem) (out []clearing.WindowItem) {
-	for _, it := range items {
-		there := it.Debtor == debtor && it.Creditor == creditor
-		back := it.Debtor == creditor && it.Creditor == debtor
-		if there || (back && s.Method != calendar.Gross) {
-			out = append(out, it)
-		}
-	}
-	return out
-}
-
 // tooMuch is how much of what the layers would give for a leg is not needed, since
 // the payments that are deferred are whole. parts is what they would give for each
 // leg that is short. Without an answer nothing is too much.
 func tooMuch(s clearing.Sheet, failed []short, parts []int64, l short, items []clearing.WindowItem) int64 {
 	s = Collected(s)
 	var balances []optimise.Balance
+	counts := anyFlow
 	if pairs(s) {
-		items = between(s, l.debtor, l.creditor, items)
+		counts = pair{l.debtor, l.creditor}.leg(s)
 	} else {
 		balances = balancesOf(s, l.currency)
 	}
@@ -219,7 +278,7 @@ func tooMuch(s clearing.Sheet, failed []short, parts []int64, l short, items []c
 		}
 		balances[at].Minor += parts[i]
 	}
-	_, after, err := leftOut(l.currency, balances, items)
+	_, after, err := leftOut(l.currency, balances, items, counts)
 	if err != nil {
 		return 0
 	}
@@ -241,31 +300,31 @@ func balancesOf(s clearing.Sheet, c tongma.Currency) (out []optimise.Balance) {
 }
 
 // leftOut runs the rule over payments with their fees. A payment that was turned
-// back in the same window is one with its turning back. after is what would be left in
-// everybody's hands.
-func leftOut(c tongma.Currency, balances []optimise.Balance, items []clearing.WindowItem) (left []tongma.PaymentID, after map[tongma.ParticipantID]int64, err error) {
+// back in the same window is one with its turning back. What is owed for a cover goes
+// in front of its payer's payments, so that it is the last to wait. after is what would
+// be left in everybody's hands. counts tells which flows are looked at.
+func leftOut(c tongma.Currency, balances []optimise.Balance, items []clearing.WindowItem, counts func(optimise.Flow) bool) (left []Deferral, after map[tongma.ParticipantID]int64, err error) {
 	q := optimise.Bundles{Currency: c, Balances: balances}
-	at := map[tongma.PaymentID]int{}
-	var ids []tongma.PaymentID
-	for _, it := range items {
-		if it.Amount.Currency != c || it.Debtor == it.Creditor || it.Amount.Minor <= 0 {
-			continue
+	at := map[Deferral]int{}
+	var ids []Deferral
+	put := func(it *clearing.WindowItem) {
+		flows := slices.DeleteFunc(flowsIn(it, c), func(f optimise.Flow) bool { return !counts(f) })
+		if len(flows) == 0 {
+			return
 		}
-		flows := []optimise.Flow{{Debtor: it.Debtor, Creditor: it.Creditor, Minor: it.Amount.Minor}}
-		for _, f := range it.Legs {
-			if f.From != f.To && f.Amount.Minor > 0 {
-				flows = append(flows, optimise.Flow{Debtor: f.From, Creditor: f.To, Minor: f.Amount.Minor})
-			}
-		}
-		i, known := at[it.Payment]
-		switch {
-		case it.Kind == clearing.KindCover: // a debt from an earlier default cannot wait
-			q.Items, ids = append(q.Items, optimise.Bundle{Flows: flows}), append(ids, tongma.PaymentID{})
-		case known:
+		id := deferralOf(it)
+		if i, known := at[id]; known {
 			q.Items[i].Flows = append(q.Items[i].Flows, flows...)
-		default:
-			at[it.Payment] = len(q.Items)
-			q.Items, ids = append(q.Items, optimise.Bundle{Payer: it.Debtor, Flows: flows}), append(ids, it.Payment)
+			return
+		}
+		at[id] = len(q.Items)
+		q.Items, ids = append(q.Items, optimise.Bundle{Payer: flows[0].Debtor, Flows: flows}), append(ids, id)
+	}
+	for _, covers := range []bool{true, false} {
+		for i := range items {
+			if (items[i].Kind == clearing.KindCover) == covers {
+				put(&items[i])
+			}
 		}
 	}
 	r, err := optimise.LeaveOut(q)
