@@ -29,8 +29,9 @@ type Caller struct {
 // not a token is known, and may be called from many goroutines.
 type Authenticator interface {
 	Identify(token string) (Caller, bool)
-	// Operators counts those who work for the operator: what takes two people
-	// cannot be done by one.
+	// Operators counts the people who work for the operator: what takes two people
+	// cannot be done by one. A token that names nobody counts only if there is no other:
+	// any of them may hold it.
 	Operators() int
 }
 
@@ -115,7 +116,7 @@ func NewTokens(dir string, participants []tongma.ParticipantID) (*Tokens, error)
 			return nil, err
 		}
 	}
-	t.people = len(t.holders)
+	t.people = max(1, len(t.holders)-1) // the operator's own names nobody
 	for _, who := range participants {
 		if !who.Valid() || who == operatorToken {
 			return nil, fmt.Errorf("api: tokens: %q cannot be a participant's name", who)

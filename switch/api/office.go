@@ -82,10 +82,15 @@ func (c *call) office() (Office, error) {
 }
 
 // two refuses what takes two people where only one is known: alone, nobody could
-// ever finish it.
+// ever finish it. Nor does the token count that names nobody: one person may hold it
+// beside its own, and would be two. With play money that is no matter.
 func (c *call) two() error {
 	if c.cfg.Auth.Operators() > 1 {
-		return nil
+		if c.person != operatorToken || c.cfg.Sandbox {
+			return nil
+		}
+		return &tongma.Error{Op: "http", Reason: tongma.NotPermittedHere,
+			Detail: "it takes two people, and the operator's own token says of nobody who it is: use creds/operator.NAME.token"}
 	}
 	return &tongma.Error{Op: "http", Reason: tongma.NotPermittedHere,
 		Detail: "it takes two people, and this installation knows one: give each a token of its own, creds/operator.NAME.token, and start again"}

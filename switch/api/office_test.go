@@ -86,6 +86,21 @@ func TestOnePersonAloneIsToldWhatToDo(t *testing.T) {
 	b.refused(b.ask("operator", "POST", "/v1/caps/proposals/c1/approve", ""), 403, tongma.NotPermittedHere)
 }
 
+// TestAPersonIsNotTwoByTheOperatorsOwnToken: whoever has a name may hold that one too.
+func TestAPersonIsNotTwoByTheOperatorsOwnToken(t *testing.T) {
+	b := withOffice(t)
+	b.api.cfg.Sandbox = false
+	body := `{"participant":"wallet","cap":{"minor":50000,"currency":"CNY"}}`
+	p := b.refused(b.ask("operator", "POST", "/v1/caps/proposals", body, "Idempotency-Key", "c1"), 403, tongma.NotPermittedHere)
+	if !strings.Contains(p.Detail, "creds/operator.NAME.token") {
+		t.Errorf("%q", p.Detail)
+	}
+	decode[office.Done](t, b.ask("ann", "POST", "/v1/caps/proposals", body, "Idempotency-Key", "c1"))
+	b.refused(b.ask("operator", "POST", "/v1/caps/proposals/c1/approve", ""), 403, tongma.NotPermittedHere)
+	b.refused(b.ask("operator", "POST", "/v1/caps/proposals/c1/reject", ""), 403, tongma.NotPermittedHere)
+	decode[office.Done](t, b.ask("bob", "POST", "/v1/caps/proposals/c1/approve", ""))
+}
+
 func TestAnOfficeThatIsNotThereIsSaidSo(t *testing.T) {
 	b := newBench(t)
 	for _, path := range []string{"/v1/caps/proposals", "/v1/participants", "/v1/recon/breaks"} {
