@@ -19,10 +19,11 @@ func newDirectoryCmd(a *app) *cobra.Command {
 	return group(&cobra.Command{
 		Use:   "directory",
 		Short: "Check and show who takes part, and try who a code would go to",
-		Example: `  tongma directory validate market.yaml
+		Example: `  tongma directory init --out market.yaml
+  tongma directory validate market.yaml
   tongma directory show --file market.yaml
   tongma directory route 281512345678901234 --as acq-north`,
-	}, newDirectoryValidateCmd(a), newDirectoryShowCmd(a), newDirectoryRouteCmd(a))
+	}, newDirectoryInitCmd(a), newDirectoryValidateCmd(a), newDirectoryShowCmd(a), newDirectoryRouteCmd(a))
 }
 
 // directoryFault is one thing wrong with a directory's source.
@@ -39,7 +40,8 @@ func newDirectoryValidateCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "validate FILE",
 		Short: "Check a directory's YAML, and say what is wrong and on which line",
-		Example: `  tongma directory validate market.yaml
+		Example: `  tongma directory init --out market.yaml
+  tongma directory validate market.yaml
   tongma directory validate market.yaml --json`,
 		Long: "Exit code 3 if anything is wrong; stdout says what.",
 		Args: cobra.ExactArgs(1),

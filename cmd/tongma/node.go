@@ -212,7 +212,7 @@ func (n *node) adoptDirectory(context.Context) error {
 // one that there is.
 func (n *node) startBus(ctx context.Context) error {
 	if n.cfg.external != nil {
-		return n.joinBus()
+		return n.joinBus(ctx)
 	}
 	participants, err := admitted(n.coming, n.keys)
 	if err != nil {
@@ -243,13 +243,20 @@ func (n *node) startBus(ctx context.Context) error {
 }
 
 // joinBus takes the folder, and tries the NATS that somebody else runs.
-func (n *node) joinBus() error {
+func (n *node) joinBus(ctx context.Context) error {
 	lock, err := bus.Lock(n.cfg.data)
 	if err != nil {
 		return &exitError{code: exitConflict, err: err, next: []string{"one switch at a time runs on a folder: stop the other one, or give another --data DIR"}}
 	}
 	n.onClose(func(context.Context) { _ = lock.Close() })
 	remote, err := bus.Connect(*n.cfg.external)
+	for began := time.Now(); errors.Is(err, nats.ErrNoServers) && time.Since(began) < joinWithin; remote, err = bus.Connect(*n.cfg.external) {
+		select { // machines of a cluster that are switched on together come in any order
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(lookAgain / 4):
+		}
+	}
 	if err != nil {
 		return &exitError{code: exitUnreachable, err: err, next: []string{"look at --nats, and at the keys: tongma cluster accounts --help"}}
 	}

@@ -33,6 +33,7 @@ const (
 )
 
 const (
+	joinWithin    = 10 * time.Second       // how long servers may take to be there
 	journalWithin = time.Minute            // how long a cluster may take to show the journal
 	commitWithin  = 20 * time.Second       // of a batch: longer than two elections; whoever asks is answered when its own time is over
 	brokenMost    = 5                      // times that a journal is found broken before it is taken for broken
@@ -433,17 +434,36 @@ func (n *node) equip(ctx context.Context) error {
 }
 
 // keepDirectory lays a version beside the journal, where every switch finds it, before
-// it comes into force.
+// it comes into force. One that the journal names was laid there by who brought it in:
+// a take-over does not wait for that to be seen, since the stream of directories may be
+// choosing a leader while the journal has one.
 func (n *node) keepDirectory(ctx context.Context, d *schemes.Directory) error {
 	if !n.shared() {
 		return nil
 	}
+	if n.office.directory() != (directoryRef{d.Version(), d.Hash()}) {
+		return n.layDirectory(ctx, d)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := n.layDirectory(ctx, d); err != nil && ctx.Err() == nil {
+			n.cfg.logger.Error("the directory in force is not seen beside the journal", "version", d.Version(), "err", err)
+		}
+	}()
+	n.onClose(func(context.Context) { cancel(); <-done })
+	return nil
+}
+
+func (n *node) layDirectory(ctx context.Context, d *schemes.Directory) error {
+	nc, replicas := n.office.nc, n.office.replicas
 	ctx, cancel := context.WithTimeout(ctx, journalWithin)
 	defer cancel()
 	return n.patiently(ctx, "the directory cannot be kept beside the journal yet", func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, attemptWithin)
 		defer cancel()
-		s, err := openShelf(ctx, n.office.nc, n.office.replicas)
+		s, err := openShelf(ctx, nc, replicas)
 		if err != nil {
 			return err
 		}
