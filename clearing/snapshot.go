@@ -107,7 +107,7 @@ func (b *Book) AppendSnapshot(dst []byte, at journal.Position) []byte {
 // WriteSnapshot writes what AppendSnapshot appends. The Book must not change
 // meanwhile.
 func (b *Book) WriteSnapshot(w io.Writer, at journal.Position) error {
-	s := &snapshotWriter{w: w, sums: sha256.New(), buf: make([]byte, 0, 4<<20)}
+	s := &snapshotWriter{w: w, sums: sha256.New(), buf: make([]byte, 0, 64<<10)}
 	b.writeHead(s, at)
 	b.writeFew(s)
 	b.writeDisputes(s)

@@ -162,7 +162,7 @@ func draw(r *rand.Rand) plan {
 	}
 	p.flip = r.IntN(25) == 0
 	p.byHand = r.IntN(6) == 0
-	p.snapshots, p.snapEvery = r.IntN(3) == 0, uint64(5+r.IntN(40))
+	p.snapshots, p.snapEvery = r.IntN(4) == 0, uint64(10+r.IntN(60))
 	p.dispute, p.nights = 0.2+0.5*r.Float64(), r.IntN(4)-1
 	if r.IntN(4) == 0 {
 		p.every = between(r, 20*time.Second, 5*time.Minute)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -49,6 +50,7 @@ func bubble(t *testing.T, seed uint64, log io.Writer) (r Result) {
 
 // play runs n histories on all cores and hands their results to see, one at a time.
 func play(t *testing.T, first uint64, n int, see func(Result) (more bool)) {
+	defer debug.SetGCPercent(debug.SetGCPercent(400)) // histories are small and short: the collector may wait
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	next, more := first, true
