@@ -189,7 +189,7 @@ func (h *history) scheduleFaults() {
 	times(h.rand.IntN(3), h.stand)
 	times(p.directories, func() { h.rule(h.market.vary(h.rand), h.rand.IntN(3) == 0) })
 	if p.flip {
-		h.after(between(h.rand, p.span/4, p.span), h.flip)
+		h.after(between(h.rand, p.span/2, p.span), h.flip)
 	}
 }
 

@@ -59,7 +59,7 @@ const disputeModel = "disputes"
 // drawMarket draws a market. Most are small: what is not there cannot hide what is.
 func drawMarket(r *rand.Rand) market {
 	m := market{sub: r.IntN(3) == 0, priced: r.IntN(5) < 2, dealing: r.IntN(4) == 0, disputes: r.IntN(5) < 2, rules: r.IntN(ruleCount)}
-	if r.IntN(5) < 2 {
+	if r.IntN(2) == 0 {
 		m.drawModels(r)
 	}
 	m = m.wide()
@@ -268,9 +268,6 @@ func (m *market) writeRules(b *strings.Builder) {
 	}
 	b.WriteString("default_rules:\n")
 	for _, id := range m.modelIDs() {
-		if id == disputeModel {
-			continue
-		}
 		for _, c := range currencies {
 			if i := slices.IndexFunc(m.models, func(x model) bool { return x.id == id }); i >= 0 && m.models[i].currency != c {
 				continue

@@ -175,6 +175,7 @@ func (o *oracle) ordered(e *clearing.Entry, a *standing) {
 // on the way to another: as to caps, suspensions and sponsors.
 func (o *oracle) obeyed() {
 	m := o.market()
+	o.note(SponsorStays, m.sub && o.sponsors[subS] != m.sponsor)
 	for _, who := range everybody {
 		if !m.has(who) {
 			continue

@@ -348,8 +348,8 @@ func (o *oracle) deferred(e *clearing.Entry, w *span) {
 				}
 			}
 		}
-		o.note(DebtDeferred, true)
 	}
+	o.note(DebtDeferred, p == nil)
 	if len(postings) == 0 || open == nil {
 		o.fail("defer", "entry %d defers a payment that is not there", e.Number)
 		return
