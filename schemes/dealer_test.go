@@ -1,6 +1,11 @@
 package schemes
 
 import (
+	"bytes"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -28,6 +33,74 @@ func TestDealersAndWhatTheyOffer(t *testing.T) {
 	lotus, _ := d.Scheme("lotus")
 	if !orchid.Exchange || lotus.Exchange {
 		t.Error("who exchanges is not as written")
+	}
+}
+
+// TestPayersOfASchemePayInWhatIsExchangedForThem: in the scheme's own currencies, in
+// its order, and only where a dealer gives what the merchant is paid in.
+func TestPayersOfASchemePayInWhatIsExchangedForThem(t *testing.T) {
+	d := marketed(t)
+	orchid, _ := d.Scheme("orchid") // HKD and THB
+	lotus, _ := d.Scheme("lotus")
+	for _, c := range []struct {
+		scheme *Scheme
+		paid   tongma.Currency
+		want   int
+	}{{orchid, tongma.THB, 0}, {orchid, tongma.HKD, 0}, {orchid, tongma.CNY, 0}, {lotus, tongma.HKD, 0}, {nil, tongma.THB, 0}} {
+		if got := d.PayIn(c.scheme, c.paid); len(got) != c.want {
+			t.Errorf("%v: %v", c, got)
+		}
+	}
+	sandbox, err := Parse(1, Sandbox())
+	if err != nil {
+		t.Fatal(err)
+	}
+	harbour, _ := sandbox.Scheme("harbour") // HKD before CNY, JPY and USD
+	for paid, want := range map[tongma.Currency]string{tongma.THB: "[HKD]", tongma.KWD: "[HKD]", tongma.CNY: "[]", tongma.Currency(116): "[]"} {
+		if got := fmt.Sprint(sandbox.PayIn(harbour, paid)); got != want {
+			t.Errorf("%s is paid in %s, want %s", paid, got, want)
+		}
+	}
+}
+
+// TestBothSidesOfAnExchangeSettleInOneWindow: in the model that has both currencies, or
+// in the default one; a dealer whose currency its agent does not settle is refused.
+func TestBothSidesOfAnExchangeSettleInOneWindow(t *testing.T) {
+	sandbox, err := Parse(1, Sandbox())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := sandbox.ExchangeModel("harbour", tongma.HKD, tongma.THB); got != DefaultModel || sandbox.Model("harbour", tongma.HKD) == DefaultModel {
+		t.Errorf("model %q", got)
+	}
+	both := bytes.Replace(Sandbox(), []byte("      currencies: [HKD]\n      schemes: all"), []byte("      currencies: [HKD, USD]\n      schemes: all"), 1)
+	both = bytes.Replace(both, []byte("      schedule: hkd-pairs\n"), nil, 1)
+	joined, err := Parse(1, both)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := joined.ExchangeModel("harbour", tongma.HKD, tongma.USD); got != "hkd-pairs" {
+		t.Errorf("model %q, and hkd-pairs has both", got)
+	}
+	for what, text := range map[string][]byte{
+		"agent": bytes.Replace(Sandbox(), []byte("    currencies: [CNY, HKD, JPY, KHR, KWD, THB, USD, VND]\n    system: SANDBOX"), []byte("    currencies: [CNY, HKD, JPY, KHR, KWD, THB, USD]\n    system: SANDBOX"), 1),
+	} {
+		text = regexp.MustCompile(`(?m)^.*(account: \S+/704|VND: \{account).*\n`).ReplaceAll(text, nil)
+		_, err := Parse(1, text)
+		var e *ParseError
+		if !errors.As(err, &e) || len(e.Problems) != 1 || e.Problems[0].Path != "/participants/8/dealer/pairs/2/to" || !strings.Contains(e.Problems[0].Message, "settled by nobody") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// TestADealerHasNotTheNameOfAnothersScheme: it is asked for quotes by its id, where
+// schemes are asked too.
+func TestADealerHasNotTheNameOfAnothersScheme(t *testing.T) {
+	_, err := Parse(1, bytes.ReplaceAll(Sandbox(), []byte("id: fx-lotus"), []byte("id: wechat")))
+	var e *ParseError
+	if !errors.As(err, &e) || e.Problems[0].Path != "/participants/8/dealer" {
+		t.Error(err)
 	}
 }
 

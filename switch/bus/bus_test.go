@@ -573,3 +573,32 @@ func TestSwitchAnswersOnlyInTheAskersInbox(t *testing.T) {
 		}
 	}
 }
+
+// TestADealerServesItsOwnQuotesOnly: under its own name, and no other operation.
+func TestADealerServesItsOwnQuotesOnly(t *testing.T) {
+	bourse, wallet := newUser(t, "bourse", true), newUser(t, "wallet", true, "wallet-pay")
+	bourse.Deals = true
+	s := start(t, Config{Listen: local}, bourse, wallet)
+	c := join(t, s, bourse)
+	if _, err := c.QueueSubscribe(tongma.DealerSubject("bourse"), "adapter", func(m *nats.Msg) { m.Respond([]byte("q-1")) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	c.mustRefuseNothing(t)
+	for _, subject := range []string{"tm.v1.adapter.bourse.authorise", "tm.v1.adapter.bourse.>", "tm.v1.adapter.wallet-pay.quote", tongma.DealerSubject("wallet"), "tm.v1.adapter.*.quote"} {
+		c.mustRefuse(t, "subscribe "+subject, func() error { _, err := c.SubscribeSync(subject); return err })
+	}
+	if m, err := theSwitch(t, s).Request(tongma.DealerSubject("bourse"), []byte("rate"), wait); err != nil || string(m.Data) != "q-1" {
+		t.Fatal(m, err)
+	}
+	other := join(t, s, wallet)
+	other.mustRefuse(t, "a quote for another", func() error { _, err := other.SubscribeSync(tongma.DealerSubject("bourse")); return err })
+	other.mustRefuse(t, "asking a dealer", func() error { return other.Publish(tongma.DealerSubject("bourse"), nil) })
+	taken := newUser(t, "wallet-pay", true)
+	taken.Deals = true
+	if err := checkParticipants([]Participant{wallet.Participant, taken.Participant}); err == nil {
+		t.Error("a dealer has the name of another's scheme")
+	}
+}
