@@ -358,7 +358,11 @@ func newPayListCmd(a *app) *cobra.Command {
 func drawPayments(w io.Writer, list []api.PaymentView) {
 	var rows [][]string
 	for _, p := range list {
-		rows = append(rows, []string{p.Payment, p.Operation, p.Status, p.Amount, p.Currency, p.Debtor, p.Creditor, p.Scheme, p.ReasonName, p.HeldAt})
+		in := p.Currency
+		if p.Dealer != "" {
+			in += " for " + p.Target + " " + p.TargetIn
+		}
+		rows = append(rows, []string{p.Payment, p.Operation, p.Status, p.Amount, in, p.Debtor, p.Creditor, p.Scheme, p.ReasonName, p.HeldAt})
 	}
 	showTable(w, []column{left("payment"), left("operation"), left("status"), right("amount"), left(""), left("payer side"), left("payee side"),
 		left("scheme"), left("why"), left("asked at")}, rows)
