@@ -52,9 +52,10 @@ func connectNATS(t testing.TB, url string) *nats.Conn {
 	return nc
 }
 
-// quickLease is five times quicker than those in service.
+// quickLease is twice as quick as those in service: on a busy machine a goroutine may not
+// run for a quarter of a second.
 func quickLease(nc *nats.Conn) *Lease {
-	return NewLease(nc, LeaseOptions{Subject: "office.0", Every: 40 * time.Millisecond, Patience: 240 * time.Millisecond})
+	return NewLease(nc, LeaseOptions{Subject: "office.0", Every: 40 * time.Millisecond, Patience: 600 * time.Millisecond})
 }
 
 func least(epoch uint64) func() uint64 { return func() uint64 { return epoch } }
@@ -84,7 +85,7 @@ func TestSilenceIsLoss(t *testing.T) {
 	if err := eventually(t, "the watcher", lost); err != nil {
 		t.Error(err)
 	}
-	if took := time.Since(began); took < 150*time.Millisecond || took > 2*time.Second {
+	if took := time.Since(began); took < 150*time.Millisecond || took > 4*time.Second {
 		t.Errorf("noticed after %v", took)
 	}
 	_ = l.Close()
@@ -158,7 +159,7 @@ func TestAnOutageCostsOnePatience(t *testing.T) {
 	if err := eventually(t, "the watcher", lost); err != nil {
 		t.Error(err)
 	}
-	if took := time.Since(began); took < patience-100*time.Millisecond || took > patience*3/2 {
+	if took := time.Since(began); took < patience-100*time.Millisecond || took > patience*9/5 {
 		t.Errorf("noticed %v after the outage, want %v", took, patience)
 	}
 }
@@ -175,14 +176,14 @@ func TestOurOwnOutageIsNotSilence(t *testing.T) {
 	held := later(func() error { return quickLease(speaker).Hold(ctx, l) })
 	lost := later(func() error { return quickLease(listener).Watch(ctx, least(1)) })
 	stopNATS(s)
-	time.Sleep(600 * time.Millisecond)
+	time.Sleep(1200 * time.Millisecond)
 	stillWaiting(t, "the watcher, while the server is away", lost)
 	n, err := strconv.Atoi(port)
 	if err != nil {
 		t.Fatal(err)
 	}
 	natsServer(t, n, "")
-	time.Sleep(600 * time.Millisecond)
+	time.Sleep(1200 * time.Millisecond)
 	stillWaiting(t, "the watcher, with the server back", lost)
 	cancel()
 	if err := eventually(t, "the watcher", lost); !errors.Is(err, context.Canceled) {
