@@ -204,6 +204,65 @@ func TestManyCallersShareBatches(t *testing.T) {
 	}
 }
 
+// brief is a store that counts, and takes no more from some message on.
+type brief struct {
+	*journal.Memory
+	most              uint64
+	inFlight, overlap atomic.Int64
+}
+
+func (s *brief) Append(ctx context.Context, expectLast uint64, message []byte) (uint64, error) {
+	if s.inFlight.Add(1) > 1 {
+		s.overlap.Add(1)
+	}
+	defer s.inFlight.Add(-1)
+	if expectLast >= s.most {
+		return 0, journal.ErrStopped
+	}
+	return s.Memory.Append(ctx, expectLast, message)
+}
+
+// TestGroupsTakeTurns: of more callers than one batch can serve at once, in groups of
+// which one is applied while the other one is stored, never two batches are in flight,
+// batches are told of in their order, and when the store ends in the middle everybody
+// is answered, nobody with a yes that is not in the journal.
+func TestGroupsTakeTurns(t *testing.T) {
+	for _, most := range []uint64{1 << 60, 12} {
+		store := &brief{Memory: journal.NewMemory(), most: most}
+		var told, entries uint64
+		l := openLedger(t, store, LedgerOptions{OnCommit: func(batch uint64, es []Entry) {
+			if batch <= told || (entries > 0 && es[0].Number != entries+1) {
+				t.Errorf("batch %d from entry %d on is told behind batch %d and entry %d", batch, es[0].Number, told, entries)
+			}
+			told, entries = batch, es[len(es)-1].Number
+		}})
+		submit(t, l, capOf("bank-a", 1_000_000_000))
+		var all sync.WaitGroup
+		var next, posted atomic.Uint64
+		for range 1500 {
+			all.Go(func() {
+				for n := next.Add(1); n <= 9000; n = next.Add(1) {
+					_, err := l.Submit(t.Context(), hold(n, "bank-a", "shop-b", 1))
+					if err == nil {
+						_, err = l.Submit(t.Context(), Entry{Kind: KindPost, Payment: testID(n)})
+					}
+					if err == nil {
+						posted.Add(1)
+					}
+				}
+			})
+		}
+		all.Wait()
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		got := uint64(bookOf(t, store.Memory).Positions()[0].Position)
+		if ended := most < 1<<60; got != posted.Load() || store.overlap.Load() > 0 || (got < 9000) != ended {
+			t.Errorf("%d posted of which the journal has %d, %d batches beside another", posted.Load(), got, store.overlap.Load())
+		}
+	}
+}
+
 // TestNobodyIsToldBeforeItIsDurable: neither who asked, nor who repeats, nor who
 // is refused because of it, nor who only looks.
 func TestNobodyIsToldBeforeItIsDurable(t *testing.T) {
