@@ -7,25 +7,33 @@ import (
 	"github.com/tongma/tongma"
 )
 
+// officeRow is a question to the office, under a key of its own if it writes.
+func officeRow(id, title string, want Observation, who, method, path, body string) Case {
+	return httpCase(id, title, want, func(t *Target, _ Prior) call {
+		c := call{who: who, method: method, path: path, body: body}
+		if method != http.MethodGet {
+			c.method, c.key = "", t.key()
+		}
+		return c
+	})
+}
+
+func officePost(id, title string, r tongma.Reason, who, path, body string) Case {
+	return officeRow(id, title, refused(r), who, http.MethodPost, path, body)
+}
+
+func officeGet(id, title string, r tongma.Reason, who, path string) Case {
+	return officeRow(id, title, refused(r), who, http.MethodGet, path, "")
+}
+
 // badOffice are questions about windows, caps, participants and files that break a
 // rule, or come from somebody who may not ask them. The sandbox knows one person of
 // the operator: what takes two can only be refused.
-func badOffice() []Case {
-	row := func(id, title string, want Observation, who, method, path, body string) Case {
-		return httpCase(id, title, want, func(t *Target, _ Prior) call {
-			c := call{who: who, method: method, path: path, body: body}
-			if method != http.MethodGet {
-				c.method, c.key = "", t.key()
-			}
-			return c
-		})
-	}
-	post := func(id, title string, r tongma.Reason, who, path, body string) Case {
-		return row(id, title, refused(r), who, http.MethodPost, path, body)
-	}
-	get := func(id, title string, r tongma.Reason, who, path string) Case {
-		return row(id, title, refused(r), who, http.MethodGet, path, "")
-	}
+func badOffice() []Case { return append(badWindows(), badPapers()...) }
+
+// badWindows are those about caps, participants and windows.
+func badWindows() []Case {
+	post, get := officePost, officeGet
 	const (
 		proposals = "/v1/caps/proposals"
 		wallet    = "/v1/participants/" + tongbao
@@ -61,6 +69,17 @@ func badOffice() []Case {
 		get("BAD-829", "A participant that asks what happens if another fails", tongma.NotPermittedHere, north, "/v1/windows/win_000001/stress"),
 		get("BAD-831", "A participant that has another's position explained", tongma.NotPermittedHere, north, "/v1/positions/"+tongbao+"/CNY/explain"),
 		get("BAD-832", "A position in a currency that ISO 4217 does not have", tongma.CurrencyUnknown, operator, "/v1/positions/"+tongbao+"/ZZZ/explain"),
+		post("BAD-833", "A participant that says what the settlement agent did", tongma.NotPermittedHere, north, "/v1/windows/win_000001/instructions/none/confirm", `{"evidence":"seen"}`),
+		post("BAD-834", "The word of the only person there is on what the settlement agent did", tongma.NotPermittedHere, operator, "/v1/windows/win_000001/instructions/none/confirm", `{"evidence":"seen"}`),
+		post("BAD-835", "A word on an instruction that is none of the three", tongma.OperationUnknown, operator, "/v1/windows/win_000001/instructions/none/forget", `{"evidence":"seen"}`),
+		get("BAD-836", "A participant that asks how the switch stands", tongma.NotPermittedHere, north, "/v1/status"),
+	}
+}
+
+// badPapers are those about files to be reconciled, breaks and disputes.
+func badPapers() []Case {
+	post, get, row := officePost, officeGet, officeRow
+	return []Case{
 		get("BAD-841", "A participant that reads the breaks of everybody", tongma.NotPermittedHere, north, "/v1/recon/breaks"),
 		get("BAD-842", "Breaks of a kind that there is not", tongma.FieldInvalid, operator, "/v1/recon/breaks?kind=gone"),
 		post("BAD-843", "The resolution of a break that is not there", tongma.BreakUnknown, operator, "/v1/recon/breaks/brk_00000000000000000000000000000000/resolve", `{"how":"explained","note":"a test"}`),
