@@ -33,6 +33,10 @@ var update = flag.Bool("update", false, "write what the scripts gave into the sc
 //	has      NAME AMOUNT                         what its account at the agent holds from now on
 //	agent    NAME reject | pending | part AMOUNT what the agent does with the next transfer from it
 //	agent    NAME moved | refused                what it decides on the transfer from it that was pending; NAME may be "fund"
+//	stop     KIND | moved | sent                 the next settle stops behind an entry of that kind; or when the agent has
+//	                                             moved something and not been heard; or just before it hears anything
+//	resume   NAME                                whoever was short may pay again
+//	rules    fund AMOUNT                         the market's rules from now on
 //	agent    away | back                         nobody is connected; is again
 //	by       PERSON confirm | refuse | dismiss WINDOW A -> B [AMOUNT] seen EVIDENCE    what people say of an instruction; of
 //	                                             a cover, A is who was asked
@@ -68,6 +72,7 @@ type script struct {
 	t      *testing.T
 	market *market
 	names  map[tongma.PaymentID]string
+	stop   string
 	spoken map[string]string // instruction that people spoke of last, by leg
 }
 
@@ -134,23 +139,34 @@ func (s *script) do(w []string) []string {
 	case "close":
 		return []string{s.closeWindow().String()}
 	case "has":
-		s.bank.balance[accountNumber(bank(1))] = s.minor(w[2])
+		s.bank.balance[accountNumber(s.payer(w[1]))] = s.minor(w[2])
 	case "by":
 		return s.byHand(w)
+	case "resume":
+		s.must(clearing.Entry{Kind: clearing.KindResume, Debtor: bank(1), Maker: "ann"})
+	case "stop":
+		s.stop = w[1]
+	case "rules":
+		s.market.fund = s.minor(w[2])
+		d, err := s.market.directory()
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.dir = d
 	case "agent":
 		if w[1] == "away" || w[1] == "back" {
 			s.away = w[1] == "away"
 			return nil
 		}
 		if w[2] == "moved" || w[2] == "refused" {
-			s.bank.decide(accountNumber(bank(1)), w[2] == "moved")
+			s.bank.decide(accountNumber(s.payer(w[1])), w[2] == "moved")
 			return nil
 		}
 		word := map[string]Word{"reject": {Outcome: Rejected}, "pending": {Outcome: Pending}, "part": {Outcome: Partly}}[w[2]]
 		if w[2] == "part" {
 			word.Amount = cny(s.minor(w[3]))
 		}
-		k := accountNumber(bank(1))
+		k := accountNumber(s.payer(w[1]))
 		s.bank.faults[k] = append(s.bank.faults[k], word)
 	case "plan", "settle":
 		return s.run(w)
@@ -168,7 +184,23 @@ func (s *script) run(w []string) (out []string) {
 			how.Steps = s.number(w[i+1])
 		}
 	}
-	rep := s.settle(tongma.WindowID(s.number(w[1])), how)
+	switch s.stop {
+	case "":
+	case "moved", "sent":
+		s.bank.stop = s.stop
+	default:
+		for k := range clearing.Kind(64) {
+			if k.String() == s.stop {
+				*s.books.ends = k
+			}
+		}
+	}
+	rep, err := s.settler().Settle(s.t.Context(), tongma.WindowID(s.number(w[1])), how)
+	stopped := s.stop != ""
+	s.stop, s.books.gone, s.bank.gone, s.bank.stopper.left = "", false, false, -1
+	if *s.books.ends = clearing.KindNone; err != nil && !stopped {
+		s.t.Fatal(err)
+	}
 	for _, e := range rep.Events {
 		out = append(out, e.String())
 	}
@@ -182,7 +214,11 @@ func (s *script) run(w []string) (out []string) {
 		}
 		out = append(out, line+" "+p.Amount.String())
 	}
-	return append(out, rep.Sheet.Progress.String())
+	progress := s.sheet(tongma.WindowID(s.number(w[1]))).Progress.String()
+	if stopped {
+		progress += ", and the switch stopped"
+	}
+	return append(out, progress)
 }
 
 // byHand has a person say what the agent did.
@@ -270,4 +306,11 @@ func cmpOr(a, b string) string {
 		return b
 	}
 	return a
+}
+
+func (s *script) payer(name string) tongma.ParticipantID {
+	if name == "fund" {
+		return drillFund
+	}
+	return tongma.ParticipantID("bank-" + name)
 }

@@ -56,12 +56,13 @@ type books struct {
 	book    *clearing.Book
 	entries *[]clearing.Entry
 	now     *int64
-	clock   func() int64 // in place of now; may be nil
+	clock   func() int64   // in place of now; may be nil
+	ends    *clearing.Kind // the process ends behind the next entry of that kind
 }
 
 func newBooks() *books {
 	now := int64(1_700_000_000_000)
-	return &books{&stopper{left: -1}, &sync.Mutex{}, clearing.NewBook(), &[]clearing.Entry{}, &now, nil}
+	return &books{&stopper{left: -1}, &sync.Mutex{}, clearing.NewBook(), &[]clearing.Entry{}, &now, nil, new(clearing.Kind)}
 }
 
 func (b *books) Submit(_ context.Context, e clearing.Entry) (r clearing.Result, err error) {
@@ -75,10 +76,13 @@ func (b *books) Submit(_ context.Context, e clearing.Entry) (r clearing.Result, 
 		if r.Entry = e; r.Write {
 			if err = b.book.Apply(&e); err == nil {
 				*b.entries = append(*b.entries, e)
+				if *b.ends == e.Kind && e.Kind != clearing.KindNone {
+					*b.ends, b.gone = clearing.KindNone, true
+				}
 			}
 		}
 	})
-	if !heard {
+	if !heard || b.gone {
 		return clearing.Result{}, errStopped
 	}
 	return r, err
@@ -106,11 +110,12 @@ type bank struct {
 	moves    *[]string
 	faults   map[string][]Word // by account of the debtor: what it answers next, in place of moving all
 	asked    map[string]Transfer
+	stop     string // "moved": the process ends behind the next transfer; "sent": in front of it
 	silences map[string]int // how many answers about an account get lost
 }
 
 func newBank(m *market) *bank {
-	b := &bank{&stopper{left: -1}, &sync.Mutex{}, map[string]int64{}, map[string]Word{}, &[]string{}, map[string][]Word{}, map[string]Transfer{}, map[string]int{}}
+	b := &bank{&stopper{left: -1}, &sync.Mutex{}, map[string]int64{}, map[string]Word{}, &[]string{}, map[string][]Word{}, map[string]Transfer{}, "", map[string]int{}}
 	for _, a := range m.accounts() {
 		b.balance[a.ID] = a.Balance
 	}
@@ -132,6 +137,9 @@ func (b *bank) from(t Transfer) string {
 }
 
 func (b *bank) Move(_ context.Context, t Transfer) (w Word) {
+	if b.stop != "" { // the process ends here: in front of the agent, or behind it
+		b.left, b.after, b.stop = 0, b.stop == "moved", ""
+	}
 	if !b.step(func() { w = b.move(t) }) {
 		return Word{Err: errStopped}
 	}
