@@ -61,7 +61,7 @@ type Position struct {
 	Reserved     string `json:"reserved" doc:"open holds"`
 	Cap          string `json:"cap,omitempty" doc:"net debit cap; absent for an account that may only receive"`
 	Prefunded    string `json:"prefunded,omitempty" doc:"deposited and not withdrawn: it adds to the cap"`
-	Available    string `json:"available,omitempty" doc:"what may still be debited, through its sponsor if it has one"`
+	Available    string `json:"available,omitempty" doc:"what may still be debited; of one with a sponsor by its own limits, and nothing while its sponsor takes no debits"`
 	Suspended    bool   `json:"suspended,omitempty" doc:"new debits are refused"`
 	Sponsor      string `json:"sponsor,omitempty" doc:"who settles for it: position and holds are there"`
 	MemoPosition string `json:"memo_position,omitempty" doc:"its own part of its sponsor's position"`
@@ -245,8 +245,9 @@ func viewPosition(p *clearing.Position, all []clearing.Position) Position {
 		v.MemoPosition, v.MemoReserved = dec(p.MemoPosition, c), dec(p.MemoReserved, c)
 		left -= p.MemoPosition + p.MemoReserved
 		for _, s := range all {
-			if s.Participant == p.Sponsor && s.Currency == c {
-				left = min(left, s.Cap+s.Prefunded-s.Position-s.Reserved)
+			// Whether its sponsor takes debits it may know; how many, and of whom, not.
+			if s.Participant == p.Sponsor && s.Currency == c && (s.Suspended || s.Cap+s.Prefunded-s.Position-s.Reserved <= 0) {
+				left = 0
 			}
 		}
 	}

@@ -32,7 +32,8 @@ type PositionView struct {
 	Reserved    tongma.Money         `json:"reserved"`          // open holds
 	Cap         tongma.Money         `json:"cap"`
 	Prefunded   tongma.Money         `json:"prefunded"`
-	Available   tongma.Money         `json:"available"` // what may still be debited, by its sponsor too
+	Available   tongma.Money         `json:"available"`                 // what may still be debited by its own limits; nothing while its sponsor takes none
+	Through     string               `json:"through_sponsor,omitempty"` // "yes" or "no": whether its sponsor takes debits for it now; how much is the sponsor's own affair
 	Suspended   bool                 `json:"suspended,omitempty"`
 	Earlier     int64                `json:"earlier,omitempty"` // entries that the first row sums up
 	Rows        []PositionRow        `json:"rows"`
@@ -66,7 +67,10 @@ func (o *Office) ExplainPosition(ctx context.Context, who tongma.ParticipantID, 
 	}
 	v := viewPosition(at, x)
 	if at.Sponsor != "" {
-		v.Available.Minor = min(v.Available.Minor, available(&sponsor))
+		// The sponsor's room is the business of the sponsor, and of all its other subs.
+		if v.Through = "yes"; available(&sponsor) == 0 {
+			v.Through, v.Available.Minor = "no", 0
+		}
 	}
 	position, reserved := int64(0), int64(0)
 	for _, r := range v.Rows {

@@ -68,8 +68,8 @@ func TestRowsAlwaysAddUp(t *testing.T) {
 	}
 }
 
-// TestASubParticipantsPositionIsItsMemo: it adds up like any other, and its sponsor
-// limits it too.
+// TestASubParticipantsPositionIsItsMemo: it adds up like any other. Of its sponsor it
+// learns whether debits are taken, and nothing about how many.
 func TestASubParticipantsPositionIsItsMemo(t *testing.T) {
 	m, ctx := newMarket(t, ""), t.Context()
 	m.write(clearing.Entry{Kind: clearing.KindCap, Debtor: "sub", Amount: thb(400_000)})
@@ -88,10 +88,14 @@ schemes:`, 1)))
 	m.write(clearing.Entry{Kind: clearing.KindPost, Payment: id})
 	m.pay(350_000, "L1")
 	v, err := m.ExplainPosition(ctx, "sub", tongma.THB, 0)
-	if err != nil || v.Sponsor != "lotus" || v.Position != thb(1000) || v.Available != thb(500_000-351_000) || len(v.Rows) != 1 {
+	if err != nil || v.Sponsor != "lotus" || v.Position != thb(1000) || v.Available != thb(399_000) || v.Through != "yes" || len(v.Rows) != 1 {
 		t.Fatalf("%+v, %v", v, err)
 	}
-	if v, err = m.ExplainPosition(ctx, "lotus", tongma.THB, 0); err != nil || v.Position != thb(351_000) || len(v.Rows) != 2 {
+	m.pay(149_000, "L2") // its sponsor has no room any more
+	if v, err := m.ExplainPosition(ctx, "sub", tongma.THB, 0); err != nil || v.Available != thb(0) || v.Through != "no" {
+		t.Fatalf("%+v, %v", v, err)
+	}
+	if v, err = m.ExplainPosition(ctx, "lotus", tongma.THB, 0); err != nil || v.Position != thb(500_000) || len(v.Rows) != 3 {
 		t.Fatalf("%+v, %v", v, err)
 	}
 }
