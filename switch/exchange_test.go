@@ -586,3 +586,27 @@ func TestOneIDIsOneOffer(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// TestFeesOfTwoCurrenciesAreThePayersAndOnlyBetweenAccounts: they are taken in what the
+// payer pays, between those who have an account in it; else none is, and it is paid all
+// the same.
+func TestFeesOfTwoCurrenciesAreThePayersAndOnlyBetweenAccounts(t *testing.T) {
+	s := newBourse(t)
+	leg := func(from, to tongma.ParticipantID, c tongma.Currency) []clearing.Leg {
+		return []clearing.Leg{{From: from, To: to, Amount: tongma.Money{Minor: 1, Currency: c}}}
+	}
+	for _, c := range []struct {
+		legs []clearing.Leg
+		want tongma.Reason
+	}{
+		{leg("shop", "wallet", tongma.HKD), tongma.NoReason},
+		{leg("shop", "wallet", tongma.USD), tongma.NoAccount},
+		{leg("wallet", "shop", tongma.USD), tongma.NoAccount},
+		{leg("shop", "nobody", tongma.HKD), tongma.ParticipantUnknown},
+		{nil, tongma.NoReason},
+	} {
+		if err := accountsFor(s.opened, c.legs); tongma.ReasonOf(err) != c.want {
+			t.Errorf("%+v: %v, want %v", c.legs, err, c.want)
+		}
+	}
+}
