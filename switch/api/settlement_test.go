@@ -201,7 +201,7 @@ func TestASheetIsAMessageToTheAgent(t *testing.T) {
 }
 
 // TestASponsorSeesWhomItAnswersFor: what a sub-participant may still pay is bounded by
-// its own cap and by its sponsor's, and both see it.
+// its own cap; of its sponsor it shows only whether debits are taken.
 func TestASponsorSeesWhomItAnswersFor(t *testing.T) {
 	b := newBench(t)
 	b.write(clearing.Entry{Kind: clearing.KindSponsor, Debtor: "other", Creditor: "wallet"})
@@ -209,7 +209,7 @@ func TestASponsorSeesWhomItAnswersFor(t *testing.T) {
 	b.post("", "wallet", "acq", 6_500)
 	own := decode[PositionsPage](t, b.ask("wallet", "GET", "/v1/positions", ""))
 	if len(own.Positions) != 2 || own.Positions[0].Participant != "other" || own.Positions[0].MemoPosition != "30.00" || own.Positions[0].Position != "0.00" ||
-		own.Positions[0].Available != "5.00" || own.Positions[0].Sponsor != "wallet" || own.Positions[1].Position != "95.00" || own.Positions[1].Available != "5.00" {
+		own.Positions[0].Available != "70.00" || own.Positions[0].Sponsor != "wallet" || own.Positions[1].Position != "95.00" || own.Positions[1].Available != "5.00" {
 		t.Fatalf("%+v", own)
 	}
 	if sub := decode[PositionsPage](t, b.ask("other", "GET", "/v1/positions", "")); len(sub.Positions) != 1 {
