@@ -96,6 +96,9 @@ func (j *Journal) Add(e *clearing.Entry) error {
 		}
 	case clearing.KindDefer:
 		i, ok := j.byID[e.Payment]
+		if e.Payment.IsZero() { // what is owed for a cover, which is no payment
+			break
+		}
 		if !ok {
 			return fault(tongma.PaymentUnknown, "recon: journal", "entry %d defers a payment whose first entry is missing", e.Number)
 		}

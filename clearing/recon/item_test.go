@@ -146,3 +146,15 @@ func TestTheJournalGivesBothSidesOfAPaymentInTwoCurrencies(t *testing.T) {
 		t.Errorf("%+v", res.Breaks)
 	}
 }
+
+// TestADebtThatRollsOverIsNoPayment: what is owed for a cover has no id, and does not
+// keep the journal from being read.
+func TestADebtThatRollsOverIsNoPayment(t *testing.T) {
+	j := NewJournal()
+	if err := j.Add(&clearing.Entry{Number: 1, Kind: clearing.KindDefer, Debtor: "wallet", Creditor: "fund", Amount: cny(5), SchemeRef: "I1", Window: 1, AuthWindow: 2}); err != nil {
+		t.Error(err)
+	}
+	if err := j.Add(&clearing.Entry{Number: 2, Kind: clearing.KindDefer, Payment: pid(1), Window: 1, AuthWindow: 2}); err == nil {
+		t.Error("a payment that never began was taken in")
+	}
+}
