@@ -36,7 +36,7 @@ func (e *Engine) Adopt(ctx context.Context, d *schemes.Directory) error {
 		}
 	}
 	a := adoption{to: d}
-	if err := e.ledger.Read(ctx, func(b *clearing.Book) { a.standing = b.Positions() }); err != nil {
+	if err := e.ledger.Read(ctx, func(b *clearing.Book) { a.standing = b.Positions(); a.findAway(b) }); err != nil {
 		return err
 	}
 	for _, entry := range a.entries() {
@@ -69,6 +69,7 @@ func (e *Engine) accepted(entry *clearing.Entry, reason tongma.Reason) error {
 type adoption struct {
 	to       *schemes.Directory
 	standing []clearing.Position
+	away     map[tongma.ParticipantID]bool // who is at home in another shard
 }
 
 // entries returns what must be written, in order. What stands already is among it.
@@ -119,7 +120,7 @@ func (a *adoption) caps() (entries []clearing.Entry) {
 	for _, p := range a.to.Participants() {
 		for _, c := range tongma.Currencies() {
 			if minor, ok := p.Caps[c]; ok {
-				limit(p.ID, minor, c)
+				limit(p.ID, a.capOf(p, minor), c)
 			}
 		}
 	}

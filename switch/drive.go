@@ -53,6 +53,9 @@ func (e *Engine) run(ctx context.Context, r *tongma.Request, hold clearing.Entry
 	if !ok || adapter == nil {
 		return e.refuse(ctx, r, hold, tongma.AdapterDown)
 	}
+	if a, elsewhere, err := e.claim(ctx, r, &hold); elsewhere {
+		return a, err
+	}
 	hold.Expiry = e.opts.Now().Add(scheme.ConfirmWithin).UnixMilli()
 	ctx, span := e.opts.Tracer.Start(ctx, "payment "+r.Op.String(), trace.WithAttributes(attribute.String("tongma.scheme", string(hold.Scheme))))
 	defer span.End()
@@ -65,7 +68,7 @@ func (e *Engine) run(ctx context.Context, r *tongma.Request, hold clearing.Entry
 	}
 	// Durable before the scheme hears of it. If we stop right after this line,
 	// recover finds a hold without an answer, inquires, and reverses.
-	res, err := e.ledger.Submit(ctx, hold)
+	res, err := e.submitHold(ctx, hold)
 	if err != nil || !res.Write || res.Entry.Kind != clearing.KindHold {
 		e.end(c)
 		switch {
@@ -74,6 +77,8 @@ func (e *Engine) run(ctx context.Context, r *tongma.Request, hold clearing.Entry
 			return tongma.Answer{}, err
 		case res.Exists:
 			return e.repeat(ctx, r, res)
+		case res.Elsewhere != 0:
+			return e.opts.Shards.Belongs(ctx, original(ctx, r), res.Elsewhere)
 		case !res.Write:
 			return tongma.Answer{}, &tongma.Error{Op: "switch." + r.Op.String(), Reason: res.Reason}
 		}

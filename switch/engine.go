@@ -57,6 +57,7 @@ type Options struct {
 	OnReplay func(entries []clearing.Entry) // each batch that is read at the start
 	Journal  []journal.Option               // such as where to keep the checkpoint
 	Pace     func()                         // for simulations: see clearing.LedgerOptions
+	Shards   Shards                         // the others of a switch of several shards; nil: there are none
 
 	// Keep makes a directory version durable where every switch of this journal finds
 	// it. It returns before the version comes into force, and keeps what it has kept
@@ -133,7 +134,9 @@ func Open(ctx context.Context, opts Options) (*Engine, error) {
 	e.reached.Store(&adapters)
 	opts.Metrics.watch("tongma_open_payments", "Payments that are not decided, by the books.", e.openPayments)
 	opts.Metrics.watch("tongma_courses", "Payments that are being worked on here.", func() float64 { return float64(e.under()) })
-	err = e.Adopt(ctx, opts.Registry.Current())
+	if err = e.declare(ctx); err == nil {
+		err = e.Adopt(ctx, opts.Registry.Current())
+	}
 	if err == nil {
 		err = e.recover(ctx)
 	}
@@ -208,6 +211,13 @@ func (e *Engine) Do(ctx context.Context, r tongma.Request) (tongma.Answer, error
 func (e *Engine) dispatch(ctx context.Context, r tongma.Request) (tongma.Answer, error) {
 	if err := e.admit(&r); err != nil {
 		return tongma.Answer{}, err
+	}
+	if e.opts.Shards != nil {
+		here, a, done, err := e.route(ctx, r)
+		if done {
+			return a, err
+		}
+		ctx = here
 	}
 	switch r.Op {
 	case tongma.OpPay:

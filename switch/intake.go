@@ -27,6 +27,9 @@ func (e *Engine) pay(ctx context.Context, r tongma.Request) (tongma.Answer, erro
 	if refusal != tongma.NoReason {
 		return e.refuse(ctx, &r, hold, refusal)
 	}
+	if a, elsewhere, err := e.place(ctx, &r, chosen.Participant); elsewhere {
+		return a, err
+	}
 	hold.Debtor, hold.Scheme = chosen.Participant, chosen.Scheme
 	hold.Model = d.Model(hold.Scheme, hold.Amount.Currency)
 	if x, crosses := crossingOf(d, chosen.Scheme, r.Amount.Currency); crosses {
@@ -155,6 +158,9 @@ func (e *Engine) reverse(ctx context.Context, r tongma.Request) (tongma.Answer, 
 		if err != nil {
 			return tongma.Answer{}, err
 		}
+		if res.Elsewhere != 0 {
+			return e.opts.Shards.Belongs(ctx, original(ctx, &r), res.Elsewhere)
+		}
 		if !res.Exists {
 			return answerOf(&res.Payment), nil
 		}
@@ -281,10 +287,16 @@ func (e *Engine) tooLate(ctx context.Context, c schemes.Candidate) tongma.Reason
 func (e *Engine) refuse(ctx context.Context, r *tongma.Request, entry clearing.Entry, reason tongma.Reason) (tongma.Answer, error) {
 	entry.Kind, entry.Reason, entry.CodeTail = clearing.KindRefuse, reason, ""
 	entry.Amount, entry.Dealer, entry.Target, entry.Quote, entry.Rate = r.Amount, "", tongma.Money{}, "", ""
+	if a, elsewhere, err := e.claim(ctx, r, &entry); elsewhere {
+		return a, err
+	}
 	code := entry.Code
 	res, err := e.ledger.Submit(ctx, entry)
 	if err != nil {
 		return tongma.Answer{}, err
+	}
+	if res.Elsewhere != 0 {
+		return e.opts.Shards.Belongs(ctx, original(ctx, r), res.Elsewhere)
 	}
 	if res.Exists {
 		entry.Code = code

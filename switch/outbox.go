@@ -90,7 +90,8 @@ type EventOutboxOptions struct {
 	// Later makes the streams when payments run already, and again and again until
 	// that succeeds: a switch that takes over need not wait for them.
 	Later    bool
-	MaxQueue int // of entries whose events are not published yet; default 262,144
+	Shard    uint16 // of a switch of several, which share the participants' streams; zero: there is one
+	MaxQueue int    // of entries whose events are not published yet; default 262,144
 	Logger   *slog.Logger
 }
 
@@ -209,9 +210,13 @@ func eventType(e *clearing.Entry) string {
 			return EventPaymentEnded
 		}
 	case clearing.KindClose:
-		return EventWindowClosed
+		if e.Linked == 0 { // else the head says so, for all shards
+			return EventWindowClosed
+		}
 	case clearing.KindSettled:
-		return EventWindowSettled
+		if e.Linked == 0 {
+			return EventWindowSettled
+		}
 	}
 	return ""
 }
@@ -250,8 +255,13 @@ func (o *EventOutbox) stream(ctx context.Context, p tongma.ParticipantID) error 
 	m, err := s.GetLastMsgForSubject(ctx, tongma.EventSubject(p, ">"))
 	switch {
 	case err == nil:
-		last.entry, _ = strconv.ParseUint(m.Header.Get(headerEntry), 10, 64)
 		last.sequence = m.Sequence
+		if m, err = o.ownLast(ctx, s, m); err != nil {
+			return err
+		}
+		if m != nil {
+			last.entry, _ = strconv.ParseUint(m.Header.Get(headerEntry), 10, 64)
+		}
 	case !errors.Is(err, jetstream.ErrMsgNotFound):
 		return err
 	}
@@ -410,7 +420,9 @@ func (o *EventOutbox) sendOne(ctx context.Context, n *notice) (sent []jetstream.
 		} else if n.entry <= last.entry {
 			continue // an earlier writer got as far as this stream
 		}
-		future, err := o.js.PublishMsgAsync(n.message(p, body, now.entry), jetstream.WithExpectLastSequence(last.sequence), jetstream.WithRetryAttempts(0))
+		msg := n.message(p, body, now.entry)
+		o.sign(msg)
+		future, err := o.js.PublishMsgAsync(msg, jetstream.WithExpectLastSequence(last.sequence), jetstream.WithRetryAttempts(0))
 		if err != nil {
 			return sent, err
 		}

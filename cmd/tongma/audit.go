@@ -42,6 +42,7 @@ func newAuditCmd(a *app) *cobra.Command {
 	var from source
 	var known []string
 	var rules bool
+	var shards uint16
 	cmd := &cobra.Command{
 		Use:   "audit",
 		Short: "Recompute the books from the journal, and say whether they balance",
@@ -60,6 +61,9 @@ func newAuditCmd(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if shards > 0 {
+				return a.auditShards(cmd.Context(), &from, shards)
+			}
 			store, stop, err := a.journalFrom(&from)
 			if err != nil {
 				return err
@@ -74,6 +78,7 @@ func newAuditCmd(a *app) *cobra.Command {
 	cmd.Flags().StringVar(&from.data, "data", "", "data folder of a stopped switch; TONGMA_DATA")
 	from.flags(cmd)
 	cmd.Flags().StringArrayVar(&known, "known", nil, "hash of a batch that is held elsewhere, BATCH:HASH")
+	cmd.Flags().Uint16Var(&shards, "shards", 0, "audit the journals of so many shards, each and against each other; with --nats")
 	cmd.Flags().BoolVar(&rules, "rules", false, "list the rules that an audit proves, and read nothing")
 	_ = cmd.MarkFlagDirname("data")
 	return cmd

@@ -15,6 +15,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/tongma/tongma/clearing"
 )
 
 // config is what `tongma serve` and `tongma demo` are told. Each setting is a
@@ -42,6 +44,8 @@ type config struct {
 	AdmitStandby bool
 	Replicas     int
 	AllowUnseen  bool
+
+	Shard, Shards uint16 // which one this is, from 1, of how many; zero and zero: there is one
 }
 
 // setting is one row of the table that flags, environment, file, help and
@@ -76,6 +80,7 @@ var settings = []setting{
 	{"nats_system", "", "credentials of the system account, to see how the cluster stores; empty: creds/system.seed, if there is one", true, plain(func(c *config) *string { return &c.NATSSystem })},
 	{"standby", "false", "wait behind the switch that writes, and take over when it is lost", true, yesOrNo(func(c *config) *bool { return &c.Standby })},
 	{"admit_standby", "false", "let another switch stand by over the embedded NATS", true, yesOrNo(func(c *config) *bool { return &c.AdmitStandby })},
+	{"shard", "1/1", "which shard this is of how many, as 2/3; each has a journal of its own on the same NATS, and the first one settles", true, setShard},
 	{"replicas", "0", "copies of the journal in the cluster, 1 or 3; 0: 3 in a cluster, else 1", true, setReplicas},
 	{"allow_unseen", "false", "DANGER: run on a cluster that is not seen to sync what it acknowledges", true, yesOrNo(func(c *config) *bool { return &c.AllowUnseen })},
 }
@@ -129,6 +134,20 @@ func yesOrNo(of func(*config) *bool) func(*config, string) error {
 	}
 }
 
+// setShard reads K/N. One of one is what a switch is without.
+func setShard(c *config, value string) error {
+	k, n, _ := strings.Cut(value, "/")
+	self, err := strconv.ParseUint(k, 10, 16)
+	count, e := strconv.ParseUint(n, 10, 16)
+	if err != nil || e != nil || self == 0 || self > count || count > clearing.MaxShards {
+		return fmt.Errorf("want K/N, as 2/3, of at most %d shards", clearing.MaxShards)
+	}
+	if c.Shard, c.Shards = 0, 0; count > 1 {
+		c.Shard, c.Shards = uint16(self), uint16(count)
+	}
+	return nil
+}
+
 func setReplicas(c *config, value string) error {
 	n, err := strconv.Atoi(value)
 	if err != nil || (n != 0 && n != 1 && n != 3) {
@@ -149,6 +168,8 @@ func (c *config) together() (faults configError) {
 	switch {
 	case c.NATS != "" && c.AdmitStandby:
 		wrong("admit_standby", "is for the embedded NATS: on a cluster, its accounts say who may stand by")
+	case c.NATS == "" && c.Shards > 1:
+		wrong("shard", "goes with nats: several shards share a NATS that none of them has in itself")
 	case c.NATS == "" && c.Standby:
 		wrong("standby", "goes with nats: whoever has the NATS in itself cannot stand by")
 	case c.NATS == "" && c.Replicas > 1:

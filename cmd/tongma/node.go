@@ -30,6 +30,7 @@ import (
 	"github.com/tongma/tongma/switch/bus"
 	desk "github.com/tongma/tongma/switch/office"
 	"github.com/tongma/tongma/switch/settle"
+	"github.com/tongma/tongma/switch/shard"
 )
 
 // nodeConfig is what one running switch is made from.
@@ -44,6 +45,8 @@ type nodeConfig struct {
 	replicas   int           // of the journal; zero: what the servers call for
 	admit      bool          // let another switch stand by over the embedded NATS
 	standby    bool          // wait until the switch that writes is lost
+	shard      uint16        // which one this is, from 1; zero: there is one
+	shards     uint16        // of how many
 	nextFree   bool          // a busy port: take the next free one
 	directory  []byte        // YAML to bring into force; nil keeps what the folder has
 	sandbox    bool          // play money: simulated settlement agent, console without a token
@@ -76,6 +79,7 @@ type node struct {
 	api     *api.API
 	settler *settle.Settler
 	desk    *desk.Office
+	others  *shard.Node // of a switch of several shards
 
 	isoAddr, httpAddr, natsURL string
 
@@ -149,7 +153,7 @@ func (n *node) onClose(f func(context.Context)) {
 func (n *node) leaveOffice() {
 	stopAll(n.standing)
 	n.standing, n.inOffice = nil, false
-	n.store, n.engine, n.api, n.settler, n.desk = nil, nil, nil, nil, nil
+	n.store, n.engine, n.api, n.settler, n.desk, n.others = nil, nil, nil, nil, nil, nil
 }
 
 // Close leaves the office, then gives up the ground.
@@ -338,8 +342,11 @@ func (n *node) startEngine(ctx context.Context) error {
 		return &exitError{code: exitConfig, err: err}
 	}
 	n.onClose(stopTracing)
-	outbox, err := switching.NewEventOutbox(sc, switching.EventOutboxOptions{Mark: n.office.mark, Replicas: n.office.replicas, Later: n.shared(), Logger: n.cfg.logger})
+	outbox, err := switching.NewEventOutbox(sc, switching.EventOutboxOptions{Mark: n.office.mark, Replicas: n.office.replicas, Later: n.shared(), Shard: n.cfg.shard, Logger: n.cfg.logger})
 	if err != nil {
+		return err
+	}
+	if err := n.makeShard(); err != nil {
 		return err
 	}
 	feed := api.NewFeed()
@@ -349,7 +356,7 @@ func (n *node) startEngine(ctx context.Context) error {
 	n.engine, err = switching.Open(ctx, switching.Options{
 		Store: n.store, Registry: n.registry, Adapters: adapters, Dealers: dealers, Digest: n.keys.Digest, Outbox: outbox,
 		Keep:    n.keepDirectory,
-		Metrics: switching.NewMetrics(reg), Tracer: tracer, Logger: n.cfg.logger, OnCommit: feed.Committed,
+		Metrics: switching.NewMetrics(reg), Tracer: tracer, Logger: n.cfg.logger, OnCommit: n.committed(feed), Shards: n.shardsOfEngine(), Shard: n.journalNumber(), NewID: n.newID(),
 		Office: func(ctx context.Context, opts clearing.LedgerOptions) (*clearing.Ledger, error) {
 			ledger, err := n.enter(ctx, opts, outbox)
 			if err == nil {
@@ -366,6 +373,9 @@ func (n *node) startEngine(ctx context.Context) error {
 	n.holdOffice() // first, so that its last word comes when the engine has been closed
 	engine := n.engine
 	n.onClose(func(context.Context) { _ = engine.Close() })
+	if err := n.startShard(ctx); err != nil {
+		return err
+	}
 	if err := outbox.Start(ctx, n.engine); err != nil {
 		return err
 	}
@@ -405,13 +415,13 @@ func (n *node) makeAPI(feed *api.Feed, reg *prometheus.Registry) error {
 	if err != nil {
 		return &exitError{code: exitConfig, err: err}
 	}
-	n.desk, err = desk.New(desk.Options{Ledger: n.engine.Ledger(), Journal: n.store, Directory: n.registry.Current, Now: time.Now, Data: n.cfg.data,
+	n.desk, err = desk.New(desk.Options{Shard: n.journalNumber(), Ledger: n.engine.Ledger(), Journal: n.store, Directory: n.registry.Current, Now: time.Now, Data: n.cfg.data,
 		NewID: func() tongma.PaymentID { return tongma.PaymentID(uuid.Must(uuid.NewV7())) }})
 	if err != nil {
 		return &exitError{code: exitConfig, err: err}
 	}
 	n.api, err = api.New(api.Config{Engine: n.engine, Auth: tokens, Settler: n.settler, Office: n.desk, Store: n.store, Feed: feed, Gatherer: reg,
-		Logger: n.cfg.logger, Version: buildVersion(), Sandbox: n.cfg.sandbox})
+		Logger: n.cfg.logger, Version: buildVersion(), Sandbox: n.cfg.sandbox, Shards: n.shardsOfAPI()})
 	if err != nil {
 		return err
 	}
@@ -422,14 +432,14 @@ func (n *node) makeAPI(feed *api.Feed, reg *prometheus.Registry) error {
 
 // startNATSDoor listens to participants. Switches do not share the work: one that
 // was deposed and does not know it yet must not take requests away from the one in
-// office, so that each hears all of them.
+// office, so that each hears all of them. Shards share it: any of them takes any.
 func (n *node) startNATSDoor(ctx context.Context) error {
 	sc, err := n.carrier.Switch()
 	if err != nil {
 		return err
 	}
 	door, err := native.ServeSwitch(context.WithoutCancel(ctx), sc, n.engine, native.SwitchOptions{Log: n.cfg.logger, MayAnswer: bus.AnswersTo,
-		QueueGroup: fmt.Sprintf("switch-%d", n.engine.Ledger().Epoch())})
+		QueueGroup: n.queueGroup()})
 	if err != nil {
 		return err
 	}

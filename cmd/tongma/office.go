@@ -24,13 +24,7 @@ import (
 )
 
 // Subjects of the journal's account beside the journal itself. Only switches get
-// in there.
-const (
-	officeSubject = "tm.office.0"        // the writer's sign of life
-	papersSubject = "tm.office.0.papers" // where it shows what its successor must have
-	markStream    = "OUTBOX_0"
-	markSubject   = "tm.outbox.0"
-)
+// in there. They are those of namesOf.
 
 const (
 	joinWithin    = 10 * time.Second       // how long servers may take to be there
@@ -84,7 +78,7 @@ func (n *node) openJournal(ctx context.Context) error {
 		return &exitError{code: exitUnreachable, err: err}
 	}
 	n.onClose(func(context.Context) { nc.Close() })
-	o := &n.office
+	o, names := &n.office, n.names()
 	o.nc, o.replicas, o.named = nc, max(n.cfg.replicas, 1), directoryRef{}
 	if n.cfg.replicas == 0 && nc.ConnectedClusterName() != "" {
 		o.replicas = 3
@@ -92,20 +86,20 @@ func (n *node) openJournal(ctx context.Context) error {
 	o.mark = switching.NewFileMark(n.cfg.data)
 	if n.shared() {
 		o.timeout = askWithin
-		if o.mark, err = switching.NewStreamMark(nc, markStream, markSubject, o.replicas); err != nil {
+		if o.mark, err = switching.NewStreamMark(nc, names.markStream, names.mark, o.replicas); err != nil {
 			return err
 		}
 		host, _ := os.Hostname()
-		o.lease = clearing.NewLease(nc, clearing.LeaseOptions{Subject: officeSubject, Name: fmt.Sprintf("%s/%d", host, os.Getpid())})
+		o.lease = clearing.NewLease(nc, clearing.LeaseOptions{Subject: names.office, Name: fmt.Sprintf("%s/%d", host, os.Getpid())})
 	}
 	ctx, cancel := context.WithTimeout(ctx, journalWithin)
 	defer cancel()
 	return n.patiently(ctx, "the journal cannot be opened yet", func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, attemptWithin) // a question may get lost while the cluster finds itself
 		defer cancel()
-		n.store, err = journal.OpenJetStream(ctx, nc, journal.JetStreamConfig{Stream: journalStream, Subject: journalSubject, Replicas: o.replicas, PublishTimeout: o.timeout})
+		n.store, err = journal.OpenJetStream(ctx, nc, journal.JetStreamConfig{Stream: names.stream, Subject: names.subject, Replicas: o.replicas, PublishTimeout: o.timeout})
 		if remote, ok := n.carrier.(*bus.Remote); err == nil && ok {
-			_, err = remote.CheckDurable(ctx, journalStream)
+			_, err = remote.CheckDurable(ctx, names.stream)
 		}
 		return err
 	})
@@ -400,7 +394,7 @@ func (n *node) askPapers(ctx context.Context) (papers, error) {
 	var p papers
 	ctx, cancel := context.WithTimeout(ctx, papersWithin)
 	defer cancel()
-	m, err := n.office.nc.RequestWithContext(ctx, papersSubject, nil)
+	m, err := n.office.nc.RequestWithContext(ctx, n.names().papers, nil)
 	if err != nil {
 		return p, err
 	}
@@ -477,7 +471,7 @@ func (n *node) holdOffice() {
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	sub, err := n.office.nc.Subscribe(papersSubject, n.showPapers)
+	sub, err := n.office.nc.Subscribe(n.names().papers, n.showPapers)
 	if err != nil {
 		n.cfg.logger.Error("papers are not shown to standbys", "err", err)
 	}

@@ -21,6 +21,7 @@ func newParticipantCmd(a *app) *cobra.Command {
 	}, newParticipantListCmd(a),
 		newStandingCmd(a, "suspend", "Block a participant's debits", "Its credits, and what is held already, go on."),
 		newStandingCmd(a, "resume", "Allow a participant's debits again", "One that the directory suspends is resumed there."),
+		newMoveCmd(a),
 		newFundsCmd(a, "deposit", "deposits", "Book prefunding that came in", "It adds to what the participant may debit."),
 		newFundsCmd(a, "withdraw", "withdrawals", "Book prefunding as going out", "Before it is paid: what is booked out cannot be debited against."))
 }

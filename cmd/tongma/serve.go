@@ -34,7 +34,11 @@ Without --standby a switch takes over at once. That is how a new directory comes
 with --directory and without --standby. Who stands by finds the directory beside the journal, and takes its own only on a
 journal that has none; it does not lead with another than the journal's, and says so at /readyz.
 
-Folders of one cluster have the same creds/: see "tongma cluster credentials".`
+Folders of one cluster have the same creds/: see "tongma cluster credentials".
+
+With --shard K/N the switch is one of N shards, each with a journal of its own on the same NATS, started with the same
+directory. A payment is held in the shard in which whoever pays is at home; any shard takes any request. Windows are closed
+and settled by the first shard, for all. N cannot be changed later, but for 1 to N.`
 
 func newServeCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
@@ -84,7 +88,7 @@ func (a *app) serve(ctx context.Context, cfg config) error {
 	}
 	logger := a.logger(level(cfg.LogLevel))
 	n, err := newGround(ctx, nodeConfig{data: cfg.Data, isoListen: cfg.ISO8583Listen, httpListen: cfg.HTTPListen, natsListen: cfg.NATSListen,
-		tls: bus.TLS{Cert: cfg.TLSCert, Key: cfg.TLSKey}, external: external(&cfg, logger), replicas: cfg.Replicas, admit: cfg.AdmitStandby, standby: cfg.Standby,
+		tls: bus.TLS{Cert: cfg.TLSCert, Key: cfg.TLSKey}, external: external(&cfg, logger), replicas: cfg.Replicas, admit: cfg.AdmitStandby, standby: cfg.Standby, shard: cfg.Shard, shards: cfg.Shards,
 		directory: directory, sandbox: cfg.Sandbox, logger: logger})
 	if err != nil {
 		return err

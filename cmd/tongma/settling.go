@@ -67,6 +67,10 @@ func (n *node) agentDoor(d *schemes.Directory, agent *schemes.Agent) (address, t
 // keepTime closes windows when their schedules say so, until ctx ends, and has
 // them settled if that is wanted.
 func (n *node) keepTime(ctx context.Context, every time.Duration, settleThem bool) error {
+	if n.follows() { // the head's windows, which it closes and settles for all
+		<-ctx.Done()
+		return nil
+	}
 	log := n.cfg.logger
 	if settleThem {
 		done := make(chan struct{})
@@ -125,6 +129,9 @@ func (n *node) settleAgain(ctx context.Context) {
 }
 
 func (n *node) settleClosed(ctx context.Context, id tongma.WindowID) {
+	if !n.awaitShards(ctx, id) {
+		return // it is looked at again
+	}
 	report, err := n.settler.Settle(ctx, id, settle.How{})
 	switch {
 	case tongma.ReasonOf(err) == tongma.StateConflict || ctx.Err() != nil: // it is being settled already, or we stop

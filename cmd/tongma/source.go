@@ -7,8 +7,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
 	"github.com/tongma/tongma/clearing/journal"
@@ -19,6 +17,7 @@ import (
 // a NATS cluster, running switches or not.
 type source struct {
 	data, nats, key, ca string
+	number              uint16 // of the shard's journal, from zero
 }
 
 func (s *source) flags(cmd *cobra.Command) {
@@ -51,23 +50,10 @@ func openRemoteStore(s *source, dir string) (journal.Store, func(), error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	store, err := findJournal(ctx, nc)
+	store, err := findJournalOf(ctx, nc, s.number)
 	if err != nil {
 		nc.Close()
 		return nil, nil, &exitError{code: exitNotFound, err: fmt.Errorf("%s: %w", s.nats, err)}
 	}
 	return store, nc.Close, nil
-}
-
-// findJournal opens the journal's stream, and makes none.
-func findJournal(ctx context.Context, nc *nats.Conn) (journal.Store, error) {
-	js, err := jetstream.New(nc)
-	if err != nil {
-		return nil, err
-	}
-	stream, err := js.Stream(ctx, journalStream)
-	if err != nil {
-		return nil, err
-	}
-	return journal.OpenJetStream(ctx, nc, journal.JetStreamConfig{Stream: journalStream, Subject: journalSubject, Replicas: stream.CachedInfo().Config.Replicas})
 }

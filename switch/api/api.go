@@ -52,6 +52,7 @@ type Config struct {
 	Logger      *slog.Logger        // nil: discard
 	Version     string
 	Sandbox     bool           // play money: a browser on this machine needs no token, and /metrics is open
+	Shards      Shards         // the others of a switch of several shards; nil: there are none
 	Ready       func() []Check // further checks for /readyz, cheap, since anybody may ask; nil: none
 	MaxInFlight int            // questions about money at once; default 4,096
 }

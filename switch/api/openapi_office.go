@@ -8,6 +8,7 @@ import (
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing/recon"
 	"github.com/tongma/tongma/switch/office"
+	"github.com/tongma/tongma/switch/shard"
 )
 
 // Reasons of what the office does.
@@ -90,6 +91,8 @@ func (a *API) officeOperations(d describe) []operation {
 		{members, operatorOnly, (*call).participants},
 		stand("suspend-participant", "/v1/participants/{id}/suspend", "Block a participant's debits", "Its credits, and what is held already, go on.", (*call).suspend),
 		stand("resume-participant", "/v1/participants/{id}/resume", "Allow a participant's debits again", "One that the directory suspends is resumed there.", (*call).resume),
+		d.does(with(base("move-participant", tag, "POST", "/v1/participants/{id}/move", "Move a participant to another shard", "Of a switch of several shards. What it owes and its caps go with it; the same again finishes what was cut off."), pathParam("the participant's id")),
+			MoveBody{}, "How far it is.", shard.MoveReport{}, (*call).move, []tongma.Reason{tongma.Overloaded, tongma.NoAccount}),
 		fund("deposit", "/v1/participants/{id}/deposits", "Book prefunding that came in", "It adds to what the participant may debit.", (*call).deposit),
 		fund("withdraw", "/v1/participants/{id}/withdrawals", "Book prefunding as going out", "Before it is paid: what is booked out cannot be debited against.", (*call).withdraw),
 		a.reconcileOperation(d),

@@ -71,6 +71,8 @@ type Position struct {
 // PositionsPage is the answer to GET /v1/positions.
 type PositionsPage struct {
 	Positions []Position `json:"positions"`
+
+	Shards *ShardPositions `json:"shards,omitempty" doc:"of a switch of several shards: the positions above are those in this shard"`
 }
 
 // JournalPage is the answer to GET /v1/journal.
@@ -233,6 +235,9 @@ func (c *call) positions() error {
 		if p := &all[i]; c.operator || p.Participant == c.who || p.Sponsor == c.who {
 			page.Positions = append(page.Positions, viewPosition(p, all))
 		}
+	}
+	if err := c.allShards(&page); err != nil {
+		return err
 	}
 	return c.send(page)
 }

@@ -1,0 +1,197 @@
+package shard
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/clearing"
+)
+
+// Verbs that a shard answers to.
+const (
+	verbDo        = "do"        // carry out a participant's request
+	verbClaim     = "claim"     // give a key to the shard that asks
+	verbHolder    = "holder"    // which shard has the payment under a key
+	verbKnows     = "knows"     // is a payment with this id here?
+	verbCarry     = "carry"     // take in what has left for here
+	verbRoom      = "room"      // send room of somebody who is at home here
+	verbSweep     = "sweep"     // send home what of somebody lies here
+	verbFollow    = "follow"    // of the head: what is to be followed
+	verbGather    = "gather"    // of the head: take in what a window comes to
+	verbMove      = "move"      // let somebody go, or say how far that is
+	verbHome      = "home"      // somebody is at home there now
+	verbPositions = "positions" // what everybody has here
+)
+
+const (
+	subjectAll = "tm.shard.all" // something is to be followed
+	askWithin  = 2 * time.Second
+	replyGrace = 20 * time.Millisecond // kept back for relaying an answer
+)
+
+func subject(shard uint16, verb string) string { return fmt.Sprintf("tm.shard.%d.%s", shard, verb) }
+
+// fault is an error as it travels.
+type fault struct {
+	Op     string        `json:"op"`
+	Reason tongma.Reason `json:"reason"`
+	Field  string        `json:"field,omitempty"`
+	Offset int           `json:"offset,omitempty"`
+	Detail string        `json:"detail,omitempty"`
+}
+
+// reply is what every verb answers.
+type reply struct {
+	Fault *fault          `json:"fault,omitempty"`
+	Body  json.RawMessage `json:"body,omitempty"`
+}
+
+func faultOf(err error) *fault {
+	var e *tongma.Error
+	if errors.As(err, &e) {
+		return &fault{e.Op, e.Reason, e.Field, e.Offset, e.Detail}
+	}
+	return &fault{Op: "switch.shard", Reason: tongma.ReasonOf(err)}
+}
+
+func (f *fault) err() error {
+	return &tongma.Error{Op: f.Op, Reason: f.Reason, Field: f.Field, Offset: f.Offset, Detail: f.Detail}
+}
+
+// requestMsg is a participant's request, from the shard whose door it came in at.
+type requestMsg struct {
+	From    tongma.ParticipantID `json:"from"`
+	Op      tongma.Operation     `json:"operation"`
+	Hops    int                  `json:"hops,omitempty"`
+	Sought  bool                 `json:"sought,omitempty"`
+	Claimed bool                 `json:"claimed,omitempty"`
+	Request json.RawMessage      `json:"request"`
+}
+
+type answerMsg struct {
+	Answer   json.RawMessage `json:"answer"`
+	Replayed bool            `json:"replayed,omitempty"`
+}
+
+type keyMsg struct {
+	Asker tongma.ParticipantID `json:"asker"`
+	Key   string               `json:"key"`
+	Shard uint16               `json:"shard,omitempty"`
+}
+
+type idMsg struct {
+	Payment tongma.PaymentID `json:"payment"`
+}
+
+type yesMsg struct {
+	Yes bool `json:"yes"`
+}
+
+type carryMsg struct {
+	From    uint16        `json:"from"`
+	Carries []carriedLine `json:"carries"`
+}
+
+type carriedLine struct {
+	Sequence uint64               `json:"sequence"`
+	Who      tongma.ParticipantID `json:"who"`
+	Minor    int64                `json:"minor"`
+	Currency uint16               `json:"currency"`
+}
+
+type takenMsg struct {
+	Taken uint64 `json:"taken"`
+}
+
+type roomMsg struct {
+	Who      tongma.ParticipantID `json:"who"`
+	Minor    int64                `json:"minor"`
+	Currency uint16               `json:"currency"`
+	To       uint16               `json:"to"`
+}
+
+type followMsg struct {
+	Shard  uint16            `json:"shard"`
+	Linked []tongma.WindowID `json:"linked"`
+}
+
+type followedMsg struct {
+	Windows   []followedLine         `json:"windows"`
+	Suspended []tongma.ParticipantID `json:"suspended"`
+	Moves     []moveLine             `json:"moves"`
+}
+
+type followedLine struct {
+	Window  tongma.WindowID `json:"window"`
+	Settled bool            `json:"settled,omitempty"`
+	Sheet   []byte          `json:"sheet"`
+	Close   []byte          `json:"close"` // canonical bytes of the entry that follows
+}
+
+type moveLine struct {
+	Who   tongma.ParticipantID `json:"who"`
+	Shard uint16               `json:"shard"`
+	Moves uint64               `json:"moves"`
+}
+
+type pageMsg struct {
+	Entry []byte `json:"entry"`
+}
+
+type homeMsg struct {
+	Entry []byte `json:"entry"`
+}
+
+type moveMsg struct {
+	Who tongma.ParticipantID `json:"who"`
+	To  uint16               `json:"to"`
+	Dry bool                 `json:"dry,omitempty"`
+}
+
+// ask asks a shard, and reads its answer into body. An error of reason JournalInDoubt
+// means that it is not known whether it was heard.
+func (n *Node) ask(ctx context.Context, shard uint16, verb string, msg, body any) error {
+	data, err := json.Marshal(msg)
+	if err != nil {
+		return err
+	}
+	m, err := n.opts.Conn.RequestWithContext(ctx, subject(shard, verb), data)
+	switch {
+	case errors.Is(err, nats.ErrNoResponders):
+		return &tongma.Error{Op: "switch.shard", Reason: tongma.Overloaded, Detail: fmt.Sprintf("shard %d is not there: nothing was done, try again later", shard)}
+	case err != nil:
+		return &tongma.Error{Op: "switch.shard", Reason: tongma.JournalInDoubt, Detail: fmt.Sprintf("shard %d did not answer in time: repeat with the same key, or inquire", shard), Err: err}
+	}
+	var r reply
+	if err := json.Unmarshal(m.Data, &r); err != nil {
+		return &tongma.Error{Op: "switch.shard", Reason: tongma.JournalInDoubt, Detail: fmt.Sprintf("shard %d answered what cannot be read", shard), Err: err}
+	}
+	if r.Fault != nil {
+		return r.Fault.err()
+	}
+	if body == nil {
+		return nil
+	}
+	return json.Unmarshal(r.Body, body)
+}
+
+// soon bounds a question of the background.
+func soon(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, askWithin)
+}
+
+// entryOf reads an entry that another shard has sent, which must be of one kind.
+func entryOf(data []byte, kind clearing.Kind) (clearing.Entry, error) {
+	e, err := clearing.ParseEntry(data)
+	if err == nil && e.Kind != kind {
+		err = &tongma.Error{Op: "switch.shard", Reason: tongma.FieldInvalid}
+	}
+	e.Number, e.Time, e.Directory = 0, 0, 0
+	return e, err
+}

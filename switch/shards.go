@@ -1,0 +1,153 @@
+package switching
+
+import (
+	"context"
+
+	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/clearing"
+	"github.com/tongma/tongma/schemes"
+)
+
+// Shards is the rest of a switch that is one of several: see package switch/shard. Each
+// of the first four says whether a request is to be carried out here; if it is not, it
+// has it carried out where it is, and returns the answer or the error of that shard.
+// An error without elsewhere means that nothing was decided.
+type Shards interface {
+	// Route goes by the request alone: who pays in a transfer, which payment the others
+	// are about.
+	Route(ctx context.Context, r tongma.Request) (a tongma.Answer, elsewhere bool, err error)
+	// Place goes by who pays, which the engine has found out.
+	Place(ctx context.Context, r tongma.Request, debtor tongma.ParticipantID) (a tongma.Answer, elsewhere bool, err error)
+	// Claim makes sure that no other shard holds or refuses anything under the key of an
+	// entry that is about to be submitted.
+	Claim(ctx context.Context, r tongma.Request, first *clearing.Entry) (a tongma.Answer, elsewhere bool, err error)
+	// Belongs has the books' last word: the payment is that shard's.
+	Belongs(ctx context.Context, r tongma.Request, shard uint16) (tongma.Answer, error)
+	// Room tries to get the room that a hold lacks here from where it lies, within a
+	// bounded time. Whether there is enough, the books say.
+	Room(ctx context.Context, hold *clearing.Entry)
+	// Number returns which shard this is, of how many.
+	Number() (self, count uint16)
+}
+
+// Way is how a request has come to this shard.
+type Way struct {
+	Hops    int  // other shards that it was at
+	Sought  bool // the payment that it is about is here, as far as the sender knows
+	Claimed bool // its key is this shard's: it is carried out here, or nowhere
+}
+
+type wayKey struct{}
+
+// asked is a request as it came in, and how.
+type asked struct {
+	request tongma.Request
+	way     Way
+}
+
+// WithWay marks a request that another shard has sent.
+func WithWay(ctx context.Context, w Way) context.Context {
+	return context.WithValue(ctx, wayKey{}, &asked{way: w})
+}
+
+// WayOf returns how the request of ctx has come to this shard.
+func WayOf(ctx context.Context) Way {
+	if a, ok := ctx.Value(wayKey{}).(*asked); ok {
+		return a.way
+	}
+	return Way{}
+}
+
+// route keeps the request as it came in, and sees whether it is for this shard.
+func (e *Engine) route(ctx context.Context, r tongma.Request) (context.Context, tongma.Answer, bool, error) {
+	ctx = context.WithValue(ctx, wayKey{}, &asked{request: r, way: WayOf(ctx)})
+	a, elsewhere, err := e.opts.Shards.Route(ctx, r)
+	return ctx, a, elsewhere || err != nil, err
+}
+
+// original is the request of ctx as it came in.
+func original(ctx context.Context, r *tongma.Request) tongma.Request {
+	if a, ok := ctx.Value(wayKey{}).(*asked); ok && a.request.From != "" {
+		return a.request
+	}
+	return *r
+}
+
+// place sees whether whoever pays is at home here.
+func (e *Engine) place(ctx context.Context, r *tongma.Request, debtor tongma.ParticipantID) (tongma.Answer, bool, error) {
+	if e.opts.Shards == nil {
+		return tongma.Answer{}, false, nil
+	}
+	a, elsewhere, err := e.opts.Shards.Place(ctx, original(ctx, r), debtor)
+	return a, elsewhere || err != nil, err
+}
+
+// claim sees that the key of a first entry is this shard's.
+func (e *Engine) claim(ctx context.Context, r *tongma.Request, first *clearing.Entry) (tongma.Answer, bool, error) {
+	if e.opts.Shards == nil {
+		return tongma.Answer{}, false, nil
+	}
+	a, elsewhere, err := e.opts.Shards.Claim(ctx, original(ctx, r), first)
+	return a, elsewhere || err != nil, err
+}
+
+// submitHold submits a hold. If there is no room for it here, that is looked for in
+// other shards once, before it is refused.
+func (e *Engine) submitHold(ctx context.Context, hold clearing.Entry) (clearing.Result, error) {
+	hold.Try = e.opts.Shards != nil
+	res, err := e.ledger.Submit(ctx, hold)
+	if err != nil || !hold.Try || res.Write || res.Exists || res.Reason != tongma.OverCap {
+		return res, err
+	}
+	e.opts.Shards.Room(ctx, &hold)
+	hold.Try = false
+	return e.ledger.Submit(ctx, hold)
+}
+
+// declare writes down which shard this journal is of, before any rule of the directory:
+// caps stand where a participant is at home. A journal that says otherwise is not ours.
+func (e *Engine) declare(ctx context.Context) error {
+	var self, count uint16
+	if e.opts.Shards != nil {
+		self, count = e.opts.Shards.Number()
+	}
+	var was, of uint16
+	if err := e.ledger.Read(ctx, func(b *clearing.Book) { was, of = b.Shard() }); err != nil {
+		return err
+	}
+	if was == self && of == count {
+		return nil
+	}
+	bad := &tongma.Error{Op: "switch.Open", Reason: tongma.SetupInvalid, Detail: "the journal is of another shard, or of another number of shards"}
+	if of != 0 || count == 0 {
+		return bad
+	}
+	res, err := e.ledger.Submit(ctx, clearing.Entry{Kind: clearing.KindHome, Shard: self, Shards: count})
+	if err == nil && res.Reason != tongma.NoReason {
+		err = bad
+	}
+	return err
+}
+
+// away tells whose caps stand in another shard: who is at home there. What a
+// sub-participant may owe through its sponsor is limited wherever it refunds.
+func (a *adoption) findAway(b *clearing.Book) {
+	self, count := b.Shard()
+	if count < 2 {
+		return
+	}
+	a.away = map[tongma.ParticipantID]bool{}
+	for _, p := range a.to.Participants() {
+		if at, _ := b.Home(p.ID); at != self && p.Sponsor == "" {
+			a.away[p.ID] = true
+		}
+	}
+}
+
+// capOf is a participant's cap in this shard.
+func (a *adoption) capOf(p *schemes.Participant, minor int64) int64 {
+	if a.away[p.ID] {
+		return 0
+	}
+	return minor
+}
