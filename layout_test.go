@@ -32,6 +32,7 @@ var mayImport = []struct {
 	{"adapters", []string{".", "schemes", "schemes/keyring"}}, // and itself, but no other adapter
 	{"conformance/crash", nil},                                // tests only
 	{"conformance/cluster", nil},                              // tests only
+	{"conformance/shards", nil},                               // tests only
 	{"conformance", []string{".", "codespec", "schemes", "conformance"}},
 	{"cmd/tongma", []string{".", "codespec", "schemes", "clearing", "switch", "adapters", "conformance"}},
 	{"tools", nil},

@@ -180,6 +180,7 @@ func TestLineHoldsWhatTheEntryHolds(t *testing.T) {
 		Merchant: "m-1", Order: "o-1", Directory: 7, Hash: [32]byte{9}, Salt: []byte("salt"), Maker: "ann", Checker: "bob",
 		Model: "cards", Method: calendar.Gross, Cutoff: startMillis, ValueDate: 20261123, Calendar: "cny.1", Stage: dispute.Represented,
 		Dealer: "fx-d", Target: tongma.Money{Minor: 15523, Currency: tongma.JPY}, Quote: "q-1", Rate: "USD/JPY 155.230 source",
+		Shard: 2, Shards: 3, Sequence: 4, Upto: 5, Linked: 6, Cells: []Obligation{{"bank-a", "shop-b", tongma.CNY, 9, 2, 1}}, Terms: []Terms{{tongma.CNY, 7, 8, 9}},
 		Legs: []Leg{{schemes.FeeScheme, schemes.FeeReturn, "shop-b", "net-s", tongma.Money{Minor: 3, Currency: tongma.CNY}}}}
 	data := e.AppendTo(nil)
 	text, err := json.Marshal(NewLine(&e, 5, data))
@@ -195,7 +196,9 @@ func TestLineHoldsWhatTheEntryHolds(t *testing.T) {
 		`"directory":7,"sheet_hash":"0900000000000000000000000000000000000000000000000000000000000000","late":true,"keep_code":true,` +
 		`"fees":[{"fee":"scheme","from":"shop-b","to":"net-s","fee_minor":3,"on_refund":"return"}],"maker":"ann","checker":"bob",` +
 		`"model":"cards","method":"gross","cutoff":"2026-11-22T00:00:00.000Z","value_date":20261123,"calendar":"cny.1","stage":"represented",` +
-		`"dealer":"fx-d","target_minor":15523,"target_currency":"JPY","quote":"q-1","rate":"USD/JPY 155.230 source"}`
+		`"dealer":"fx-d","target_minor":15523,"target_currency":"JPY","quote":"q-1","rate":"USD/JPY 155.230 source","shard":2,"shards":3,"sequence":4,"upto":5,"linked_window":6,` +
+		`"cells":[{"debtor":"bank-a","creditor":"shop-b","currency":"CNY","gross_minor":9,"payments":2,"fees_minor":1}],` +
+		`"terms":[{"currency":"CNY","cap_minor":7,"directed_cap_minor":8,"prefunded_minor":9}]}`
 	var got, expected map[string]any
 	if err := json.Unmarshal(text, &got); err != nil {
 		t.Fatal(err)

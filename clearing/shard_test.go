@@ -111,3 +111,104 @@ func TestOneShardKnowsNothingOfOthers(t *testing.T) {
 		t.Error("not at home")
 	}
 }
+
+// shardDamages are journals of shards that break a rule by their last entry, behind
+// those that make a head of three.
+var shardDamages = []struct {
+	check string
+	entry Entry
+}{
+	{checkCarry, Entry{Kind: KindCarryIn, Debtor: "bank-a", Shard: 2, Sequence: 2, Amount: tongma.Money{Minor: 5, Currency: tongma.CNY}}},
+	{checkCarry, Entry{Kind: KindCarryOut, Debtor: "bank-a", Shard: 2, Sequence: 1, Amount: tongma.Money{Minor: 5, Currency: tongma.CNY}}},
+	{checkCarry, Entry{Kind: KindCarryOut, Debtor: "bank-a", Shard: 2, Sequence: 1, Amount: tongma.Money{Minor: -5, Currency: tongma.CNY}}},
+	{checkGather, Entry{Kind: KindGather, Window: 1, Shard: 2, Linked: 1, Sequence: 1, Upto: 1, Hash: [32]byte{1}}}, // it is open
+	{checkGather, Entry{Kind: KindClose, Window: 1}},                                            // of how many shards?
+	{checkClaim, Entry{Kind: KindClaim, Asker: "shop-b", Key: keyOf("shop-b", 2, 3), Shard: 2}}, // another's to give
+	{checkHome, Entry{Kind: KindHome, Shard: 2, Shards: 3}},                                     // it is shard 1
+	{checkHome, Entry{Kind: KindHome, Debtor: "bank-a", Shard: 2}},                              // by no move
+	{checkHome, Entry{Kind: KindHold, Payment: testID(1), Asker: "shop-b", Key: "k", Debtor: nameAt("bank", 2, 3), Creditor: "shop-b", AuthWindow: 1, Amount: tongma.Money{Minor: 1, Currency: tongma.CNY}}},
+}
+
+func TestTheAuditNoticesAShardThatCheats(t *testing.T) {
+	for i, d := range shardDamages {
+		k := newKeeper()
+		k.must(t, Entry{Kind: KindOpen})
+		k.must(t, Entry{Kind: KindHome, Shard: 1, Shards: 3})
+		bad := d.entry
+		bad.Number, bad.Time = uint64(len(k.written)+1), k.now
+		found := false
+		for _, f := range audited(append(k.written, bad)).Findings {
+			found = found || f.Check == d.check
+		}
+		if !found {
+			t.Errorf("damage %d: %s passes", i, d.check)
+		}
+		if k.book.Apply(&bad) == nil {
+			t.Errorf("damage %d: the Book applies %s", i, bad.Kind)
+		}
+	}
+}
+
+// TestAcrossNoticesJournalsThatDoNotAgree: each of them is sound by itself.
+func TestAcrossNoticesJournalsThatDoNotAgree(t *testing.T) {
+	m := func() []*keeper {
+		var out []*keeper
+		for i := range 2 {
+			k := newKeeper()
+			k.must(t, Entry{Kind: KindOpen})
+			k.must(t, Entry{Kind: KindHome, Shard: uint16(i + 1), Shards: 2})
+			out = append(out, k)
+		}
+		return out
+	}
+	cny := func(minor int64) tongma.Money { return tongma.Money{Minor: minor, Currency: tongma.CNY} }
+	tombstone := Entry{Kind: KindTombstone, Payment: testID(1), Asker: "shop-b", Key: keyOf("shop-b", 1, 2), Reason: tongma.ReversedBeforeOriginal}
+	for _, tt := range []struct {
+		check string
+		do    func(head, other *keeper)
+	}{
+		{acrossTransit, func(_, other *keeper) {
+			other.must(t, Entry{Kind: KindCarryIn, Debtor: "bank-a", Shard: 1, Sequence: 1, Amount: cny(5)})
+		}},
+		{acrossTransit, func(head, other *keeper) {
+			head.must(t, capOf("bank-a", 100))
+			head.must(t, Entry{Kind: KindCarryOut, Debtor: "bank-a", Shard: 2, Amount: cny(5)})
+			other.must(t, Entry{Kind: KindCarryIn, Debtor: "bank-a", Shard: 1, Sequence: 1, Amount: cny(6)})
+		}},
+		{acrossKeys, func(head, other *keeper) {
+			head.must(t, tombstone)
+			twice := tombstone
+			twice.Payment = testID(2)
+			other.must(t, twice)
+		}},
+		{acrossClaims, func(_, other *keeper) { other.must(t, tombstone) }},
+		{acrossGather, func(head, _ *keeper) {
+			head.must(t, Entry{Kind: KindClose})
+			head.must(t, Entry{Kind: KindGather, Window: 1, Shard: 2, Linked: 1, Sequence: 1, Upto: 1, Hash: [32]byte{1}})
+		}},
+		{acrossHomes, func(head, other *keeper) {
+			who := nameAt("bank", 1, 2)
+			head.must(t, capOf(who, 100))
+			other.must(t, Entry{Kind: KindHome, Debtor: who, Shard: 2, Sequence: 1, Terms: []Terms{{Currency: tongma.CNY, Cap: 100}}})
+		}},
+		{acrossShards, func(_, other *keeper) { *other = *newKeeper() }},
+	} {
+		shards := m()
+		tt.do(shards[0], shards[1])
+		var auditors []*Auditor
+		for i, k := range shards {
+			a := NewAuditor(AuditOptions{Shard: uint16(i)})
+			for j := range k.written {
+				a.Entry(&k.written[j])
+			}
+			auditors = append(auditors, a)
+		}
+		found := false
+		for _, f := range Across(auditors).Findings {
+			found = found || f.Check == tt.check
+		}
+		if !found {
+			t.Errorf("%s passes: %+v", tt.check, Across(auditors).Findings)
+		}
+	}
+}
