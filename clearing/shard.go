@@ -58,6 +58,7 @@ func IsTransit(who tongma.ParticipantID) bool { return strings.HasPrefix(string(
 // sharding is what a Book knows of the other shards. The zero value has none.
 type sharding struct {
 	self, count uint16
+	older       bool            // it had payments before it was one of several
 	homes       map[uint16]home // who has moved
 	claims      map[Digest]uint16
 	ways        map[uint16]*way // to and from each of the others
@@ -141,6 +142,10 @@ func (b *Book) elsewhere(e *Entry) uint16 {
 func (b *Book) otherShard(s uint16) bool {
 	return b.sharded() && s != 0 && s <= b.shards.count && s != b.shards.self
 }
+
+// Older tells whether the Book had payments before it was one of several shards: their
+// keys are used, and no owner knows of it.
+func (b *Book) Older() bool { return b.shards.older }
 
 func (b *Book) wayTo(shard uint16) *way {
 	if b.shards.ways == nil {
@@ -228,7 +233,7 @@ func (b *Book) applyShard(e *Entry) error {
 		b.shards.claims[keyDigest(e.Asker, e.Key)] = e.Shard
 	case KindHome:
 		if e.Debtor == "" {
-			b.shards.self, b.shards.count = e.Shard, e.Shards
+			b.shards.self, b.shards.count, b.shards.older = e.Shard, e.Shards, b.payments.len() > 0
 			return nil
 		}
 		b.applyHome(e)

@@ -26,7 +26,7 @@ import (
 // varints unless said otherwise.
 const (
 	snapshotTitle   = "tongma book"
-	snapshotVersion = 2
+	snapshotVersion = 3
 )
 
 const (

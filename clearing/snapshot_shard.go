@@ -17,6 +17,7 @@ func (b *Book) writeShards(s *snapshotWriter) {
 	s.begin(blockShards)
 	s.unsigned(uint64(x.self))
 	s.unsigned(uint64(x.count))
+	s.yes(x.older)
 	s.unsigned(uint64(len(x.homes)))
 	for _, n := range slices.Sorted(maps.Keys(x.homes)) {
 		h := x.homes[n]
@@ -81,7 +82,7 @@ func (b *Book) writeLinks(s *snapshotWriter) {
 func (s *snapshotReader) readShards(r *entryReader) {
 	b := s.book
 	x := &b.shards
-	x.self, x.count = r.short(), r.short()
+	x.self, x.count, x.older = r.short(), r.short(), r.yes()
 	r.bad = r.bad || x.count < 2 || x.count > MaxShards || x.self == 0 || x.self > x.count || len(b.windows) != s.windows
 	x.homes = map[uint16]home{}
 	for i := r.count(); i > 0 && !r.bad; i-- {

@@ -48,6 +48,7 @@ type Node struct {
 	started atomic.Bool // ledger and engine are there
 
 	homes atomic.Pointer[map[tongma.ParticipantID]uint16] // who is not at home where its id says
+	fresh atomic.Bool                                     // the head is known to have no payments of before there were others
 	wake  chan struct{}
 	busy  chan struct{} // bounds the requests that are carried out for others
 	ctx   context.Context

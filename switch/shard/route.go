@@ -114,10 +114,45 @@ func (n *Node) Place(ctx context.Context, r tongma.Request, debtor tongma.Partic
 // to each other until it has arrived.
 func (n *Node) Belongs(ctx context.Context, r tongma.Request, shard uint16) (tongma.Answer, error) {
 	way := switching.WayOf(ctx)
+	if holder, err := n.holderHere(ctx, &r); err != nil || (holder == shard && !way.Claimed) {
+		if err != nil {
+			return tongma.Answer{}, err
+		}
+		// Its key is that shard's, wherever its payer is at home by now: there the first
+		// answer is found.
+		return n.send(ctx, r, shard, switching.Way{Hops: way.Hops + 1, Sought: true, Claimed: true})
+	}
 	if way.Claimed { // for another payer, or for one who has moved since: nothing was held, and nothing is
 		return tongma.Answer{}, &tongma.Error{Op: "switch." + r.Op.String(), Reason: tongma.ExistsOtherCode, Field: "/key"}
 	}
 	return n.pass(ctx, r, shard, way)
+}
+
+// holderHere returns which shard has the key that a request would use up, as far as
+// this one knows.
+func (n *Node) holderHere(ctx context.Context, r *tongma.Request) (holder uint16, err error) {
+	key := r.Key
+	if r.Op == tongma.OpReverse {
+		key = r.OfKey
+	}
+	err = n.ledger.Read(ctx, func(b *clearing.Book) { holder = b.HolderOf(r.From, key) })
+	return holder, err
+}
+
+// usedBefore tells whether a key was used in the head when there were no other shards:
+// then no owner has it. A head that has nothing of that time is asked once.
+func (n *Node) usedBefore(ctx context.Context, asker tongma.ParticipantID, key string) (bool, error) {
+	if n.opts.Self == clearing.Head || n.fresh.Load() {
+		return false, nil
+	}
+	var got keyMsg
+	ctx, cancel := soon(ctx)
+	defer cancel()
+	if err := n.ask(ctx, clearing.Head, verbHolder, keyMsg{Asker: asker, Key: key}, &got); err != nil {
+		return false, err
+	}
+	n.fresh.Store(!got.Older)
+	return got.Older && got.Shard == clearing.Head, nil
 }
 
 // pass sends a request on, ever more slowly the longer it has been on its way.
@@ -140,7 +175,16 @@ func (n *Node) pass(ctx context.Context, r tongma.Request, at uint16, way switch
 func (n *Node) Claim(ctx context.Context, r tongma.Request, first *clearing.Entry) (tongma.Answer, bool, error) {
 	way := switching.WayOf(ctx)
 	owner := clearing.OwnerOf(first.Asker, first.Key, n.opts.Count)
-	if way.Claimed || owner == n.opts.Self { // there, the entry is the claim
+	if way.Claimed {
+		return tongma.Answer{}, false, nil
+	}
+	switch used, err := n.usedBefore(ctx, first.Asker, first.Key); {
+	case err != nil:
+		return tongma.Answer{}, false, &tongma.Error{Op: "switch." + r.Op.String(), Reason: tongma.Overloaded, Detail: "shard 1, which may have its key, did not answer: nothing was done, repeat with the same key", Err: err}
+	case used:
+		a, err := n.send(ctx, r, clearing.Head, switching.Way{Hops: way.Hops + 1, Sought: true, Claimed: true})
+		return a, true, err
+	case owner == n.opts.Self: // there, the entry is the claim
 		return tongma.Answer{}, false, nil
 	}
 	if first.Kind == clearing.KindHold || way.Hops > 0 || r.Op == tongma.OpRefund {
@@ -175,8 +219,11 @@ func (n *Node) send(ctx context.Context, r tongma.Request, at uint16, way switch
 		return tongma.Answer{}, err
 	}
 	a, err := tongma.ParseAnswer(got.Answer)
+	if err != nil { // it was carried out, or not: who cannot read that does not know
+		return tongma.Answer{}, unread(at, err)
+	}
 	a.Replayed = got.Replayed
-	return a, err
+	return a, nil
 }
 
 // doFor carries out another shard's request.
@@ -204,7 +251,7 @@ func (n *Node) giveKey(ctx context.Context, m keyMsg) (any, error) {
 }
 
 func (n *Node) holder(ctx context.Context, m keyMsg) (any, error) {
-	err := n.ledger.Read(ctx, func(b *clearing.Book) { m.Shard = b.HolderOf(m.Asker, m.Key) })
+	err := n.ledger.Read(ctx, func(b *clearing.Book) { m.Shard, m.Older = b.HolderOf(m.Asker, m.Key), b.Older() })
 	return m, err
 }
 

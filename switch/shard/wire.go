@@ -83,6 +83,7 @@ type keyMsg struct {
 	Asker tongma.ParticipantID `json:"asker"`
 	Key   string               `json:"key"`
 	Shard uint16               `json:"shard,omitempty"`
+	Older bool                 `json:"older,omitempty"` // of a holder: it has payments of before there were others
 }
 
 type idMsg struct {
@@ -170,7 +171,7 @@ func (n *Node) ask(ctx context.Context, shard uint16, verb string, msg, body any
 	}
 	var r reply
 	if err := json.Unmarshal(m.Data, &r); err != nil {
-		return &tongma.Error{Op: "switch.shard", Reason: tongma.JournalInDoubt, Detail: fmt.Sprintf("shard %d answered what cannot be read", shard), Err: err}
+		return unread(shard, err)
 	}
 	if r.Fault != nil {
 		return r.Fault.err()
@@ -178,7 +179,15 @@ func (n *Node) ask(ctx context.Context, shard uint16, verb string, msg, body any
 	if body == nil {
 		return nil
 	}
-	return json.Unmarshal(r.Body, body)
+	if err := json.Unmarshal(r.Body, body); err != nil {
+		return unread(shard, err)
+	}
+	return nil
+}
+
+// unread is the error of an answer that cannot be read.
+func unread(shard uint16, err error) error {
+	return &tongma.Error{Op: "switch.shard", Reason: tongma.JournalInDoubt, Detail: fmt.Sprintf("shard %d answered what cannot be read", shard), Err: err}
 }
 
 // soon bounds a question of the background.

@@ -1,0 +1,74 @@
+package shard
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/clearing"
+	"github.com/tongma/tongma/clearing/journal"
+	"github.com/tongma/tongma/schemes"
+	switching "github.com/tongma/tongma/switch"
+)
+
+// TestARepeatAfterAMoveHearsTheFirstAnswer, whichever shard keeps its key: the new home
+// may be that itself.
+func TestARepeatAfterAMoveHearsTheFirstAnswer(t *testing.T) {
+	m := newMarket(t, 3)
+	at := clearing.HomeOf("weibank", 3)
+	to, first, owners := at%3+1, map[string]tongma.Answer{}, map[uint16]bool{}
+	for i := range 12 {
+		key := fmt.Sprintf("k%d", i)
+		first[key] = m.mustPay(at, "weibank", key, i, 100)
+		owners[clearing.OwnerOf("acq", key, 3)] = true
+	}
+	if r, err := m.nodes[0].Move(t.Context(), "weibank", to, false); err != nil || !r.Done || len(owners) != 3 {
+		t.Fatalf("%+v %v, %d owners", r, err, len(owners))
+	}
+	for i := range 12 {
+		key := fmt.Sprintf("k%d", i)
+		for door := uint16(1); door <= 3; door++ {
+			if a, err := m.pay(door, "weibank", key, i, 100); err != nil || a.Payment != first[key].Payment || a.Outcome != tongma.Approved {
+				t.Errorf("%s, kept by %d, home was %d and is %d, at door %d: %v %v, %v", key, clearing.OwnerOf("acq", key, 3), at, to, door, a.Outcome, a.Reason, err)
+			}
+		}
+	}
+	m.audit()
+}
+
+// TestAKeyOfBeforeThereWereOthersIsUsed: a journal that becomes the head's has payments
+// whose keys no owner knows of. Their repeats find them, and nobody pays twice.
+func TestAKeyOfBeforeThereWereOthersIsUsed(t *testing.T) {
+	m := newMarket(t, 3)
+	m.stop(1)
+	m.stores[0] = journal.NewMemory()
+	d, err := schemes.Parse(1, []byte(source))
+	if err != nil {
+		t.Fatal(err)
+	}
+	alone, err := switching.Open(t.Context(), switching.Options{Store: m.stores[0], Registry: schemes.NewMemoryRegistry(d), Digest: digest,
+		Adapters: map[tongma.SchemeID]switching.Adapter{"wechat": m.wallet, "alipay": m.wallet, "unionpay": m.wallet}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	banks, first := []string{"weibank", "alibank", "unibank"}, map[string]tongma.Answer{}
+	m.engines[0] = alone
+	for i := range 12 {
+		key := fmt.Sprintf("k%d", i)
+		first[key] = m.mustPay(1, banks[i%3], key, i, 100)
+	}
+	if err := alone.Close(); err != nil {
+		t.Fatal(err)
+	}
+	m.start(1)
+	for i := range 12 {
+		key := fmt.Sprintf("k%d", i)
+		for door := uint16(3); door >= 1; door-- {
+			if a, err := m.pay(door, banks[i%3], key, i, 100); err != nil || a.Payment != first[key].Payment || a.Outcome != tongma.Approved || !a.Replayed {
+				t.Errorf("%s, kept by %d, at door %d: %v %v %v, %v", key, clearing.OwnerOf("acq", key, 3), door, a.Payment, a.Outcome, a.Reason, err)
+			}
+		}
+	}
+	m.mustPay(2, "alibank", "new", 100, 100)
+	m.audit()
+}
