@@ -374,6 +374,11 @@ func (s *search) windUp(b *Book, es []Entry) ([]Entry, bool) {
 		if sheet, _ = b.Sheet(sheet.Window); sheet.State == WindowOpen || sheet.State == WindowSettled {
 			continue
 		}
+		for _, asked := range b.Asked(sheet.Window) { // nothing else of the leg is booked before
+			if !must(Entry{Kind: KindCoverRefused, Window: sheet.Window, Debtor: asked.Debtor, Creditor: asked.Payer, Asker: asked.Creditor, Amount: asked.Amount, SchemeRef: asked.Instruction}) {
+				return es, false
+			}
+		}
 		for _, in := range Instruct(sheet) {
 			if !b.Confirmed(&in) && !must(in.Confirm()) {
 				return es, false
