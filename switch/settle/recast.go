@@ -308,6 +308,10 @@ func leftOut(c tongma.Currency, balances []optimise.Balance, items []clearing.Wi
 	at := map[Deferral]int{}
 	var ids []Deferral
 	put := func(it *clearing.WindowItem) {
+		if it.Kind == clearing.KindGather { // other shards' payments are not deferred: they are as good as carried out
+			q.Balances = carriedOut(q.Balances, slices.DeleteFunc(flowsIn(it, c), func(f optimise.Flow) bool { return !counts(f) }))
+			return
+		}
 		flows := slices.DeleteFunc(flowsIn(it, c), func(f optimise.Flow) bool { return !counts(f) })
 		if len(flows) == 0 {
 			return
@@ -339,4 +343,23 @@ func leftOut(c tongma.Currency, balances []optimise.Balance, items []clearing.Wi
 		after[b.Participant] = b.Minor
 	}
 	return left, after, nil
+}
+
+// carriedOut returns what everybody has once flows have been paid.
+func carriedOut(balances []optimise.Balance, flows []optimise.Flow) []optimise.Balance {
+	out := slices.Clone(balances)
+	move := func(who tongma.ParticipantID, minor int64) {
+		for i := range out {
+			if out[i].Participant == who {
+				out[i].Minor += minor
+				return
+			}
+		}
+		out = append(out, optimise.Balance{Participant: who, Minor: minor})
+	}
+	for _, f := range flows {
+		move(f.Debtor, -f.Minor)
+		move(f.Creditor, f.Minor)
+	}
+	return out
 }
