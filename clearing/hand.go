@@ -53,7 +53,7 @@ func (w *window) becomes(e *Entry) Kind {
 //
 //	StateConflict (not instructed), FieldInvalid (nobody says it, no evidence, no instruction, or a second person is named);
 //	a word that waits under the same instruction: Exists, with the first difference, ExistsOtherContent of its outcome,
-//	evidence or maker; else what the Book would say to the agent's own word
+//	evidence or maker, MakerIsChecker of a maker who is the same in other letters; else what the Book would say to the agent's own word
 func (b *Book) proposeWord(e *Entry, w *window) Verdict {
 	if w.state != WindowInstructed {
 		return Verdict{Reason: tongma.StateConflict}
@@ -69,8 +69,12 @@ func (b *Book) proposeWord(e *Entry, w *window) Verdict {
 	if t := w.waiting(KindWord, e.SchemeRef); t != nil {
 		from, to, known := b.sides(&final)
 		v := t.repeat(&final, from, to, known)
-		if v.Reason == tongma.NoReason && (t.of != final.Kind || t.key != e.Key || t.maker != e.Maker) {
+		switch {
+		case v.Reason != tongma.NoReason:
+		case t.of != final.Kind, t.key != e.Key, !samePerson(t.maker, e.Maker):
 			v.Reason = tongma.ExistsOtherContent
+		case t.maker != e.Maker: // the same person in other letters is not another
+			v.Reason = tongma.MakerIsChecker
 		}
 		return v
 	}

@@ -126,7 +126,7 @@ func (b *Book) otherOrder(e *Entry, o *order) tongma.Reason {
 		return tongma.ExistsOtherAmount
 	case o.account.currency != e.Amount.Currency:
 		return tongma.ExistsOtherCurrency
-	case o.maker != e.Maker:
+	case !samePerson(o.maker, e.Maker):
 		return tongma.ExistsOtherContent
 	}
 	return tongma.NoReason

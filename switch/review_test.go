@@ -713,3 +713,47 @@ func TestStorm(t *testing.T) {
 	t.Log(states)
 	until(t, "the end of all courses", func() bool { b.engine.mu.Lock(); defer b.engine.mu.Unlock(); return len(b.engine.courses) == 0 })
 }
+
+// TestPendingAnswersOfOneEntryAreTheSame: why a payment is pending is read off the entry
+// that the answer names, whoever asks, and by whichever way: so two answers that rest on
+// one entry are the same bytes, as those of payments that have ended are.
+func TestPendingAnswersOfOneEntryAreTheSame(t *testing.T) {
+	for name, c := range map[string]struct {
+		first  reply
+		undo   bool
+		reason tongma.Reason
+	}{
+		"held":       {vanish, false, tongma.SchemeSilent},
+		"confirming": {waiting, false, tongma.PayerConfirming},
+		"reversing":  {vanish, true, tongma.ReversalPending},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			b.scheme.say(tongma.OpAuthorise, c.first)
+			for range 300 {
+				b.scheme.say(tongma.OpInquire, silent)
+				b.scheme.say(tongma.OpReverse, silent)
+			}
+			told := map[uint64]string{}
+			r := payRequest("k1", 1, 1250)
+			back := tongma.Request{Op: tongma.OpReverse, From: "acq", OfKey: "k1", Budget: 60 * time.Millisecond}
+			asks := []tongma.Request{r, r, {Op: tongma.OpInquire, From: "acq", OfKey: "k1"}}
+			if c.undo {
+				asks = []tongma.Request{r, back, back, r, {Op: tongma.OpInquire, From: "acq", OfKey: "k1"}}
+			}
+			reasons := map[tongma.Reason]bool{}
+			for _, ask := range asks {
+				a := b.do(ask)
+				text := string(a.AppendJSON(nil))
+				if was, ok := told[a.Entry]; ok && was != text {
+					t.Errorf("told of entry %d first %s and then %s", a.Entry, was, text)
+				}
+				told[a.Entry] = text
+				reasons[a.Reason] = true
+			}
+			if !reasons[c.reason] || len(told) > len(reasons) {
+				t.Errorf("%v of %d entries", reasons, len(told))
+			}
+		})
+	}
+}

@@ -276,6 +276,12 @@ func (c *Client) message(t Transfer) (iso20022.Document, iso20022.Header, error)
 	if err != nil {
 		return iso20022.Document{}, iso20022.Header{}, err
 	}
+	for _, p := range [...]tongma.ParticipantID{t.Debtor, t.Creditor} {
+		if _, known := h.Parties[p]; p != "" && !known { // as of one that has left with something open
+			return iso20022.Document{}, iso20022.Header{}, &tongma.Error{Op: "settle.agent", Reason: tongma.SetupInvalid,
+				Detail: "the directory has no account of " + string(p) + " at the agent: put it back, or two people say how it was paid"}
+		}
+	}
 	doc, err := messageOf(h, c.opts.Directory(), c.opts.Agent, t)
 	return doc, doc.Header(h.Sender, agent), err
 }

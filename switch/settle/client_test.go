@@ -27,11 +27,11 @@ type wire struct {
 	base  string
 }
 
-func newWire(t *testing.T, m *market) *wire {
+func newWire(t *testing.T, m *market, more ...agentsim.Account) *wire {
 	t.Helper()
 	w := &wire{rig: newRig(t, m)}
 	var err error
-	if w.agent, err = agentsim.New(agentsim.Options{Token: agentToken, Admin: agentAdmin, Accounts: m.accounts()}); err != nil {
+	if w.agent, err = agentsim.New(agentsim.Options{Token: agentToken, Admin: agentAdmin, Accounts: append(m.accounts(), more...)}); err != nil {
 		t.Fatal(err)
 	}
 	addr, err := w.agent.Listen("127.0.0.1:0")

@@ -6,7 +6,15 @@ import (
 	"github.com/tongma/tongma/schemes"
 )
 
-const nobodyConnected = "no agent is connected: two people say what became of it"
+// nobody says why there is no agent to ask, and what is to be done.
+func (r *run) nobody() string {
+	if r.opts.Directory != nil && r.sheet.Model != schemes.DefaultModel {
+		if _, named := r.opts.Directory().SettlementModel(r.sheet.Model); !named {
+			return "the directory has dropped the model, and its agent with it: put it back, or two people say what became of it"
+		}
+	}
+	return "no agent is connected: two people say what became of it"
+}
 
 // search looks for what was sent for those who are short and not written down: covers
 // that the journal says were asked for, a debit that was tried again, and what the
@@ -140,7 +148,7 @@ func (r *run) searchCover(a *clearing.Word) error {
 	agent, t := r.agent(l.currency), r.askedOf(a)
 	e := Event{From: a.Payer, To: a.Creditor, For: a.Debtor, Money: a.Amount, Ref: a.Instruction}
 	if agent == nil {
-		e.Kind, e.Text = "wait", nobodyConnected
+		e.Kind, e.Text = "wait", r.nobody()
 		r.open(e)
 		return nil
 	}
@@ -237,7 +245,7 @@ func (r *run) ask(s Step) (again bool, err error) {
 	e := Event{From: s.Payer, To: l.creditor, For: l.debtor, Money: t.Amount, Ref: t.ID}
 	w, ok := r.move(t)
 	if !ok {
-		e.Kind, e.Text = "wait", nobodyConnected
+		e.Kind, e.Text = "wait", r.nobody()
 		r.open(e)
 		return true, nil
 	}

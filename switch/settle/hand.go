@@ -13,7 +13,7 @@ import (
 // where no agent is connected, or it does not answer.
 type ByHand struct {
 	Window      tongma.WindowID
-	Instruction string // its id: of an instruction that is due, or of a cover that was asked for
+	Instruction string // its id: of an instruction that is due, of a credit's further try that is under way, or of a cover that was asked for
 	Part        int64  // Confirm: how much of it moved, in minor units; zero is all of it
 	Evidence    string // where it is to be seen, one line of up to 64 bytes: "camt.053 0817, entry 12"
 	By          string // the person, one line of up to 32 bytes
@@ -35,14 +35,16 @@ type HandDone struct {
 // Confirm writes down that an instruction was carried out, all of it or a part. It
 // takes two people: the first one's word changes nothing; when a second one says the
 // same, on the same evidence, it stands as if the agent had said it, and when every
-// leg is confirmed the window is settled. The same again changes nothing.
+// leg is confirmed the window is settled. The same again changes nothing. Of a credit
+// that the agent has refused they say so that it was paid by other means.
 //
 // Reasons: FieldInvalid (/by, /evidence), WindowUnknown, WindowNotClosed,
 // StateConflict (it is being settled at this moment, or somebody was asked to cover it:
 // Detail says which), InstructionUnknown (it is not
 // due, or the books have the opposite: Detail says which), AgentContradicts (the agent
 // is connected and says otherwise), the exists-with-different ones (another word on it
-// waits: Dismiss it first), CreditsWait, MoreThanDue, and those of the Ledger.
+// waits: Dismiss it first), MakerIsChecker (the first one's name in other letters),
+// CreditsWait, MoreThanDue, and those of the Ledger.
 func (s *Settler) Confirm(ctx context.Context, h ByHand) (HandDone, error) {
 	return s.byHand(ctx, h, tongma.NoReason)
 }
@@ -81,7 +83,7 @@ func (s *Settler) Words(ctx context.Context, id tongma.WindowID) (out []clearing
 // hand looks at what a person says before the books do. Without an error the window is
 // the caller's, who ends that.
 func (s *Settler) hand(ctx context.Context, h *ByHand) (r *run, done HandDone, err error) {
-	h.By, h.Evidence = strings.TrimSpace(h.By), strings.TrimSpace(h.Evidence)
+	h.By, h.Evidence = strings.Join(strings.Fields(h.By), " "), strings.TrimSpace(h.Evidence)
 	if !oneLine(h.By, 32) {
 		return nil, done, &tongma.Error{Op: "settle.by-hand", Reason: tongma.FieldInvalid, Field: "/by", Detail: "the person is named in one line of up to 32 bytes"}
 	}
@@ -177,10 +179,13 @@ func (r *run) meant(h *ByHand, refused tongma.Reason) (clearing.Entry, Transfer,
 		}
 	}
 	for _, in := range clearing.Instruct(r.sheet) {
+		if in.Debtor == "" && isTry(h.Instruction, in.ID) {
+			in.ID = h.Instruction
+		}
 		switch {
 		case in.ID != h.Instruction:
 		case refused != tongma.NoReason && in.Debtor == "":
-			return clearing.Entry{}, Transfer{}, &tongma.Error{Op: "settle.by-hand", Reason: tongma.FieldInvalid, Field: h.Instruction, Detail: "a credit that the agent refuses stays due: have it tried again"}
+			return clearing.Entry{}, Transfer{}, &tongma.Error{Op: "settle.by-hand", Reason: tongma.FieldInvalid, Field: h.Instruction, Detail: "a credit that the agent refuses stays due: have it tried again, or say how it was paid"}
 		case refused != tongma.NoReason:
 			return in.Refuse(refused), r.transfer(in), nil
 		default:
@@ -199,13 +204,23 @@ func (r *run) meant(h *ByHand, refused tongma.Reason) (clearing.Entry, Transfer,
 }
 
 // contradicts asks the agent, if one is connected, whether it says otherwise. That it
-// does not know, or has not decided, is no contradiction: that is why people say it.
+// does not know, or has not decided, is no contradiction: that is why people say it. Nor
+// is it one that it refused a credit: what it does not carry out may be paid by other
+// means, of which it need not know.
 func (r *run) contradicts(t Transfer, e *clearing.Entry) error {
 	agent := r.agent(t.Amount.Currency)
 	if agent == nil {
 		return nil
 	}
 	w := agent.Ask(r.ctx, t).sound(t)
+	own, _, further := strings.Cut(t.ID, "-")
+	switch refused := w.Outcome == Rejected; {
+	case t.Debtor != "":
+	case further && (refused || w.Outcome == Unheard):
+		return &tongma.Error{Op: "settle.by-hand", Reason: tongma.InstructionUnknown, Field: t.ID, Detail: "nothing is under way under that id: speak of instruction " + own}
+	case refused:
+		return r.triedElse(t)
+	}
 	moved := w.Outcome == Settled || w.Outcome == Partly
 	confirms := e.Kind == clearing.KindSettle || e.Kind == clearing.KindCover
 	if (moved && (!confirms || w.Amount != e.Amount)) || (w.Outcome == Rejected && confirms) {
@@ -214,6 +229,27 @@ func (r *run) contradicts(t Transfer, e *clearing.Entry) error {
 			says = "it moved " + w.Amount.String()
 		}
 		return &tongma.Error{Op: "settle.by-hand", Reason: tongma.AgentContradicts, Field: t.ID, Detail: says}
+	}
+	return nil
+}
+
+// triedElse says why a credit of which the agent refused an id may not be said to be
+// paid: the agent moved it under the id of a further try, or has not said what became of
+// that. Otherwise it could be paid twice.
+func (r *run) triedElse(t Transfer) error {
+	own, agent := t.ID, r.agent(t.Amount.Currency)
+	for n := max(1, r.refusedIDs(own)); n < maxTries; n++ {
+		t.ID = tryID(own, n+1)
+		switch w := agent.Ask(r.ctx, t).sound(t); w.Outcome {
+		case Rejected:
+			r.refuses(own, n+1)
+		case Unheard:
+			return nil
+		case Settled, Partly:
+			return &tongma.Error{Op: "settle.by-hand", Reason: tongma.AgentContradicts, Field: t.ID, Detail: "it moved " + w.Amount.String() + " when it was tried again: have the window settled"}
+		default:
+			return &tongma.Error{Op: "settle.by-hand", Reason: tongma.StateConflict, Field: t.ID, Detail: "it was tried again, and what became of instruction " + t.ID + " is not known: say that first"}
+		}
 	}
 	return nil
 }

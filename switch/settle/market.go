@@ -38,8 +38,12 @@ func prefundingNumber(p tongma.ParticipantID) string { return accountNumber(p) +
 
 func dec(minor int64) string { return tongma.Money{Minor: minor, Currency: tongma.CNY}.Decimal() }
 
-// directory writes the market as the operator would.
+// directory is the market as the operator would write it.
 func (m *market) directory() (*schemes.Directory, error) {
+	return schemes.Parse(1, []byte(m.source()))
+}
+
+func (m *market) source() string {
 	var y strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&y, format+"\n", args...) }
 	line("name: drill\nrules: default\nparticipants:")
@@ -74,7 +78,7 @@ func (m *market) directory() (*schemes.Directory, error) {
 	for _, s := range m.shares {
 		line("      - {participant: %s, weight: %d, cap: %q}", s.Participant, s.Weight, dec(s.CapMinor))
 	}
-	return schemes.Parse(1, []byte(y.String()))
+	return y.String()
 }
 
 func (m *market) accountOf(p tongma.ParticipantID) string {

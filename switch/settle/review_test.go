@@ -1,8 +1,10 @@
 package settle
 
 import (
+	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing"
@@ -73,5 +75,105 @@ func TestWhoIsRefusedIsAskedOnceInACall(t *testing.T) {
 	rep := r.settle(w, How{})
 	if n := refusals(r, "bank-c"); n != 1 || rep.Done() {
 		t.Errorf("asked to give back %d times: %v", n, r.told)
+	}
+}
+
+// counted counts what an agent is asked.
+type counted struct {
+	Agent
+	moves, asks int
+}
+
+func (c *counted) Move(ctx context.Context, t Transfer) Word {
+	c.moves++
+	return c.Agent.Move(ctx, t)
+}
+
+func (c *counted) Ask(ctx context.Context, t Transfer) Word {
+	c.asks++
+	return c.Agent.Ask(ctx, t)
+}
+
+// TestACreditMayBeRefusedManyTimesAndIsStillPaid: it may be tried far more often than
+// people have the patience for; what was refused is asked after once, or once more behind
+// a restart; and when the last id is used up two people say how it was paid.
+func TestACreditMayBeRefusedManyTimesAndIsStillPaid(t *testing.T) {
+	r := newRig(t, &market{banks: banks("ac"), balance: rich("a")})
+	c := &counted{Agent: r.bank}
+	start := func() *Settler {
+		return New(Options{Ledger: r.books, Directory: func() *schemes.Directory { return r.dir }, Agent: func(string, tongma.Currency) Agent { return c }, Patience: time.Millisecond, Every: time.Millisecond})
+	}
+	settle := func(s *Settler, id tongma.WindowID, how How) Report {
+		rep, err := s.Settle(t.Context(), id, how)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.moves, c.asks = 0, 0
+		return rep
+	}
+	refuse := func(s *Settler, id tongma.WindowID, times int) {
+		for range times {
+			r.bank.faults[drillAccount] = []Word{{Outcome: Rejected}}
+			if rep := settle(s, id, How{Retry: r.sheet(id).State != clearing.WindowClosed}); rep.Done() || len(rep.Open) != 1 || rep.Open[0].Kind != "rejected" {
+				t.Fatalf("%+v", rep)
+			}
+		}
+	}
+	r.pay("a>c", 500)
+	id := r.closeWindow()
+	s := start()
+	refuse(s, id, 30)
+	if _, err := s.Settle(t.Context(), id, How{}); err != nil || c.moves != 0 || c.asks != 1 {
+		t.Errorf("%d sent, %d asked: %v", c.moves, c.asks, err)
+	}
+	refuse(start(), id, 1) // another process finds them out again
+	if rep := settle(s, id, How{Retry: true}); !rep.Done() || r.bank.balance["BANK-C"] != 500 || len(s.refusals) != 0 {
+		t.Errorf("%+v %v", rep.Open, s.refusals)
+	}
+
+	r.pay("a>c", 300)
+	id = r.closeWindow()
+	refuse(s, id, maxTries)
+	if rep := settle(s, id, How{Retry: true}); rep.Done() || len(rep.Open) != 1 || len(rep.Open[0].Ref) > 35 {
+		t.Errorf("%+v", rep)
+	}
+	h := ByHand{Window: id, Instruction: clearing.Instruct(r.sheet(id))[0].ID, Evidence: "cheque 0042"}
+	for _, h.By = range []string{"ann", "ben"} {
+		if _, err := start().Confirm(t.Context(), h); err != nil {
+			t.Error(err)
+		}
+	}
+	if r.sheet(id).State != clearing.WindowSettled || r.bank.balance["BANK-C"] != 500 {
+		t.Errorf("%+v", r.sheet(id))
+	}
+}
+
+// TestPeopleSpeakOfATryThatIsUnderWay: of a further try of a credit they say under its own
+// id that it moved, so that the statement agrees; of one that is not under way they do not.
+func TestPeopleSpeakOfATryThatIsUnderWay(t *testing.T) {
+	r := newRig(t, &market{banks: banks("ac"), balance: rich("a")})
+	r.pay("a>c", 500)
+	id := r.closeWindow()
+	r.bank.faults[drillAccount] = []Word{{Outcome: Rejected}, {Outcome: Pending}}
+	r.settle(id, How{})
+	own := clearing.Instruct(r.sheet(id))[0].ID
+	say := func(by, instruction string) tongma.Reason {
+		_, err := r.settler().Confirm(t.Context(), ByHand{Window: id, Instruction: instruction, Evidence: "camt.054 7", By: by})
+		return tongma.ReasonOf(err)
+	}
+	if got := say("ann", own+"-2"); got != tongma.InstructionUnknown { // nobody has sent it
+		t.Error(got)
+	}
+	r.settle(id, How{Retry: true})
+	for _, other := range []string{own + "-3", own + "-02", own + "-1", own + "-100", own + "-"} {
+		if got := say("ann", other); got != tongma.InstructionUnknown {
+			t.Error(other, got)
+		}
+	}
+	if one, two := say("ann", own+"-2"), say("ben", own+"-2"); one != tongma.NoReason || two != tongma.NoReason || r.sheet(id).State != clearing.WindowSettled {
+		t.Error(one, two)
+	}
+	if was, ok := r.books.book.Told(id, own+"-2"); !ok || was.Kind != clearing.KindSettle {
+		t.Errorf("%+v", was)
 	}
 }

@@ -31,8 +31,8 @@ var update = flag.Bool("update", false, "write what the scripts gave into the sc
 //	pay      NAME A -> B AMOUNT                  a payment, posted at once
 //	close                                        the open window
 //	has      NAME AMOUNT                         what its account at the agent holds from now on
-//	agent    NAME reject | pending | part AMOUNT what the agent does with the next transfer from it
-//	agent    NAME moved | refused                what it decides on the transfer from it that was pending; NAME may be "fund"
+//	agent    NAME reject | pending | part AMOUNT what the agent does with the next transfer from it; NAME may be "fund" or "settlement"
+//	agent    NAME moved | refused                what it decides on the transfer from it that was pending
 //	stop     KIND | moved | sent                 the next settle stops behind an entry of that kind; or when the agent has
 //	                                             moved something and not been heard; or just before it hears anything
 //	resume   NAME                                whoever was short may pay again
@@ -159,14 +159,14 @@ func (s *script) do(w []string) []string {
 			return nil
 		}
 		if w[2] == "moved" || w[2] == "refused" {
-			s.bank.decide(accountNumber(s.payer(w[1])), w[2] == "moved")
+			s.bank.decide(s.bank.side(s.payer(w[1])), w[2] == "moved")
 			return nil
 		}
 		word := map[string]Word{"reject": {Outcome: Rejected}, "pending": {Outcome: Pending}, "part": {Outcome: Partly}}[w[2]]
 		if w[2] == "part" {
 			word.Amount = cny(s.minor(w[3]))
 		}
-		k := accountNumber(s.payer(w[1]))
+		k := s.bank.side(s.payer(w[1]))
 		s.bank.faults[k] = append(s.bank.faults[k], word)
 	case "plan", "settle":
 		return s.run(w)
@@ -309,8 +309,11 @@ func cmpOr(a, b string) string {
 }
 
 func (s *script) payer(name string) tongma.ParticipantID {
-	if name == "fund" {
+	switch name {
+	case "fund":
 		return drillFund
+	case "settlement":
+		return ""
 	}
 	return tongma.ParticipantID("bank-" + name)
 }

@@ -5,8 +5,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -41,15 +43,19 @@ type Options struct {
 type Settler struct {
 	opts Options
 
-	// mu guards busy. Nothing else is taken while it is held.
+	// mu guards what is below. Nothing else is taken while it is held.
 	mu   sync.Mutex
 	busy map[tongma.WindowID]bool
+	// refusals is, by window and credit, how many ids of it the agent has refused: what
+	// is known need not be asked again. It is forgotten with the process, and then found
+	// out anew.
+	refusals map[tongma.WindowID]map[string]int
 }
 
 // New returns a Settler.
 func New(opts Options) *Settler {
 	opts.Patience, opts.Every = cmp.Or(opts.Patience, 10*time.Second), cmp.Or(opts.Every, 500*time.Millisecond)
-	return &Settler{opts: opts, busy: map[tongma.WindowID]bool{}}
+	return &Settler{opts: opts, busy: map[tongma.WindowID]bool{}, refusals: map[tongma.WindowID]map[string]int{}}
 }
 
 // How says how far a call of Settle may go. The zero How does all that the rules
@@ -146,6 +152,9 @@ func (s *Settler) Settle(ctx context.Context, id tongma.WindowID, how How) (Repo
 	default:
 		err = r.settle()
 	}
+	if r.sheet.State == clearing.WindowSettled {
+		s.forget(id)
+	}
 	r.report.Sheet = r.sheet
 	return r.report, err
 }
@@ -164,6 +173,13 @@ func (s *Settler) end(id tongma.WindowID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.busy, id)
+}
+
+// forget drops what was kept for a window that is settled.
+func (s *Settler) forget(id tongma.WindowID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.refusals, id)
 }
 
 // look reads the window's sheet.
@@ -368,14 +384,17 @@ func (r *run) transfer(in clearing.Instruction) Transfer {
 func (r *run) instruct(in clearing.Instruction) error {
 	t := r.transfer(in)
 	e := Event{From: in.Debtor, To: in.Creditor, Money: in.Amount, Ref: in.ID}
-	w, ok := r.move(t)
-	if ok && w.Outcome == Rejected && in.Debtor == "" {
-		w, t.ID = r.otherID(t)
+	var w Word
+	var ok bool
+	if in.Debtor == "" {
+		w, t.ID, ok = r.credit(t)
 		e.Ref = t.ID
+	} else {
+		w, ok = r.move(t)
 	}
 	switch {
 	case !ok:
-		e.Kind, e.Text = "wait", nobodyConnected
+		e.Kind, e.Text = "wait", r.nobody()
 		r.open(e)
 		return nil
 	case w.Outcome == Settled || w.Outcome == Partly:
@@ -400,10 +419,19 @@ func (r *run) open(e Event) {
 	r.doubt[e.Money.Currency] = true
 }
 
+// refusedCredit is what is to be done where the agent refuses a credit.
+const refusedCredit = "the agent refuses it: have it tried again, or two people say how it was paid"
+
 func (r *run) undecided(e Event, w Word) {
 	e.Kind = w.Outcome.String()
-	if w.Err != nil {
+	switch {
+	case w.Err != nil:
 		e.Text = tongma.ReasonOf(w.Err).Info().Title
+		if err := (*tongma.Error)(nil); errors.As(w.Err, &err) && err.Reason == tongma.SetupInvalid && err.Detail != "" {
+			e.Text = err.Detail
+		}
+	case w.Outcome == Rejected:
+		e.Text = refusedCredit
 	}
 	r.open(e)
 }
@@ -463,30 +491,82 @@ func (r *run) agent(c tongma.Currency) Agent {
 	return r.opts.Agent(r.sheet.Model, c)
 }
 
-// maxOther is how many ids a credit can have: the instruction's own, and then that
-// with "-2" to "-9" behind it.
-const maxOther = 9
+// maxTries is how many ids a credit can have: the instruction's own, and then that with
+// "-2" to "-99" behind it, which is as long as an id may be at a bank. Behind the last
+// one two people say how it was paid.
+const maxTries = 99
 
-// otherID goes on with a credit that was refused. A refusal of a debit is an entry,
-// and gives the next instruction another id; one of a credit, as of an account that
-// was closed, is not. So the ids that the agent has refused are passed over, and the
-// first that it has not heard of is used, if people want it tried again.
-func (r *run) otherID(t Transfer) (Word, string) {
-	id := t.ID
-	for n := 2; n <= maxOther; n++ {
-		t.ID = id + "-" + strconv.Itoa(n)
-		w := r.agent(t.Amount.Currency).Ask(r.ctx, t)
-		switch {
-		case w.Outcome == Rejected:
-			continue
-		case w.Outcome == Unheard && !r.how.Retry:
-			return Word{Outcome: Rejected}, id
-		case w.Outcome == Unheard:
+// tryID is the id of a credit's n-th try.
+func tryID(id string, n int) string {
+	if n == 1 {
+		return id
+	}
+	return id + "-" + strconv.Itoa(n)
+}
+
+// isTry tells whether an id is that of a further try of a credit.
+func isTry(id, of string) bool {
+	end, ok := strings.CutPrefix(id, of+"-")
+	n, err := strconv.Atoi(end)
+	return ok && err == nil && n >= 2 && n <= maxTries && tryID(of, n) == id
+}
+
+// credit has a credit carried out. A refusal of a debit is an entry, and gives the next
+// instruction another id; one of a credit, as of an account that was closed, is not. So
+// the ids that the agent has refused are passed over, and the first that it has not
+// heard of is used, if people want it tried again. A refused id stays refused, so that
+// each is asked after once.
+func (r *run) credit(t Transfer) (w Word, id string, ok bool) {
+	agent := r.agent(t.Amount.Currency)
+	if agent == nil {
+		return w, t.ID, false
+	}
+	own := t.ID
+	n := r.refusedIDs(own)
+	if n == 0 {
+		if w, _ = r.move(t); w.Outcome != Rejected {
+			return w, t.ID, true
+		}
+		n = 1
+	}
+	for ; n < maxTries; n++ {
+		t.ID = tryID(own, n+1)
+		w = agent.Ask(r.ctx, t).sound(t)
+		sent := w.Outcome == Unheard
+		if sent && !r.how.Retry {
+			break
+		}
+		if sent {
 			w, _ = r.move(t)
 		}
-		return w, t.ID
+		if w.Outcome != Rejected {
+			r.refuses(own, n)
+			return w, t.ID, true
+		}
+		if sent {
+			n++
+			break // once a call is enough
+		}
 	}
-	return Word{Outcome: Rejected}, id
+	r.refuses(own, n)
+	return Word{Outcome: Rejected}, tryID(own, n), true
+}
+
+// refusedIDs returns how many ids of a credit the agent has refused, as far as is known.
+func (r *run) refusedIDs(credit string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.refusals[r.id][credit]
+}
+
+// refuses remembers how many ids of a credit the agent has refused.
+func (r *run) refuses(credit string, n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.refusals[r.id] == nil {
+		r.refusals[r.id] = map[string]int{}
+	}
+	r.refusals[r.id][credit] = n
 }
 
 // coverID is the id of what a payer is asked for one who is short, as long as nothing

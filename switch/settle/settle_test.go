@@ -110,7 +110,7 @@ type bank struct {
 	moves    *[]string
 	faults   map[string][]Word // by account of the debtor: what it answers next, in place of moving all
 	asked    map[string]Transfer
-	stop     string // "moved": the process ends behind the next transfer; "sent": in front of it
+	stop     string         // "moved": the process ends behind the next transfer; "sent": in front of it
 	silences map[string]int // how many answers about an account get lost
 }
 

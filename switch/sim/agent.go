@@ -139,8 +139,8 @@ func (a *agent) decide(o *payOrder) {
 	a.balanced(t)
 }
 
-// mostRefused is how often the agent refuses the same credit: an instruction has nine
-// ids, and then people have to find out what is wrong with the account.
+// mostRefused is how often the agent refuses the same credit: sooner or later people have
+// to find out what is wrong with the account.
 const mostRefused = 6
 
 func (a *agent) mayRefuse(t *settle.Transfer) bool {

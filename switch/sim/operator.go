@@ -183,7 +183,7 @@ func (h *history) confirm(p *plant, id tongma.WindowID) {
 		return err
 	}, func(err error) {
 		switch tongma.ReasonOf(err) {
-		case tongma.ProposalUnknown, tongma.InstructionUnknown, tongma.StateConflict, tongma.ExistsOtherContent:
+		case tongma.ProposalUnknown, tongma.InstructionUnknown, tongma.StateConflict, tongma.ExistsOtherContent, tongma.MakerIsChecker:
 			err = nil // nobody had said anything, another was quicker, or it is the same person under a name that looks like another
 		}
 		h.hasSettled(p, id, err)
