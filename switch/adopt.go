@@ -39,6 +39,10 @@ func (e *Engine) Adopt(ctx context.Context, d *schemes.Directory) error {
 	if err := e.ledger.Read(ctx, func(b *clearing.Book) { a.standing = b.Positions(); a.findAway(b) }); err != nil {
 		return err
 	}
+	for _, at := range a.left() {
+		e.opts.Logger.Warn("not in the directory any more, and not settled: its position stays, its cap is zero, and settling it takes its account at the agent or two people",
+			"participant", string(at.Participant), "currency", at.Currency.Code(), "position", at.Position, "reserved", at.Reserved, "prefunded", at.Prefunded)
+	}
 	for _, entry := range a.entries() {
 		r, err := e.ledger.Submit(ctx, entry)
 		if err != nil {
@@ -70,6 +74,18 @@ type adoption struct {
 	to       *schemes.Directory
 	standing []clearing.Position
 	away     map[tongma.ParticipantID]bool // who is at home in another shard
+}
+
+// left returns the accounts of participants that the directory no longer has, as far as
+// something is open on them: nothing of it is lost with the name
+// (TestWhoLeavesTheDirectoryLeavesNothingBehind).
+func (a *adoption) left() (open []clearing.Position) {
+	for _, at := range a.standing {
+		if _, named := a.to.Participant(at.Participant); !named && (at.Position != 0 || at.Reserved != 0 || at.Prefunded != 0) {
+			open = append(open, at)
+		}
+	}
+	return open
 }
 
 // entries returns what must be written, in order. What stands already is among it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -83,5 +84,74 @@ func TestVersionsComeIntoForceOneAfterTheOther(t *testing.T) {
 	b.stands("wallet", 0, 0) // behind which all is seen
 	if inForce < 2 {
 		t.Errorf("version %d is in force", inForce)
+	}
+}
+
+// logged is what was logged.
+type logged struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logged) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(line)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// TestWhoLeavesTheDirectoryLeavesNothingBehind: of a payer's network that is taken out of
+// the directory the payments under way come to their ends, what it owes stays and is
+// settled, it makes no new debt, and the operator is told of it by name.
+func TestWhoLeavesTheDirectoryLeavesNothingBehind(t *testing.T) {
+	said := &logged{}
+	b := over(t, journal.NewMemory(), func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(said, nil)) })
+	b.want(b.do(payRequest("k1", 1, 1250)), tongma.Paid, tongma.NoReason)
+	b.scheme.say(tongma.OpAuthorise, waiting)
+	for range 3 {
+		b.scheme.say(tongma.OpInquire, waiting)
+	}
+	open := b.do(payRequest("k2", 2, 300))
+	b.want(open, tongma.Pending, tongma.PayerConfirming)
+
+	var without []string
+	for _, line := range strings.Split(fast, "\n") {
+		if !strings.Contains(line, "wallet") {
+			without = append(without, line)
+		}
+	}
+	if err := b.engine.Adopt(t.Context(), market(t, 2, strings.Join(without, "\n"))); err != nil {
+		t.Fatal(err)
+	}
+	if log := said.String(); !strings.Contains(log, "participant=wallet currency=CNY position=1250 reserved=300") || strings.Count(log, "any more") != 1 {
+		t.Errorf("the operator was told %q", log)
+	}
+	if a, err := b.engine.Do(t.Context(), payRequest("k3", 3, 1)); err == nil && a.Status != tongma.Refused {
+		t.Errorf("%+v", a)
+	}
+	b.want(b.ends(open.Payment), tongma.Paid, tongma.NoReason)
+	b.stands("wallet", 1550, 0)
+	b.stands("acq", -1550, 0)
+	res, err := b.engine.Ledger().Submit(t.Context(), clearing.Entry{Kind: clearing.KindClose})
+	if err != nil || !res.Write {
+		t.Fatal(err, res.Verdict)
+	}
+	err = b.engine.Ledger().Read(t.Context(), func(book *clearing.Book) {
+		if s, _ := book.Sheet(res.Entry.Window); len(s.Legs) != 2 || s.Legs[1].Debtor != "wallet" || s.Legs[1].Net != 1550 {
+			t.Errorf("%+v", s.Legs)
+		}
+		for _, p := range book.Positions() {
+			if p.Participant == "wallet" && p.Cap != 0 {
+				t.Errorf("%+v", p)
+			}
+		}
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }

@@ -3,10 +3,14 @@ package settle
 import (
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing"
+	"github.com/tongma/tongma/clearing/agentsim"
+	"github.com/tongma/tongma/schemes"
 )
 
 // TestAmountThatNobodyKnowsIsNotGuessed: of a cover that was sent before we stopped,
@@ -23,5 +27,61 @@ func TestAmountThatNobodyKnowsIsNotGuessed(t *testing.T) {
 	in.Creditor = "bank-b" // between two: there is no advice
 	if w := c.booked(t.Context(), Transfer{Instruction: in}, Word{Outcome: Settled, Amount: in.Amount}); w.Outcome != Unknown || w.Err == nil {
 		t.Errorf("%+v", w)
+	}
+}
+
+// moved is a wire's directory with another account of a bank: as the operator changes it
+// while instructions are under way.
+func (w *wire) moved(from, to string) {
+	w.Helper()
+	d, err := schemes.Parse(2, []byte(strings.Replace(w.market.source(), "account: "+from+",", "account: "+to+",", 1)))
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.dir = d
+}
+
+// TestAnAccountThatIsChangedUnderWayIsNotDebitedASecondTime: the id stands for what was
+// sent first, from the old account; the agent refuses the new message (409), and what
+// became of the first one counts.
+func TestAnAccountThatIsChangedUnderWayIsNotDebitedASecondTime(t *testing.T) {
+	w := newWire(t, &market{banks: banks("ac"), balance: rich("a")}, agentsim.Account{ID: "BANK-A2", Code: drillCurrency, Kind: agentsim.Participant, Owner: "BANK-A2", Balance: 900})
+	w.plant(agentsim.Fault{Kind: agentsim.Late, Account: "BANK-A", DelayMillis: 400})
+	w.pay("a>c", 500)
+	id := w.closeWindow()
+	if rep := w.settle(id, How{}); len(rep.Open) != 1 || rep.Open[0].Kind != "pending" {
+		t.Fatal(rep.Open)
+	}
+	w.moved("BANK-A", "BANK-A2")
+	if rep := w.settle(id, How{}); len(rep.Open) != 1 || rep.Open[0].Kind != "pending" { // of the first message
+		t.Fatal(rep.Open)
+	}
+	time.Sleep(400 * time.Millisecond)
+	if rep := w.settle(id, How{}); !rep.Done() || w.money() != "999500 500 0" || w.agent.Balance("BANK-A2", tongma.CNY) != 900 {
+		t.Errorf("%v %s", rep.Open, w.money())
+	}
+
+	w.pay("a>c", 100) // the next one comes from the new account
+	if rep := w.settle(w.closeWindow(), How{}); !rep.Done() || w.agent.Balance("BANK-A2", tongma.CNY) != 800 {
+		t.Errorf("%v %s", rep.Open, w.money())
+	}
+}
+
+// TestWhatWasRefusedForItsAccountGoesThroughTheNewOne: a refused debit or credit is tried
+// again under an id of its own, and that goes by the directory in force.
+func TestWhatWasRefusedForItsAccountGoesThroughTheNewOne(t *testing.T) {
+	for _, who := range []string{"BANK-A", "BANK-C"} {
+		w := newWire(t, &market{banks: banks("ac"), balance: rich("a")}, agentsim.Account{ID: who + "2", Code: drillCurrency, Kind: agentsim.Participant, Owner: who + "2", Balance: 900})
+		w.plant(agentsim.Fault{Kind: agentsim.Reject, Account: who, Code: "AC04"})
+		w.pay("a>c", 500)
+		id := w.closeWindow()
+		if rep := w.settle(id, How{}); rep.Done() {
+			t.Fatal(rep.Events)
+		}
+		w.moved(who, who+"2")
+		want := map[string]int64{"BANK-A": 400, "BANK-C": 1400}[who]
+		if rep := w.settle(id, How{Retry: true}); !rep.Done() || w.agent.Balance(who+"2", tongma.CNY) != want || w.agent.Balance(drillAccount, tongma.CNY) != 0 {
+			t.Errorf("%s: %v %s", who, rep.Open, w.money())
+		}
 	}
 }
