@@ -457,8 +457,9 @@ func (t *clerk) check(b *Book) (faults []string) {
 			fault(rulePosition, p.MemoPosition != t.memo(k) || p.MemoReserved != t.memoHeld(k) || p.Sponsor != t.via(k).who)
 		}
 	}
+	held := b.WithAgents()
 	for c, sum := range sums {
-		fault(ruleZero, sum+t.agent[c] != 0)
+		fault(ruleZero, sum+t.agent[c] != 0 || held[c] != t.agent[c])
 	}
 	for id, x := range t.payments {
 		p, ok := b.Payment(id)

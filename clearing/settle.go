@@ -85,6 +85,24 @@ func (d *debt) kind() Kind {
 	return KindDisputeStep
 }
 
+// WithAgents returns what the settlement agents hold by currency: what was collected
+// for windows that are being settled, and has not been paid yet. With it, all positions
+// of a currency add up to zero.
+func (b *Book) WithAgents() map[tongma.Currency]int64 {
+	held := map[tongma.Currency]int64{}
+	for _, w := range b.windows {
+		if w.state != WindowInstructed {
+			continue
+		}
+		for i := range w.legs {
+			if l := &w.legs[i]; l.other == noName && l.done != 0 {
+				held[l.currency] += l.done
+			}
+		}
+	}
+	return held
+}
+
 // legsOf computes the legs of a window from its flows, in the order of the sheet.
 func (b *Book) legsOf(w *window) []leg {
 	nets := map[flowKey]int64{}

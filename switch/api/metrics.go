@@ -56,7 +56,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	defer cancel()
 	seen := make(chan books, 1) // the reading may come after we have given up
 	err := c.engine.Ledger().Read(ctx, func(b *clearing.Book) {
-		seen <- books{b.Positions(), b.Sheets(scrapeWindows), b.Unfinished()}
+		seen <- readBooks(b)
 	})
 	if err != nil {
 		gauge(c.up, 0)
@@ -85,13 +85,17 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 // books is what one scrape sees.
 type books struct {
 	positions  []clearing.Position
-	sheets     []clearing.Sheet
+	sheets     []clearing.Sheet          // of the latest windows
+	withAgents map[tongma.Currency]int64 // of all windows
 	unfinished int
 }
 
-// unbalanced tells of each currency whether its figures fail to sum to zero. While a
-// window is being settled the agent holds what was collected and not paid yet: it
-// counts as the agent's position.
+func readBooks(b *clearing.Book) books {
+	return books{b.Positions(), b.Sheets(scrapeWindows), b.WithAgents(), b.Unfinished()}
+}
+
+// unbalanced tells of each currency whether its figures fail to sum to zero. What the
+// agents hold counts as a position of theirs.
 func (b *books) unbalanced() map[tongma.Currency]float64 {
 	sums, out := map[tongma.Currency]int64{}, map[tongma.Currency]float64{}
 	for _, p := range b.positions {
@@ -109,17 +113,9 @@ func (b *books) unbalanced() map[tongma.Currency]float64 {
 				out[c] = 1
 			}
 		}
-		for _, l := range s.Legs {
-			switch {
-			case l.Creditor == "":
-				sums[l.Currency] += l.Settled
-			case l.Debtor == "":
-				sums[l.Currency] -= l.Settled
-			}
-		}
 	}
 	for c, sum := range sums {
-		if sum != 0 {
+		if sum+b.withAgents[c] != 0 {
 			out[c] = 1
 		}
 	}

@@ -30,7 +30,7 @@ func (c *call) status() error {
 	s := Status{Role: "writer", Version: c.cfg.Version, Sandbox: c.cfg.Sandbox, Epoch: ledger.Epoch(), Windows: map[string]int{}, Unbalanced: []string{}, Suspended: []string{}}
 	var now books
 	err := ledger.Read(ctx, func(b *clearing.Book) {
-		now = books{b.Positions(), b.Sheets(scrapeWindows), b.Unfinished()}
+		now = readBooks(b)
 		s.Entry, s.Time, s.Unfinished = b.Next()-1, stamp(b.Clock()), b.Unfinished()
 	})
 	if err != nil {
