@@ -141,3 +141,82 @@ func TestWhatTheAgentDoesWrongIsFound(t *testing.T) {
 		})
 	}
 }
+
+// TestALaterStatementDisagreesWithWhatTwoPeopleSaid: their word settles the window, and the
+// bank's statement has the last: what differs is a break, until a later statement agrees or
+// a person says why it does not.
+func TestALaterStatementDisagreesWithWhatTwoPeopleSaid(t *testing.T) {
+	type entries func(in []clearing.Instruction) []iso20022.Entry
+	for _, c := range []struct {
+		name  string
+		said  int64 // of the debit of 12.50; the rest, if any, they say was refused
+		bank  entries
+		want  []string
+		later entries // on the next day's statement
+		left  []string
+	}{
+		{"it knows of nothing", 1250, func([]clearing.Instruction) []iso20022.Entry { return nil }, []string{"UNPAID_NET 12.50 THB", "UNPAID_NET 12.50 THB"},
+			func(in []clearing.Instruction) []iso20022.Entry {
+				return []iso20022.Entry{booked(1, 24, in[0], 1250), booked(2, 24, in[1], 1250)}
+			}, nil},
+		{"the credit was paid by other means", 1250, func(in []clearing.Instruction) []iso20022.Entry { return []iso20022.Entry{booked(1, 23, in[0], 1250)} }, []string{"UNPAID_NET 12.50 THB"},
+			func([]clearing.Instruction) []iso20022.Entry { return nil }, []string{"UNPAID_NET 12.50 THB"}},
+		{"it moved less", 1250, func(in []clearing.Instruction) []iso20022.Entry {
+			return []iso20022.Entry{booked(1, 23, in[0], 1000), booked(2, 23, in[1], 1250)}
+		}, []string{"PARTIAL 2.50 THB"},
+			func(in []clearing.Instruction) []iso20022.Entry { return []iso20022.Entry{booked(3, 24, in[0], 250)} }, nil},
+		{"it moved more", 1000, func(in []clearing.Instruction) []iso20022.Entry { return []iso20022.Entry{booked(1, 23, in[0], 1250)} },
+			[]string{"OVERPAID 2.50 THB", "UNPAID_NET 12.50 THB", "UNPAID_NET 2.50 THB"}, nil, nil},
+		{"it moved what they said was refused", 0, func(in []clearing.Instruction) []iso20022.Entry { return []iso20022.Entry{booked(1, 23, in[0], 1250)} },
+			[]string{"UNEXPECTED_ENTRY 12.50 THB", "UNPAID_NET 12.50 THB", "UNPAID_NET 12.50 THB"}, nil, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := newMarket(t, t.TempDir())
+			m.pay(1250, "L1")
+			in := clearing.Instruct(m.close())
+			say := func(e clearing.Entry) {
+				word := e
+				word.Kind, word.Key, word.Maker = clearing.KindWord, "telephone, 14:05", "ann"
+				m.write(word)
+				e.Key, e.Checker = word.Key, "ben"
+				m.write(e)
+			}
+			if said := in[0].Confirm(); c.said > 0 {
+				said.Amount.Minor = c.said
+				say(said)
+			}
+			if c.said == 1250 {
+				say(in[1].Confirm())
+				m.write(clearing.Entry{Kind: clearing.KindSettled, Window: 1})
+			} else if c.said == 0 {
+				say(in[0].Refuse(tongma.AgentRejected))
+			}
+			m.now = m.now.Add(time.Minute)
+			r := m.reconcile(Reconciliation{Files: []ReconFile{m.statement("ST1", 0, 23, c.bank(in)...)}})
+			sameKinds(t, r.Breaks, c.want...)
+			if c.later == nil {
+				return
+			}
+			closing := int64(0)
+			for _, e := range c.bank(in) {
+				closing += e.Signed().Minor
+			}
+			m.now = m.now.Add(24 * time.Hour)
+			sameKinds(t, m.reconcile(Reconciliation{Files: []ReconFile{m.statement("ST2", closing, 24, c.later(in)...)}}).Breaks, c.left...)
+			if len(c.left) == 0 {
+				return
+			}
+			open, err := m.Breaks(BreakFilter{State: "open"})
+			if err != nil || len(open) != 1 {
+				t.Fatal(open, err)
+			}
+			if _, err := m.Resolve(t.Context(), BreakResolution{Break: open[0].ID, How: Explained, By: "mei", Note: "cheque 0042, receipt of 14:10"}); err != nil {
+				t.Fatal(err)
+			}
+			m.now = m.now.Add(24 * time.Hour)
+			if again := m.reconcile(Reconciliation{Files: []ReconFile{m.statement("ST3", closing, 25)}}); again.New != 0 {
+				t.Errorf("%q", kindsOf(again.Breaks))
+			}
+		})
+	}
+}

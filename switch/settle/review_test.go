@@ -2,6 +2,7 @@ package settle
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -175,5 +176,59 @@ func TestPeopleSpeakOfATryThatIsUnderWay(t *testing.T) {
 	}
 	if was, ok := r.books.book.Told(id, own+"-2"); !ok || was.Kind != clearing.KindSettle {
 		t.Errorf("%+v", was)
+	}
+}
+
+// TestARecastThatWasInterruptedIsFinishedForItsCurrencyAlone: two currencies are short.
+// Wherever the switch stops meanwhile, what leaves the window in the end is the same, and
+// each currency goes through rules of its own. The one that was not being recast may have
+// got its money since.
+func TestARecastThatWasInterruptedIsFinishedForItsCurrencyAlone(t *testing.T) {
+	eur := func(minor int64) tongma.Money { return tongma.Money{Minor: minor, Currency: tongma.EUR} }
+	end := func(t *testing.T, fund int64, stop func(*rig), then How) (gone []string) {
+		r := newRig(t, &market{banks: banks("abc"), balance: rich("b"), recast: true, fund: fund})
+		var err error
+		if r.dir, err = schemes.Parse(2, []byte(strings.Replace(r.market.source(), "default_rules:\n", "default_rules:\n  - {currency: EUR, recast: true}\n", 1))); err != nil {
+			t.Fatal(err)
+		}
+		r.must(clearing.Entry{Kind: clearing.KindCap, Debtor: "bank-a", Amount: eur(drillCap)})
+		names := map[tongma.PaymentID]string{}
+		for i, who := range []string{"c", "b", "c"} {
+			names[r.pay("a>"+who, 300)] = "CNY"
+			id := tongma.PaymentID{0: 2, 15: byte(i)}
+			names[id] = "EUR"
+			bank := tongma.ParticipantID("bank-" + who)
+			r.must(clearing.Entry{Kind: clearing.KindHold, Op: tongma.OpPay, Payment: id, Asker: bank, Key: fmt.Sprint("E", i), Debtor: "bank-a", Creditor: bank, Scheme: drillScheme, Amount: eur(100)})
+			r.must(clearing.Entry{Kind: clearing.KindPost, Payment: id})
+		}
+		w := r.closeWindow()
+		stop(r)
+		_, _ = r.settler().Settle(t.Context(), w, How{})
+		r.books.left, r.books.gone, *r.books.ends = -1, false, clearing.KindNone
+		if then.Retry {
+			r.bank.balance["BANK-A"] = 1_000_000
+		}
+		if rep := r.settle(w, then); !rep.Done() {
+			t.Errorf("%v %v", rep.Open, r.told)
+		}
+		r.books.book.WindowPayments(w, func(it clearing.WindowItem) bool {
+			if it.DeferredTo != 0 {
+				gone = append(gone, names[it.Payment])
+			}
+			return true
+		})
+		return gone
+	}
+	for fund, want := range map[int64]string{0: "[CNY EUR CNY EUR CNY EUR]", 900: "[EUR EUR EUR]"} {
+		for n := range 40 {
+			stop := func(r *rig) { r.books.left, r.books.after = n/2, n%2 == 1 }
+			if got := end(t, fund, stop, How{}); fmt.Sprint(got) != want {
+				t.Errorf("a fund of %d, stopped at entry %d: %v", fund, n/2, got)
+			}
+		}
+	}
+	inTheMiddle := func(r *rig) { *r.books.ends = clearing.KindDefer }
+	if got := end(t, 0, inTheMiddle, How{Retry: true}); fmt.Sprint(got) != "[CNY CNY CNY]" {
+		t.Error(got) // and what was short in EUR is paid
 	}
 }
