@@ -150,16 +150,6 @@ func (m *market) modelOf(scheme tongma.SchemeID, c tongma.Currency) string {
 	return ""
 }
 
-// methodOf is how a model's next windows are settled.
-func (m *market) methodOf(id string) calendar.Model {
-	for _, x := range m.models {
-		if x.id == id {
-			return x.method
-		}
-	}
-	return calendar.Multilateral
-}
-
 // modelIDs are all models that have windows.
 func (m *market) modelIDs() []string {
 	ids := []string{""}
