@@ -19,6 +19,7 @@ const (
 	acrossKeys    = "key-once"
 	acrossClaims  = "claimed"
 	acrossHomes   = "one-home"
+	acrossCodes   = "code-once"
 )
 
 var acrossChecks = []AuditCheck{
@@ -28,6 +29,7 @@ var acrossChecks = []AuditCheck{
 	{acrossKeys, "No asker's key has a payment in two shards."},
 	{acrossClaims, "A payment is in the shard that its key was given to, or in the key's owner."},
 	{acrossHomes, "Nobody is at home in two shards."},
+	{acrossCodes, "A payer's code is not spent in two shards on the same day or the next, unless it was given back."},
 }
 
 // AcrossChecks returns what AuditShards proves besides the audit of each journal.
@@ -90,6 +92,7 @@ func Across(auditors []*Auditor) ShardsReport {
 	x.gathered()
 	x.keys()
 	x.homes()
+	x.codes()
 	out := ShardsReport{OK: len(x.findings) == 0, UnderWay: x.under, Findings: append([]Finding{}, x.findings...), Positions: x.positions()}
 	for _, a := range auditors {
 		r := a.Report()
@@ -262,4 +265,18 @@ func (x *across) positions() []AuditPosition {
 		return slices.Compare([]string{p.Participant, p.Currency}, []string{q.Participant, q.Currency})
 	})
 	return out
+}
+
+// codes holds that a code which was spent in one shard was not spent in another before
+// it may be forgotten.
+func (x *across) codes() {
+	for i, a := range x.auditors {
+		for j := i + 1; j < len(x.auditors); j++ {
+			for code, day := range a.codes {
+				if other, twice := x.auditors[j].codes[code]; twice && day-other <= 1 && other-day <= 1 {
+					x.find(acrossCodes, "the same code was spent in shard %d and in shard %d", i+1, j+1)
+				}
+			}
+		}
+	}
 }

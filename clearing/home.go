@@ -69,7 +69,7 @@ func (b *Book) applyHome(e *Entry) {
 	if b.shards.homes == nil {
 		b.shards.homes = map[uint16]home{}
 	}
-	now := home{shard: e.Shard, moves: e.Sequence}
+	now := home{shard: e.Shard, moves: e.Sequence, since: e.Time}
 	leaves, comes := at == b.shards.self && e.Shard != at, at != b.shards.self && e.Shard == b.shards.self
 	if leaves {
 		now.left, now.terms = true, e.Terms
@@ -88,6 +88,31 @@ func (b *Book) applyHome(e *Entry) {
 	}
 	b.shards.homes[n] = now
 }
+
+// Former returns the shards in which somebody who is at home here may have spent codes
+// that are not forgotten yet, and how often it has moved: none if its latest move is two
+// days past, in days of UTC. What it had before it ever moved is where its id says.
+func (b *Book) Former(who tongma.ParticipantID) (shards []uint16, moves uint64) {
+	n, known := b.numbers[string(who)]
+	if !known || !b.sharded() {
+		return nil, 0
+	}
+	n = b.settler(n)
+	h, moved := b.shards.homes[n]
+	if !moved || h.shard != b.shards.self || b.clock/day-h.since/day > 1 {
+		return nil, h.moves
+	}
+	first := HomeOf(tongma.ParticipantID(b.names[n]), b.shards.count)
+	for s := uint16(1); s <= b.shards.count; s++ {
+		if s != b.shards.self && (h.moves > 1 || s == first) {
+			shards = append(shards, s)
+		}
+	}
+	return shards, h.moves
+}
+
+// Spent tells whether a payer's code was spent here today or yesterday, in days of UTC.
+func (b *Book) Spent(code Digest) bool { return code != (Digest{}) && b.spent(code) }
 
 // Move is where a participant is at home since it last moved.
 type Move struct {

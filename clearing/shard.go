@@ -70,6 +70,7 @@ type sharding struct {
 type home struct {
 	shard uint16
 	moves uint64
+	since int64   // by the entry's time
 	left  bool    // it left this shard by it
 	terms []Terms // and took these along
 }

@@ -2,6 +2,7 @@ package clearing
 
 import (
 	"reflect"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -191,6 +192,15 @@ func TestAcrossNoticesJournalsThatDoNotAgree(t *testing.T) {
 			head.must(t, capOf(who, 100))
 			other.must(t, Entry{Kind: KindHome, Debtor: who, Shard: 2, Sequence: 1, Terms: []Terms{{Currency: tongma.CNY, Cap: 100}}})
 		}},
+		{acrossCodes, func(head, other *keeper) {
+			for i, k := range []*keeper{head, other} {
+				who := nameAt("bank", uint16(i+1), 2)
+				k.must(t, capOf(who, 100))
+				e := hold(uint64(i+1), who, "shop-b", 10)
+				e.Code = Digest{9}
+				k.must(t, e)
+			}
+		}},
 		{acrossShards, func(_, other *keeper) { *other = *newKeeper() }},
 	} {
 		shards := m()
@@ -211,4 +221,33 @@ func TestAcrossNoticesJournalsThatDoNotAgree(t *testing.T) {
 			t.Errorf("%s passes: %+v", tt.check, Across(auditors).Findings)
 		}
 	}
+}
+
+// TestFormerHomesAreAskedUntilCodesAreForgotten: the one before the only move, all others
+// behind several, none two days later, in days of UTC; nor by who is not at home here.
+func TestFormerHomesAreAskedUntilCodesAreForgotten(t *testing.T) {
+	k := newKeeper()
+	k.must(t, Entry{Kind: KindOpen})
+	k.must(t, Entry{Kind: KindHome, Shard: 1, Shards: 3})
+	once, often, own, away := nameAt("once", 2, 3), nameAt("often", 3, 3), nameAt("own", 1, 3), nameAt("away", 3, 3)
+	k.must(t, capOf(own, 100))
+	k.must(t, Entry{Kind: KindHome, Debtor: once, Shard: 1, Sequence: 1})
+	k.must(t, Entry{Kind: KindHome, Debtor: often, Shard: 1, Sequence: 2})
+	k.must(t, Entry{Kind: KindHome, Debtor: away, Shard: 2, Sequence: 7})
+	want := func(who tongma.ParticipantID, moves uint64, shards ...uint16) {
+		t.Helper()
+		if got, n := k.book.Former(who); !slices.Equal(got, shards) || n != moves {
+			t.Errorf("%s, %d days later: %v, %d moves", who, (k.now-startMillis)/day, got, n)
+		}
+	}
+	for later := range 2 {
+		want(once, 1, 2)
+		want(often, 2, 2, 3)
+		want(own, 0)
+		want(away, 7)
+		k.now += day
+		k.must(t, capOf(own, int64(200+later)))
+	}
+	want(once, 1)
+	want(often, 2)
 }

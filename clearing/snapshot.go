@@ -26,7 +26,7 @@ import (
 // varints unless said otherwise.
 const (
 	snapshotTitle   = "tongma book"
-	snapshotVersion = 3
+	snapshotVersion = 4
 )
 
 const (

@@ -24,6 +24,7 @@ func (b *Book) writeShards(s *snapshotWriter) {
 		s.unsigned(uint64(n))
 		s.unsigned(uint64(h.shard))
 		s.unsigned(h.moves)
+		s.number(h.since)
 		s.yes(h.left)
 		s.unsigned(uint64(len(h.terms)))
 		s.bytes(appendTerms(nil, h.terms)[1:]) // without how many, of which there are few
@@ -87,7 +88,7 @@ func (s *snapshotReader) readShards(r *entryReader) {
 	x.homes = map[uint16]home{}
 	for i := r.count(); i > 0 && !r.bad; i-- {
 		n := r.short()
-		h := home{shard: r.short(), moves: r.uvarint(), left: r.yes()}
+		h := home{shard: r.short(), moves: r.uvarint(), since: r.varint(), left: r.yes()}
 		if terms := r.count(); terms > 0 && terms <= maxTerms {
 			h.terms = r.termList(terms)
 		} else if terms > 0 {

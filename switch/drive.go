@@ -56,6 +56,12 @@ func (e *Engine) run(ctx context.Context, r *tongma.Request, hold clearing.Entry
 	if a, elsewhere, err := e.claim(ctx, r, &hold); elsewhere {
 		return a, err
 	}
+	switch spent, err := e.spentBefore(ctx, &hold); {
+	case err != nil:
+		return tongma.Answer{}, err
+	case spent:
+		return e.refuseHere(ctx, r, hold, tongma.CodeSpent)
+	}
 	hold.Expiry = e.opts.Now().Add(scheme.ConfirmWithin).UnixMilli()
 	ctx, span := e.opts.Tracer.Start(ctx, "payment "+r.Op.String(), trace.WithAttributes(attribute.String("tongma.scheme", string(hold.Scheme))))
 	defer span.End()

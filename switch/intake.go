@@ -285,11 +285,23 @@ func (e *Engine) tooLate(ctx context.Context, c schemes.Candidate) tongma.Reason
 // same even when the directory has changed. The code is not spent: no scheme has
 // heard of it.
 func (e *Engine) refuse(ctx context.Context, r *tongma.Request, entry clearing.Entry, reason tongma.Reason) (tongma.Answer, error) {
-	entry.Kind, entry.Reason, entry.CodeTail = clearing.KindRefuse, reason, ""
-	entry.Amount, entry.Dealer, entry.Target, entry.Quote, entry.Rate = r.Amount, "", tongma.Money{}, "", ""
+	entry = refusalOf(r, entry, reason)
 	if a, elsewhere, err := e.claim(ctx, r, &entry); elsewhere {
 		return a, err
 	}
+	return e.refuseHere(ctx, r, entry, reason)
+}
+
+// refusalOf is the refusal of what an entry would have been.
+func refusalOf(r *tongma.Request, entry clearing.Entry, reason tongma.Reason) clearing.Entry {
+	entry.Kind, entry.Reason, entry.CodeTail = clearing.KindRefuse, reason, ""
+	entry.Amount, entry.Dealer, entry.Target, entry.Quote, entry.Rate = r.Amount, "", tongma.Money{}, "", ""
+	return entry
+}
+
+// refuseHere is refuse under a key that is known to be this shard's.
+func (e *Engine) refuseHere(ctx context.Context, r *tongma.Request, entry clearing.Entry, reason tongma.Reason) (tongma.Answer, error) {
+	entry = refusalOf(r, entry, reason)
 	code := entry.Code
 	res, err := e.ledger.Submit(ctx, entry)
 	if err != nil {

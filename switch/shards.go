@@ -23,6 +23,9 @@ type Shards interface {
 	Claim(ctx context.Context, r tongma.Request, first *clearing.Entry) (a tongma.Answer, elsewhere bool, err error)
 	// Belongs has the books' last word: the payment is that shard's.
 	Belongs(ctx context.Context, r tongma.Request, shard uint16) (tongma.Answer, error)
+	// Spent tells whether the code of a hold was spent in a shard in which its payer was at
+	// home before. An error means that nobody could say.
+	Spent(ctx context.Context, hold *clearing.Entry) (bool, error)
 	// Room tries to get the room that a hold lacks here from where it lies, within a
 	// bounded time. Whether there is enough, the books say.
 	Room(ctx context.Context, hold *clearing.Entry)
@@ -89,6 +92,14 @@ func (e *Engine) claim(ctx context.Context, r *tongma.Request, first *clearing.E
 	}
 	a, elsewhere, err := e.opts.Shards.Claim(ctx, original(ctx, r), first)
 	return a, elsewhere || err != nil, err
+}
+
+// spentBefore tells whether a payer's code was spent where the payer was at home before.
+func (e *Engine) spentBefore(ctx context.Context, hold *clearing.Entry) (bool, error) {
+	if e.opts.Shards == nil || hold.Code == (clearing.Digest{}) {
+		return false, nil
+	}
+	return e.opts.Shards.Spent(ctx, hold)
 }
 
 // submitHold submits a hold. If there is no room for it here, that is looked for in

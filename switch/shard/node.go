@@ -249,6 +249,8 @@ func (n *Node) serve(verb string, data []byte) (any, error) {
 		return read(data, func(m keyMsg) (any, error) { return n.holder(ctx, m) })
 	case verbKnows:
 		return read(data, func(m idMsg) (any, error) { return n.knows(ctx, m.Payment) })
+	case verbSpent:
+		return read(data, func(m spentMsg) (any, error) { return n.wasSpent(ctx, m) })
 	case verbCarry:
 		return read(data, func(m carryMsg) (any, error) { return n.takeIn(ctx, m) })
 	case verbRoom:

@@ -72,3 +72,52 @@ func TestAKeyOfBeforeThereWereOthersIsUsed(t *testing.T) {
 	m.mustPay(2, "alibank", "new", 100, 100)
 	m.audit()
 }
+
+// TestASpentCodeStaysSpentBehindAMove, and behind a second one, at every door, under any
+// key; one that was given back may be used. While its old home is away, nothing is done.
+func TestASpentCodeStaysSpentBehindAMove(t *testing.T) {
+	m := newMarket(t, 3)
+	at := clearing.HomeOf("weibank", 3)
+	to := at%3 + 1
+	third := to%3 + 1
+	m.mustPay(1, "weibank", "first", 7, 100)
+	for i, next := range []uint16{to, third} {
+		if r, err := m.nodes[0].Move(t.Context(), "weibank", next, false); err != nil || !r.Done {
+			t.Fatalf("%+v %v", r, err)
+		}
+		m.eventually("all have heard of the move", func() bool {
+			for s := range m.engines {
+				_, moves := uint16(0), uint64(0)
+				_ = m.engines[s].Ledger().Read(t.Context(), func(b *clearing.Book) { _, moves = b.Home("weibank") })
+				if moves != uint64(i+1) {
+					return false
+				}
+			}
+			return true
+		})
+		for door := uint16(1); door <= 3; door++ {
+			key := fmt.Sprintf("again-%d-%d", i, door)
+			for range 2 { // a repeat hears the same
+				if a, err := m.pay(door, "weibank", key, 7, 100); err != nil || a.Outcome != tongma.Declined || a.Reason != tongma.CodeSpent {
+					t.Errorf("home in %d, door %d: %v %v, %v", next, door, a.Outcome, a.Reason, err)
+				}
+			}
+			if a := m.mustPay(door, "weibank", "first", 7, 100); !a.Replayed {
+				t.Errorf("home in %d, door %d: not the first answer", next, door)
+			}
+		}
+		m.mustPay(1, "weibank", fmt.Sprint("fresh-", i), 20+i, 100)
+	}
+	m.stop(at)
+	key := ""
+	for i := 0; key == "" || clearing.OwnerOf("acq", key, 3) == at; i++ {
+		key = fmt.Sprint("away-", i)
+	}
+	a, err := m.pay(third, "weibank", key, 30, 100)
+	if tongma.ReasonOf(err) != tongma.Overloaded {
+		t.Errorf("its old home is away: %+v, %v", a, err)
+	}
+	m.start(at)
+	m.mustPay(third, "weibank", key, 30, 100)
+	m.audit()
+}

@@ -19,6 +19,7 @@ const (
 	verbClaim     = "claim"     // give a key to the shard that asks
 	verbHolder    = "holder"    // which shard has the payment under a key
 	verbKnows     = "knows"     // is a payment with this id here?
+	verbSpent     = "spent"     // was this code spent here, by somebody who has left?
 	verbCarry     = "carry"     // take in what has left for here
 	verbRoom      = "room"      // send room of somebody who is at home here
 	verbSweep     = "sweep"     // send home what of somebody lies here
@@ -88,6 +89,12 @@ type keyMsg struct {
 
 type idMsg struct {
 	Payment tongma.PaymentID `json:"payment"`
+}
+
+type spentMsg struct {
+	Who   tongma.ParticipantID `json:"who"`
+	Moves uint64               `json:"moves"` // how often it has moved, as far as who asks knows
+	Code  []byte               `json:"code"`  // the keyed digest
 }
 
 type yesMsg struct {
