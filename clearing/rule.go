@@ -1,9 +1,8 @@
 package clearing
 
 import (
-	"strings"
-
 	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/clearing/dispute"
 )
 
 // order is a proposed cap, a deposit or a withdrawal, kept for as long as the Book
@@ -155,11 +154,7 @@ func (b *Book) proposeCheck(e *Entry, o *order) Verdict {
 	return Verdict{Write: true}
 }
 
-// samePerson compares names as people write them: "ann" is not a second person
-// beside "Ann ".
-func samePerson(x, y string) bool {
-	return strings.EqualFold(strings.TrimSpace(x), strings.TrimSpace(y))
-}
+func samePerson(x, y string) bool { return dispute.SamePerson(x, y) }
 
 // applyOrder makes such an entry part of the Book, and refuses one that a Book
 // would not have proposed.

@@ -88,7 +88,7 @@ func Next(stage Stage, who Who, action Action, now, deadline int64) (Stage, Effe
 		return refused(tongma.FieldInvalid, "which person rules is not said")
 	case checks(action) && strings.TrimSpace(who.Maker) == "":
 		return refused(tongma.FieldInvalid, "who proposed the ruling is not said")
-	case checks(action) && samePerson(who.Person, who.Maker):
+	case checks(action) && SamePerson(who.Person, who.Maker):
 		return refused(tongma.MakerIsChecker, "")
 	case action == Expire && !passed:
 		return refused(tongma.TooEarly, "its deadline has not passed")
@@ -117,8 +117,9 @@ func find(stage Stage, party Party, action Action) (rule, bool) {
 // checks tells whether the action is a second person's word on a proposed ruling.
 func checks(a Action) bool { return a == Approve || a == Refuse }
 
-// samePerson compares names as people write them.
-func samePerson(x, y string) bool {
+// SamePerson compares names as people write them: "ann" is not a second person beside
+// "Ann ".
+func SamePerson(x, y string) bool {
 	return strings.EqualFold(strings.TrimSpace(x), strings.TrimSpace(y))
 }
 

@@ -243,11 +243,11 @@ func (o *Office) step(ctx context.Context, op string, s DisputeStep, as dispute.
 func reached(d *clearing.Dispute, party dispute.Party, s DisputeStep) bool {
 	switch s.Action {
 	case dispute.ProposeUphold, dispute.ProposeReject:
-		if d.Maker != s.Person {
+		if !dispute.SamePerson(d.Maker, s.Person) {
 			return false
 		}
 	case dispute.Approve:
-		if d.Checker != s.Person {
+		if !dispute.SamePerson(d.Checker, s.Person) {
 			return false
 		}
 	case dispute.Refuse:

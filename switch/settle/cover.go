@@ -28,6 +28,7 @@ func (r *run) search() error {
 		return err
 	}
 	for _, w := range words { // money may have moved: nothing is drawn up anew meanwhile
+		r.said[w.Instruction] = true
 		r.open(Event{Kind: "wait", From: w.Debtor, To: w.Creditor, Money: w.Amount, Ref: w.Instruction, Text: "a person's word on it waits for a second person"})
 	}
 	if !r.how.Retry {

@@ -122,6 +122,7 @@ type run struct {
 	asked   map[string]bool // instructions that were sent in this call
 	retried map[legKey]bool // legs that were refused, or were short and were asked for again: once is enough
 	refused map[Account]bool
+	said    map[string]bool          // instructions of which a person's word waits
 	paid    map[Account]int64        // by the fund and survivors; nil until it is asked for
 	items   []clearing.WindowItem    // nil until they are asked for
 	doubt   map[tongma.Currency]bool // a transfer has no final answer
@@ -140,7 +141,7 @@ func (s *Settler) Settle(ctx context.Context, id tongma.WindowID, how How) (Repo
 		return Report{}, &tongma.Error{Op: "settle", Reason: tongma.StateConflict, Field: id.String(), Detail: "it is being settled already"}
 	}
 	defer s.end(id)
-	r := &run{Settler: s, ctx: ctx, how: how, id: id, asked: map[string]bool{}, retried: map[legKey]bool{}, refused: map[Account]bool{}, doubt: map[tongma.Currency]bool{}, stuck: map[tongma.Currency]bool{}}
+	r := &run{Settler: s, ctx: ctx, how: how, id: id, asked: map[string]bool{}, retried: map[legKey]bool{}, said: map[string]bool{}, refused: map[Account]bool{}, doubt: map[tongma.Currency]bool{}, stuck: map[tongma.Currency]bool{}}
 	err := r.look()
 	if err == nil && r.sheet.State == clearing.WindowOpen {
 		err = &tongma.Error{Op: "settle", Reason: tongma.WindowNotClosed, Field: id.String()}
@@ -514,8 +515,8 @@ func isTry(id, of string) bool {
 // credit has a credit carried out. A refusal of a debit is an entry, and gives the next
 // instruction another id; one of a credit, as of an account that was closed, is not. So
 // the ids that the agent has refused are passed over, and the first that it has not
-// heard of is used, if people want it tried again. A refused id stays refused, so that
-// each is asked after once.
+// heard of is used, if people want it tried again, and none of them says that it was
+// paid. A refused id stays refused, so that each is asked after once.
 func (r *run) credit(t Transfer) (w Word, id string, ok bool) {
 	agent := r.agent(t.Amount.Currency)
 	if agent == nil {
@@ -533,7 +534,7 @@ func (r *run) credit(t Transfer) (w Word, id string, ok bool) {
 		t.ID = tryID(own, n+1)
 		w = agent.Ask(r.ctx, t).sound(t)
 		sent := w.Outcome == Unheard
-		if sent && !r.how.Retry {
+		if sent && (!r.how.Retry || r.said[own]) {
 			break
 		}
 		if sent {
