@@ -79,6 +79,12 @@ func (b *Book) CanGive(who tongma.ParticipantID, m tongma.Money) bool {
 	return reason == tongma.NoReason
 }
 
+// QuoteUsed tells whether a dealer's quote was used for a payment, whatever became of
+// that.
+func (b *Book) QuoteUsed(dealer tongma.ParticipantID, quote string) bool {
+	return b.spent(quoteDigest(dealer, quote))
+}
+
 // moving is one debit and one credit.
 type moving struct {
 	from, to uint16

@@ -58,6 +58,7 @@ func badExchanges() []Case {
 		at("BAD-917", "A rate of two hundred digits", tongma.FieldInvalid, ask{"exchange": shown.with(ask{"rate": "THB/CNY 0." + digits(200) + " target"})}),
 		at("BAD-918", "An exchange with a member that nobody knows", tongma.FieldUnknown, ask{"exchange": ask{"margin": 1}}),
 		at("BAD-919", "An exchange whose amount has no currency", tongma.FieldMissing, ask{"exchange": ask{"source": ask{"minor": 1}}}),
+		transfer("BAD-920", "A quote that was shown for one shop, used at another", declined(tongma.QuoteMismatch), named(ask{"code": shop{account: unified("2001", "SHOP89")}.code()})).after(quoted),
 	}
 }
 

@@ -28,13 +28,33 @@ type Dealer interface {
 type crossing struct {
 	scheme *schemes.Scheme   // by which the payer is reached
 	payIn  []tongma.Currency // in which the payer may pay, best first
+	payee  payee             // of a merchant's code; zero for a payer's
+}
+
+// payee is whom a merchant's code pays, and by which scheme: a quote is for nobody else.
+type payee struct {
+	acquirer tongma.ParticipantID
+	scheme   tongma.SchemeID
+	merchant string // its whole number in the code; of a code without one, the code's digest
+}
+
+func (e *Engine) payeeOf(code codespec.Code, c schemes.Candidate) payee {
+	who := payee{acquirer: c.Participant, scheme: c.Scheme}
+	if code.MPM != nil {
+		who.merchant = accountOf(code, c.Path)
+	}
+	if who.merchant == "" {
+		digest := e.opts.Digest(code.Raw)
+		who.merchant = string(digest[:])
+	}
+	return who
 }
 
 // crossing tells whether the payers of a scheme pay somebody who is paid in c in
 // another currency.
 func crossingOf(d *schemes.Directory, id tongma.SchemeID, c tongma.Currency) (crossing, bool) {
 	s, _ := d.Scheme(id)
-	x := crossing{s, d.PayIn(s, c)}
+	x := crossing{scheme: s, payIn: d.PayIn(s, c)}
 	return x, len(x.payIn) > 0
 }
 
@@ -50,31 +70,32 @@ func (x *crossing) only(c tongma.Currency) bool {
 
 // exchangeFor makes hold one in two currencies: by a fresh quote, or for a wallet by
 // the one that it has shown its payer. A repeat is left as it is asked: its first
-// answer stands, whatever the rates are by now.
-func (e *Engine) exchangeFor(ctx context.Context, d *schemes.Directory, x crossing, r *tongma.Request, hold *clearing.Entry) tongma.Reason {
+// answer stands, whatever the rates are by now. A fresh quote is hold's alone until
+// done is called, once the books have had hold or never will.
+func (e *Engine) exchangeFor(ctx context.Context, d *schemes.Directory, x crossing, r *tongma.Request, hold *clearing.Entry) (done func(), reason tongma.Reason) {
+	done = func() {}
 	if !x.only(r.PayIn) {
-		return tongma.CurrencyNotServed
+		return done, tongma.CurrencyNotServed
 	}
 	if e.keyUsed(ctx, r) {
-		return tongma.NoReason
+		return done, tongma.NoReason
 	}
 	var q offer
-	var reason tongma.Reason
 	if r.Op == tongma.OpTransfer {
-		q, reason = e.offers.named(r, x.payIn, e.opts.Now().UnixMilli())
-	} else {
-		q, reason = e.quote(ctx, d, x, r, hold)
+		q, reason = e.offers.named(r, &x, e.opts.Now().UnixMilli())
+	} else if q, reason = e.quote(ctx, d, x, r, hold); reason == tongma.NoReason {
+		done = func() { e.offers.free(&q) }
 	}
 	if reason != tongma.NoReason {
-		return reason
+		return done, reason
 	}
 	if limit, ok := x.scheme.MaxPayment[q.Source.Currency]; ok && q.Source.Minor > limit {
-		return tongma.OverSchemeLimit
+		return done, tongma.OverSchemeLimit
 	}
 	hold.Amount, hold.Target, hold.Dealer, hold.Quote, hold.Rate = q.Source, q.Target, q.Dealer, q.Quote, q.Rate
 	hold.Until = q.Expiry // the books may come to it later, as behind a journal that stands still
 	hold.Model = d.ExchangeModel(x.scheme.ID, q.Source.Currency, q.Target.Currency)
-	return tongma.NoReason
+	return done, tongma.NoReason
 }
 
 // keyUsed tells whether the books know the asker's key. Unread books know nothing:
@@ -88,24 +109,28 @@ func (e *Engine) keyUsed(ctx context.Context, r *tongma.Request) bool {
 }
 
 // quote asks the dealers, and takes the best for the payer: the least to pay, then the
-// dealer's id. The first currency in which there is a quote is taken. A quote that is
-// over before it could be used is asked for once more.
+// dealer's id. The first currency in which there is a quote is taken. If there is none
+// but such as are over before they could be used, or were used before, all are asked
+// once more. The quote is the caller's alone until it frees it.
 func (e *Engine) quote(ctx context.Context, d *schemes.Directory, x crossing, r *tongma.Request, hold *clearing.Entry) (offer, tongma.Reason) {
-	ctx, cancel := context.WithTimeout(ctx, e.quoteTime(ctx))
+	asking, cancel := context.WithTimeout(ctx, e.quoteTime(ctx)) // one silent dealer uses it up
 	defer cancel()
 	late := false
 	for range 2 {
+		again := false
 		for _, from := range x.payIn {
-			offers := e.askAll(ctx, e.able(ctx, d, from, r.Amount, hold), from, r, hold)
-			now := e.opts.Now().UnixMilli()
-			for _, o := range offers {
-				if now <= o.Expiry {
+			for _, o := range e.askAll(asking, e.able(asking, d, from, r.Amount, hold), from, r, hold) {
+				switch {
+				case e.opts.Now().UnixMilli() > o.Expiry:
+					late, again = true, true
+				case !e.takeFresh(ctx, &o):
+					again = true
+				default:
 					return o, tongma.NoReason
 				}
-				late = true
 			}
 		}
-		if !late || ctx.Err() != nil {
+		if !again || asking.Err() != nil {
 			break
 		}
 	}
@@ -113,6 +138,25 @@ func (e *Engine) quote(ctx context.Context, d *schemes.Directory, x crossing, r 
 		return offer{}, tongma.QuoteExpired
 	}
 	return offer{}, tongma.NoQuote
+}
+
+// takeFresh takes a quote for one payment, or for one wallet to be shown. It does not
+// if another has it at this moment, or the books know it as used: its dealer repeats
+// itself, and nobody has seen it yet, so that another one does as well.
+func (e *Engine) takeFresh(ctx context.Context, o *offer) bool {
+	if !e.offers.take(o) {
+		return false
+	}
+	var spent bool // of a look that was given up it may be written later
+	err := e.ledger.Read(ctx, func(b *clearing.Book) { spent = b.QuoteUsed(o.Dealer, o.Quote) })
+	if err == nil && !spent {
+		return true
+	}
+	e.offers.free(o)
+	if err == nil {
+		e.opts.Logger.Warn("a quote that was used before", "dealer", string(o.Dealer))
+	}
+	return false
 }
 
 // quoteTime is how long all dealers together may take: a third of the asker's
@@ -143,10 +187,11 @@ func (e *Engine) able(ctx context.Context, d *schemes.Directory, from tongma.Cur
 	return dealers
 }
 
-// offer is a quote that was checked, and who may use it.
+// offer is a quote that was checked, who may use it, and whom it pays.
 type offer struct {
 	tongma.Exchange
 	asker tongma.ParticipantID
+	payee payee
 }
 
 // askAll asks dealers at once, and returns what they offer, best first.
@@ -229,6 +274,35 @@ const mostOffers = 4096
 type offers struct {
 	mu      sync.Mutex // guards all below; nothing else is taken while it is held
 	byAsker map[tongma.ParticipantID]*kept
+	taken   map[quoteName]struct{} // on their way into the books, or kept for a wallet
+}
+
+// quoteName is a quote's name among those of all dealers.
+type quoteName struct {
+	dealer tongma.ParticipantID
+	quote  string
+}
+
+// take makes a fresh quote the caller's alone, unless somebody has it.
+func (s *offers) take(o *offer) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	name := quoteName{o.Dealer, o.Quote}
+	if _, taken := s.taken[name]; taken {
+		return false
+	}
+	if s.taken == nil {
+		s.taken = map[quoteName]struct{}{}
+	}
+	s.taken[name] = struct{}{}
+	return true
+}
+
+// free ends what take began.
+func (s *offers) free(o *offer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.taken, quoteName{o.Dealer, o.Quote})
 }
 
 // kept are one wallet's offers, oldest first.
@@ -254,6 +328,8 @@ func (s *offers) keep(o offer) bool {
 		return false
 	}
 	if len(k.order) >= mostOffers {
+		oldest := k.byQuote[k.order[0]]
+		delete(s.taken, quoteName{oldest.Dealer, oldest.Quote})
 		delete(k.byQuote, k.order[0])
 		k.order = k.order[1:]
 	}
@@ -282,14 +358,14 @@ func (s *offers) has(asker tongma.ParticipantID, quote string) bool {
 
 // named returns the quote that a wallet names for a payment. The reasons, in their
 // order: QuoteUnknown (none was named, or it was not shown to this wallet by this
-// switch), QuoteMismatch (it is for another amount, or in another currency than the
-// payer pays in), QuoteExpired.
-func (s *offers) named(r *tongma.Request, payIn []tongma.Currency, now int64) (offer, tongma.Reason) {
+// switch), QuoteMismatch (it is for another amount or shop, by another scheme, or in
+// another currency than the payer pays in), QuoteExpired.
+func (s *offers) named(r *tongma.Request, x *crossing, now int64) (offer, tongma.Reason) {
 	o, ok := s.find(r.From, r.Quote)
 	switch {
 	case !ok || r.Quote == "":
 		return offer{}, tongma.QuoteUnknown
-	case o.Target != r.Amount || !slices.Contains(payIn, o.Source.Currency):
+	case o.Target != r.Amount || o.payee != x.payee || !slices.Contains(x.payIn, o.Source.Currency):
 		return offer{}, tongma.QuoteMismatch
 	case now > o.Expiry:
 		return offer{}, tongma.QuoteExpired
@@ -315,21 +391,33 @@ func (e *Engine) offer(ctx context.Context, d *schemes.Directory, code codespec.
 		out.Detail = "the payer pays in another currency: resolve again with the amount"
 		return
 	}
-	r.Amount = asked
-	hold := clearing.Entry{Payment: e.opts.NewID(), Debtor: r.From, Creditor: out.Candidates[0].Participant}
-	reason := tongma.CurrencyNotServed
-	var q offer
-	if x.only(r.PayIn) {
-		q, reason = e.quote(ctx, d, x, r, &hold)
-	}
-	if q.asker = r.From; reason == tongma.NoReason && !e.offers.keep(q) {
-		reason = tongma.NoQuote // another resolution has just shown one of its id
+	r.Amount, r.Op = asked, tongma.OpTransfer // who is paid is found as the transfer will find it
+	chosen, reason := e.choose(ctx, d, code, r)
+	if reason == tongma.NoReason {
+		x.payee = e.payeeOf(code, chosen)
+		out.Exchange, reason = e.show(ctx, d, x, r)
 	}
 	if reason != tongma.NoReason {
 		out.Candidates, out.Reason, out.Detail = nil, reason, "the payer pays in another currency than the merchant is paid in"
-		return
 	}
-	out.Exchange = q.Exchange
+}
+
+// show gets a quote, and keeps it for the wallet that it is shown to.
+func (e *Engine) show(ctx context.Context, d *schemes.Directory, x crossing, r *tongma.Request) (tongma.Exchange, tongma.Reason) {
+	if !x.only(r.PayIn) {
+		return tongma.Exchange{}, tongma.CurrencyNotServed
+	}
+	hold := clearing.Entry{Payment: e.opts.NewID(), Debtor: r.From, Creditor: x.payee.acquirer}
+	q, reason := e.quote(ctx, d, x, r, &hold)
+	if reason != tongma.NoReason {
+		return tongma.Exchange{}, reason
+	}
+	q.asker, q.payee = r.From, x.payee
+	if !e.offers.keep(q) { // and it stays the wallet's alone
+		e.offers.free(&q)
+		return tongma.Exchange{}, tongma.NoQuote // another resolution has just shown one of its id
+	}
+	return q.Exchange, tongma.NoReason
 }
 
 // exchangeOf is how a payment in two currencies is told to those who take part in it.

@@ -1,6 +1,7 @@
 package switching
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -33,12 +35,12 @@ var update = flag.Bool("update", false, "write what the scripts gave into the sc
 //
 //	pay KEY AMOUNT CUR                 the shop scans a payer's code; "code N" for one that was shown before
 //	resolve AMOUNT CUR                 the wallet scans the shop's code; "as Q" names the quote, "in CUR" what its payer pays in
-//	transfer KEY AMOUNT CUR            and pays it; "quote ID" that the payer was shown
+//	transfer KEY AMOUNT CUR            and pays it; "quote ID" that the payer was shown; both "at SHOP" if not at the usual one
 //	refund KEY of KEY AMOUNT CUR       asked by the shop
 //	reverse KEY                        by who had asked for the payment
 //	inquire KEY by WHO; ends KEY       the second waits until it is decided
 //	dealer WHO RATE                    what the dealer says from now on, when it is asked: "HKD/THB 4.2 target", or silent;
-//	                                   "for 30s", "id Q", "source AMOUNT CUR" if not what follows from the rate
+//	                                   "for 30s", "id Q" or "id each-twice", "source AMOUNT CUR" if not what follows from the rate
 //	wallet declines|vanishes|vanishes-and-waits|confirms  what it does with the next question
 //	asked                              the last question to a wallet's or a shop's network
 //	position WHO CUR, cap WHO AMOUNT CUR
@@ -124,8 +126,11 @@ func (q *saidQuotes) Quote(ctx context.Context, r tongma.Request) (tongma.Answer
 		return tongma.Answer{}, &tongma.Error{Op: "dealer", Reason: tongma.SchemeSilent, Err: ctx.Err()}
 	}
 	id := q.id
-	if id == "" {
+	switch id {
+	case "":
 		id = fmt.Sprintf("c-%d", n)
+	case "each-twice":
+		id = fmt.Sprintf("twice-%d", n/2)
 	}
 	return tongma.Answer{Payment: r.Payment, Outcome: tongma.Approved, Exchange: tongma.Exchange{Quote: id, Rate: q.text, Source: q.source,
 		Expiry: q.now().Add(q.life).UnixMilli()}}, nil
@@ -209,8 +214,8 @@ func (s *bourse) money(amount, code string) tongma.Money {
 	return m
 }
 
-func (s *bourse) shopCode(c tongma.Currency) string {
-	account, err := codespec.UnifiedAccount{Acquirer: "2001", Merchant: "SHOP0001", Till: "01"}.Account()
+func (s *bourse) shopCode(c tongma.Currency, shop string) string {
+	account, err := codespec.UnifiedAccount{Acquirer: "2001", Merchant: cmp.Or(shop, "SHOP0001"), Till: "01"}.Account()
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -233,7 +238,7 @@ func (s *bourse) run(w []string) string {
 	case "resolve":
 		m := s.money(w[1], w[2])
 		payIn, _ := tongma.CurrencyByCode(after(w, "in"))
-		r, err := s.engine.Resolve(context.Background(), tongma.Request{From: "wallet", Code: s.shopCode(m.Currency), Amount: m, PayIn: payIn, Budget: time.Second})
+		r, err := s.engine.Resolve(context.Background(), tongma.Request{From: "wallet", Code: s.shopCode(m.Currency, after(w, "at")), Amount: m, PayIn: payIn, Budget: time.Second})
 		switch {
 		case err != nil:
 			return tongma.ReasonOf(err).String()
@@ -344,7 +349,7 @@ func (s *bourse) pay(w []string) string {
 		}
 		r.Code = fmt.Sprintf("13%016d", n)
 	case tongma.OpTransfer:
-		r.From, r.Code = "wallet", s.shopCode(r.Amount.Currency)
+		r.From, r.Code = "wallet", s.shopCode(r.Amount.Currency, after(w, "at"))
 	}
 	a, err := s.engine.Do(context.Background(), r)
 	if _, known := s.byKey[r.Key]; !known && !a.Payment.IsZero() {
@@ -452,7 +457,8 @@ func TestADealerThatIsAskedMayNotBendTheArithmetic(t *testing.T) {
 // another's quotes, or uses them.
 func TestOffersAreBoundedAndTheirOwners(t *testing.T) {
 	var s offers
-	one := offer{Exchange: tongma.Exchange{Quote: "mine", Target: tongma.Money{Minor: 1, Currency: tongma.THB}, Source: tongma.Money{Minor: 1, Currency: tongma.HKD}, Expiry: 9}, asker: "a"}
+	one := offer{Exchange: tongma.Exchange{Quote: "mine", Target: tongma.Money{Minor: 1, Currency: tongma.THB}, Source: tongma.Money{Minor: 1, Currency: tongma.HKD}, Expiry: 9},
+		asker: "a", payee: payee{"shop", "north", "M1"}}
 	s.keep(one)
 	for i := range 2 * mostOffers {
 		s.keep(offer{Exchange: tongma.Exchange{Quote: strconv.Itoa(i)}, asker: "b"})
@@ -461,19 +467,29 @@ func TestOffersAreBoundedAndTheirOwners(t *testing.T) {
 		t.Fatalf("%d kept", n)
 	}
 	r := tongma.Request{From: "b", Quote: "mine", Amount: one.Target}
-	in := []tongma.Currency{tongma.HKD}
-	if _, reason := s.named(&r, in, 0); reason != tongma.QuoteUnknown {
+	x := crossing{payIn: []tongma.Currency{tongma.HKD}, payee: one.payee}
+	if _, reason := s.named(&r, &x, 0); reason != tongma.QuoteUnknown {
 		t.Error(reason)
 	}
 	r.From = "a"
-	if got, reason := s.named(&r, in, 9); reason != tongma.NoReason || got != one {
+	if got, reason := s.named(&r, &x, 9); reason != tongma.NoReason || got != one {
 		t.Error(reason)
 	}
-	if _, reason := s.named(&r, in, 10); reason != tongma.QuoteExpired {
+	if _, reason := s.named(&r, &x, 10); reason != tongma.QuoteExpired {
 		t.Error(reason)
 	}
-	if _, reason := s.named(&r, []tongma.Currency{tongma.USD}, 9); reason != tongma.QuoteMismatch {
-		t.Error(reason)
+	for what, spoil := range map[string]func(*crossing, *tongma.Request){
+		"currency": func(x *crossing, _ *tongma.Request) { x.payIn = []tongma.Currency{tongma.USD} },
+		"acquirer": func(x *crossing, _ *tongma.Request) { x.payee.acquirer = "south" },
+		"scheme":   func(x *crossing, _ *tongma.Request) { x.payee.scheme = "south" },
+		"merchant": func(x *crossing, _ *tongma.Request) { x.payee.merchant = "M2" },
+		"amount":   func(_ *crossing, r *tongma.Request) { r.Amount.Minor++ },
+	} {
+		another, r := x, r
+		spoil(&another, &r)
+		if _, reason := s.named(&r, &another, 9); reason != tongma.QuoteMismatch {
+			t.Errorf("another %s: %v", what, reason)
+		}
 	}
 }
 
@@ -584,6 +600,55 @@ func TestOneIDIsOneOffer(t *testing.T) {
 	}
 	if got, _ := s.find("a", "same"); got != one {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestADealerThatRepeatsItselfIsPassedOver: of payments that come at the same moment,
+// one gets the repeated quote, and the others the next dealer's: none is refused for
+// what nobody has seen.
+func TestADealerThatRepeatsItselfIsPassedOver(t *testing.T) {
+	s := newBourse(t)
+	s.run(strings.Fields("dealer fx-c HKD/THB 9.0 target id same"))
+	best, all := atomic.Int32{}, sync.WaitGroup{}
+	for i := range 8 {
+		all.Go(func() {
+			r := tongma.Request{Op: tongma.OpPay, From: "shop", Key: fmt.Sprintf("P%d", i), Code: fmt.Sprintf("13%016d", i), Amount: s.money("10.00", "THB"), Budget: time.Second}
+			a, err := s.engine.Do(context.Background(), r)
+			if err != nil || a.Status != tongma.Paid {
+				t.Errorf("%s: %v %v", r.Key, a.Reason, err)
+			}
+			if a.Exchange.Dealer == "fx-c" {
+				best.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	if n := best.Load(); n != 1 {
+		t.Errorf("one quote was used %d times", n)
+	}
+	if n := len(s.engine.offers.taken); n != 0 {
+		t.Errorf("%d quotes stay taken", n)
+	}
+}
+
+// TestAShownQuoteIsItsWalletsAlone: a payment at a till does not get it, should its
+// dealer give it again; what is pushed out of the memory is nobody's.
+func TestAShownQuoteIsItsWalletsAlone(t *testing.T) {
+	s := newBourse(t)
+	for _, line := range []string{"dealer fx-c HKD/THB 9.0 target id same", "resolve 100.00 THB as Q1", "pay P1 100.00 THB", "transfer T1 100.00 THB quote Q1"} {
+		if got := s.run(strings.Fields(line)); strings.HasPrefix(line, "pay") && !strings.Contains(got, "by fx-a") || strings.HasPrefix(line, "transfer") && !strings.Contains(got, "by fx-c") {
+			t.Errorf("%s: %s", line, got)
+		}
+	}
+	var o offers
+	for i := range 2 * mostOffers {
+		q := offer{Exchange: tongma.Exchange{Dealer: "fx", Quote: strconv.Itoa(i)}, asker: "b"}
+		if !o.take(&q) || o.take(&q) || !o.keep(q) {
+			t.Fatal(i)
+		}
+	}
+	if len(o.taken) != mostOffers {
+		t.Errorf("%d stay taken", len(o.taken))
 	}
 }
 

@@ -33,7 +33,9 @@ func (e *Engine) pay(ctx context.Context, r tongma.Request) (tongma.Answer, erro
 	hold.Debtor, hold.Scheme = chosen.Participant, chosen.Scheme
 	hold.Model = d.Model(hold.Scheme, hold.Amount.Currency)
 	if x, crosses := crossingOf(d, chosen.Scheme, r.Amount.Currency); crosses {
-		if refusal = e.exchangeFor(ctx, d, x, &r, &hold); refusal != tongma.NoReason {
+		done, refusal := e.exchangeFor(ctx, d, x, &r, &hold)
+		defer done()
+		if refusal != tongma.NoReason {
 			return e.refuse(ctx, &r, hold, refusal)
 		}
 	}
@@ -66,7 +68,8 @@ func (e *Engine) transfer(ctx context.Context, r tongma.Request) (tongma.Answer,
 	x, crosses := crossingOf(d, e.schemeOf(r.From), r.Amount.Currency)
 	switch {
 	case crosses:
-		refusal = e.exchangeFor(ctx, d, x, &r, &hold)
+		x.payee = e.payeeOf(code, chosen)
+		_, refusal = e.exchangeFor(ctx, d, x, &r, &hold)
 	case r.Quote != "" || (r.PayIn != 0 && r.PayIn != r.Amount.Currency):
 		refusal = tongma.QuoteMismatch // it pays in the merchant's own currency
 	}
