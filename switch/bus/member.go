@@ -14,14 +14,14 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// MemberConfig says how one server of a cluster runs: for those who have no NATS of
-// their own and want three servers that are set up as a switch needs them.
+// MemberConfig says how one server of a cluster runs, or one that is alone: for those
+// who have no NATS of their own and want servers that are set up as a switch needs them.
 type MemberConfig struct {
 	Name         string   // of the server, one of its kind in the cluster
 	Dir          string   // its copy of all streams; one process at a time
 	Listen       string   // host:port for switches and participants
 	RoutesListen string   // host:port for the other servers
-	Routes       []string // host:port of the others' RoutesListen; its own may be among them
+	Routes       []string // host:port of the others' RoutesListen; its own may be among them; none: it is alone
 	Accounts     string   // as Accounts writes them
 	TLS          TLS      // required unless both addresses are loopback; ClientCA is what the other servers' certificates are checked by
 	Logger       *slog.Logger
@@ -43,13 +43,17 @@ func (c *MemberConfig) check() error {
 	if !memberName.MatchString(c.Name) {
 		return fmt.Errorf("bus: name of a server %q: letters, digits, - and _, 32 at most", c.Name)
 	}
-	if c.Dir == "" || c.Accounts == "" || len(c.Routes) == 0 {
-		return errors.New("bus: a server of a cluster needs a folder, accounts, and the addresses of the others")
+	if c.Dir == "" || c.Accounts == "" {
+		return errors.New("bus: a server needs a folder and accounts")
 	}
-	if (c.TLS.Cert == "") != (c.TLS.Key == "") || (c.TLS.Cert == "") != (c.TLS.ClientCA == "") {
-		return errors.New("bus: TLS of a cluster needs a certificate, its key, and the authority of the other servers")
+	addresses, alone := []string{c.Listen, c.RoutesListen}, len(c.Routes) == 0
+	if alone {
+		addresses = addresses[:1]
 	}
-	for _, address := range []string{c.Listen, c.RoutesListen} {
+	if (c.TLS.Cert == "") != (c.TLS.Key == "") || (!alone && (c.TLS.Cert == "") != (c.TLS.ClientCA == "")) {
+		return errors.New("bus: TLS needs a certificate and its key, and of a cluster the authority of the other servers")
+	}
+	for _, address := range addresses {
 		host, _, err := net.SplitHostPort(address)
 		if err != nil {
 			return fmt.Errorf("bus: listen address: %w", err)
@@ -76,6 +80,9 @@ func (c *MemberConfig) text() string {
 		tls = fmt.Sprintf(", tls { %s, ca_file: %q, verify: true }", own, c.TLS.ClientCA)
 	}
 	fmt.Fprintf(&b, "server_name: %s, listen: %q\njetstream { store_dir: %q, sync_interval: always }\n", c.Name, c.Listen, filepath.Join(c.Dir, "nats"))
+	if len(c.Routes) == 0 {
+		return b.String() + c.Accounts
+	}
 	fmt.Fprintf(&b, "cluster { name: %s, listen: %q, no_advertise: true, routes: %s%s }\n%s", clusterName, c.RoutesListen, list(routes), tls, c.Accounts)
 	return b.String()
 }
