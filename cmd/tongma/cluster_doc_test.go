@@ -15,16 +15,25 @@ import (
 	"time"
 )
 
-// TestTheClusterOfTheDocumentRuns types the console blocks of docs/cluster.md, where
+// TestTheClustersOfTheDocumentsRun types the console blocks of documents in which
 // several processes run beside each other and are killed by their number. Addresses are
 // those of free ports, in place of the document's.
-func TestTheClusterOfTheDocumentRuns(t *testing.T) {
+func TestTheClustersOfTheDocumentsRun(t *testing.T) {
 	if testing.Short() {
-		t.Skip("starts a cluster: not with -short")
+		t.Skip("starts clusters: not with -short")
 	}
-	t.Parallel()
+	for name, processes := range map[string]int{"cluster.md": 6, "shards.md": 5} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			typeIn(t, name, processes)
+		})
+	}
+}
+
+func typeIn(t *testing.T, name string, processes int) {
+	t.Helper()
 	bin, dir := buildBinary(t), t.TempDir()
-	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "cluster.md"))
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +83,7 @@ func TestTheClusterOfTheDocumentRuns(t *testing.T) {
 		}
 		t.Logf("%5.1f s: %s", time.Since(began).Seconds(), b.line)
 	}
-	if len(jobs) != 6 {
+	if len(jobs) != processes {
 		t.Errorf("%d processes", len(jobs))
 	}
 }
