@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/tongma/tongma/clearing/journal"
+	"github.com/tongma/tongma/clearing/scripttest"
 )
 
 // TestAnOlderJournalKeepsItsMeaning: testdata/journal-1 was written before there
@@ -55,6 +56,6 @@ func TestAnOlderJournalKeepsItsMeaning(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sameText(t, "testdata/journal-1.json", string(got), string(want))
+	scripttest.Same(t, "testdata/journal-1.json", string(got), string(want))
 	sameAsAudit(t, report, book)
 }

@@ -5,21 +5,20 @@ import (
 	"crypto/sha256"
 	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing/dispute"
+	"github.com/tongma/tongma/clearing/scripttest"
 	"github.com/tongma/tongma/schemes"
 	"github.com/tongma/tongma/schemes/calendar"
 )
 
 var snapshotPayments = flag.Int("payments", 50_000, "payments of TestRestoreIsQuick")
 
-var update = flag.Bool("update", false, "write what the scripts gave into the scripts")
+var update = scripttest.Update
 
 // TestScripts runs testdata/*.script, one money rule each. A line is a command,
 // an arrow, and what the Book has to say to it; indented lines belong to the line
@@ -60,49 +59,16 @@ var update = flag.Bool("update", false, "write what the scripts gave into the sc
 //
 // A NAME stands for an idempotency key: the second reserve with one is a repeat.
 func TestScripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.script")
-	if err != nil || len(files) < 20 {
-		t.Fatalf("%d scripts, %v", len(files), err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".script"), func(t *testing.T) {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			s := &script{t: t, keeper: newKeeper(), ids: map[string]tongma.PaymentID{}, asker: map[string]tongma.ParticipantID{}}
-			got := s.render(string(text))
-			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			sameText(t, file, got, string(text))
-			sameBooks(t, replayed(t, s.written), s.book)
-			sameAsAudit(t, audited(s.written), s.book)
-			if r, err := Audit(t.Context(), batches(t, s.written, 3), AuditOptions{}); err != nil || !r.OK {
-				t.Fatalf("audit of the stream: %v %+v", err, r.Findings)
-			}
-		})
-	}
-}
-
-func sameText(t *testing.T, file, got, want string) {
-	t.Helper()
-	g, w := strings.Split(got, "\n"), strings.Split(want, "\n")
-	for i := range max(len(g), len(w)) {
-		var left, right string
-		if i < len(g) {
-			left = g[i]
+	scripttest.Run(t, "testdata/*.script", 20, func(t *testing.T, text string) string {
+		s := &script{t: t, keeper: newKeeper(), ids: map[string]tongma.PaymentID{}, asker: map[string]tongma.ParticipantID{}}
+		got := s.render(text)
+		sameBooks(t, replayed(t, s.written), s.book)
+		sameAsAudit(t, audited(s.written), s.book)
+		if r, err := Audit(t.Context(), batches(t, s.written, 3), AuditOptions{}); err != nil || !r.OK {
+			t.Fatalf("audit of the stream: %v %+v", err, r.Findings)
 		}
-		if i < len(w) {
-			right = w[i]
-		}
-		if left != right {
-			t.Errorf("%s:%d:\n got %s\nwant %s", file, i+1, left, right)
-			return
-		}
-	}
+		return got
+	})
 }
 
 type script struct {

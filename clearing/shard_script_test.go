@@ -2,13 +2,12 @@ package clearing
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/clearing/scripttest"
 )
 
 // TestShardScripts runs testdata/shards/*.script: what several shards do as one switch,
@@ -28,30 +27,15 @@ import (
 //	where    WHO                              what it has, by shard
 //	net      N                                the sheet of window N of the head
 func TestShardScripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/shards/*.script")
-	if err != nil || len(files) < 4 {
-		t.Fatalf("%d scripts, %v", len(files), err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".script"), func(t *testing.T) {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			s := &shardScript{t: t, payments: map[string]Entry{}, at: map[string]uint16{}}
-			got := s.render(string(text))
-			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			sameText(t, file, got, string(text))
-			s.m.audit()
-			for _, k := range s.m.shards {
-				sameBooks(t, replayed(t, k.written), k.book)
-			}
-		})
-	}
+	scripttest.Run(t, "testdata/shards/*.script", 4, func(t *testing.T, text string) string {
+		s := &shardScript{t: t, payments: map[string]Entry{}, at: map[string]uint16{}}
+		got := s.render(text)
+		s.m.audit()
+		for _, k := range s.m.shards {
+			sameBooks(t, replayed(t, k.written), k.book)
+		}
+		return got
+	})
 }
 
 type shardScript struct {

@@ -3,11 +3,8 @@ package switching
 import (
 	"cmp"
 	"context"
-	"flag"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,12 +19,11 @@ import (
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing"
 	"github.com/tongma/tongma/clearing/exchange"
+	"github.com/tongma/tongma/clearing/scripttest"
 	"github.com/tongma/tongma/codespec"
 	"github.com/tongma/tongma/codespec/emv"
 	"github.com/tongma/tongma/schemes"
 )
-
-var update = flag.Bool("update", false, "write what the scripts gave into the scripts")
 
 // TestExchangeScripts runs testdata/exchange-*.script, one money rule each. A line is
 // what somebody does, an arrow, and what was answered; indented lines belong to the
@@ -46,31 +42,14 @@ var update = flag.Bool("update", false, "write what the scripts gave into the sc
 //	position WHO CUR, cap WHO AMOUNT CUR
 //	wait DURATION; restart; sheet
 func TestExchangeScripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/exchange-*.script")
-	if err != nil || len(files) < 5 {
-		t.Fatalf("%d scripts, %v", len(files), err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".script"), func(t *testing.T) {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			s := newBourse(t)
-			got := s.render(string(text))
-			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if got != string(text) {
-				t.Errorf("got\n%s\nwant\n%s", got, text)
-			}
-			if r, err := clearing.Audit(t.Context(), s.store, clearing.AuditOptions{}); err != nil || !r.OK {
-				t.Fatalf("audit: %v %+v", err, r.Findings)
-			}
-		})
-	}
+	scripttest.Run(t, "testdata/exchange-*.script", 5, func(t *testing.T, text string) string {
+		s := newBourse(t)
+		got := s.render(text)
+		if r, err := clearing.Audit(t.Context(), s.store, clearing.AuditOptions{}); err != nil || !r.OK {
+			t.Fatalf("audit: %v %+v", err, r.Findings)
+		}
+		return got
+	})
 }
 
 // bourseMarket has a wallet of Hong Kong dollars and of dollars, a shop that is paid

@@ -1,18 +1,14 @@
 package dispute
 
 import (
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/clearing/scripttest"
 )
-
-var update = flag.Bool("update", false, "write what the scripts gave into the scripts")
 
 // TestScripts runs testdata/*.script, one story each. A line says on which day,
 // who, does what, and until when the next party has time:
@@ -22,47 +18,10 @@ var update = flag.Bool("update", false, "write what the scripts gave into the sc
 // "operator ann" names a person. Behind the arrow stands the stage reached, and
 // the money if it moves; or why not.
 func TestScripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.script")
-	if err != nil || len(files) < 6 {
-		t.Fatalf("%d scripts, %v", len(files), err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".script"), func(t *testing.T) {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := render(t, string(text))
-			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if got != string(text) {
-				t.Errorf("got\n%s\nwant\n%s", got, text)
-			}
-		})
-	}
-}
-
-func render(t *testing.T, text string) string {
-	s := &story{t: t}
-	var out strings.Builder
-	for _, line := range strings.SplitAfter(text, "\n") {
-		body, comment, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "#")
-		cmd, _, _ := strings.Cut(body, "->")
-		if strings.TrimSpace(cmd) == "" {
-			out.WriteString(line)
-			continue
-		}
-		result := strings.TrimRight(cmd, " ")
-		result += strings.Repeat(" ", max(1, 48-len(result))) + "-> " + s.do(strings.Fields(cmd))
-		if comment != "" {
-			result += strings.Repeat(" ", max(1, strings.Index(line, "#")-len(result))) + "#" + comment
-		}
-		out.WriteString(result + "\n")
-	}
-	return out.String()
+	scripttest.Run(t, "testdata/*.script", 6, func(t *testing.T, text string) string {
+		s := &story{t: t}
+		return scripttest.Arrows(text, 48, s.do)
+	})
 }
 
 // story keeps what the caller of Next keeps.

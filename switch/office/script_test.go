@@ -1,9 +1,6 @@
 package office
 
 import (
-	"flag"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,9 +10,8 @@ import (
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing"
 	"github.com/tongma/tongma/clearing/dispute"
+	"github.com/tongma/tongma/clearing/scripttest"
 )
-
-var update = flag.Bool("update", false, "write what the scripts gave into the scripts")
 
 // TestScripts runs testdata/*.script, one story each. A line is what somebody
 // does, an arrow, and what the office said: "done", "stood already", or the reason.
@@ -35,59 +31,20 @@ var update = flag.Bool("update", false, "write what the scripts gave into the sc
 //	close [MODEL]; settle WINDOW
 //	wait DURATION
 func TestScripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.script")
-	if err != nil || len(files) < 2 {
-		t.Fatalf("%d scripts, %v", len(files), err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".script"), func(t *testing.T) {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
+	scripttest.Run(t, "testdata/*.script", 3, func(t *testing.T, text string) string {
+		s := &story{market: newCourt(t), payments: map[string]tongma.PaymentID{}}
+		return scripttest.Arrows(text, 52, func(words []string) string {
+			if words[0] == "dry" {
+				return s.do(words[1:], true)
 			}
-			s := &story{market: newCourt(t), payments: map[string]tongma.PaymentID{}}
-			got := s.render(string(text))
-			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if got != string(text) {
-				t.Errorf("got\n%s\nwant\n%s", got, text)
-			}
+			return s.do(words, false)
 		})
-	}
+	})
 }
 
 type story struct {
 	*market
 	payments map[string]tongma.PaymentID // and disputes, by the script's names
-}
-
-func (s *story) render(text string) string {
-	var out strings.Builder
-	for _, line := range strings.SplitAfter(text, "\n") {
-		body, comment, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "#")
-		cmd, _, _ := strings.Cut(body, "->")
-		if cmd = strings.TrimRight(cmd, " "); strings.TrimSpace(cmd) == "" {
-			out.WriteString(line)
-			continue
-		}
-		words := strings.Fields(cmd)
-		dry := words[0] == "dry"
-		if dry {
-			words = words[1:]
-		}
-		result := cmd
-		if said := s.do(words, dry); said != "" {
-			result += strings.Repeat(" ", max(1, 52-len(cmd))) + "-> " + said
-		}
-		if comment != "" {
-			result += strings.Repeat(" ", max(1, strings.Index(line, "#")-len(result))) + "#" + comment
-		}
-		out.WriteString(result + "\n")
-	}
-	return out.String()
 }
 
 // after returns the word behind another, and "" if it is not there.

@@ -3,10 +3,7 @@ package settle
 import (
 	"cmp"
 	"context"
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,10 +11,9 @@ import (
 
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing"
+	"github.com/tongma/tongma/clearing/scripttest"
 	"github.com/tongma/tongma/schemes"
 )
-
-var update = flag.Bool("update", false, "write what the scripts gave into the scripts")
 
 // TestScripts runs testdata/*.script: what happens to whose money when somebody
 // cannot pay. Indented lines are what came out of the line above; the script is
@@ -43,28 +39,10 @@ var update = flag.Bool("update", false, "write what the scripts gave into the sc
 //	plan, settle WINDOW [retry] [steps N]
 //	legs, payments WINDOW; money; positions
 func TestScripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.script")
-	if err != nil || len(files) < 3 {
-		t.Fatalf("%d scripts, %v", len(files), err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".script"), func(t *testing.T) {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			s := &script{t: t, market: &market{prefunding: map[tongma.ParticipantID]int64{}, balance: map[tongma.ParticipantID]int64{}}, names: map[tongma.PaymentID]string{}, spoken: map[string]string{}}
-			got := s.render(string(text))
-			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if got != string(text) {
-				t.Errorf("%s gives\n%s", file, got)
-			}
-		})
-	}
+	scripttest.Run(t, "testdata/*.script", 10, func(t *testing.T, text string) string {
+		s := &script{t: t, market: &market{prefunding: map[tongma.ParticipantID]int64{}, balance: map[tongma.ParticipantID]int64{}}, names: map[tongma.PaymentID]string{}, spoken: map[string]string{}}
+		return s.render(text)
+	})
 }
 
 type script struct {
