@@ -70,13 +70,14 @@ func (p *Payment) Asked() tongma.Money {
 // targetFixed is how terms end whose target is fixed.
 const targetFixed = " target"
 
-// CanGive tells whether somebody's limits let it owe so much more, as they stand now.
+// CanGive tells whether somebody's limits let it owe so much more, as they stand now. Of
+// who is at home in another shard that one knows: room is got from it when it is held.
 func (b *Book) CanGive(who tongma.ParticipantID, m tongma.Money) bool {
 	if len(b.windows) == 0 || m.Payable() != nil {
 		return false
 	}
 	reason, _ := b.withinLimits(who, who, m, b.openOf(0))
-	return reason == tongma.NoReason
+	return reason == tongma.NoReason || (reason == tongma.OverCap && b.away(who))
 }
 
 // QuoteUsed tells whether a dealer's quote was used for a payment, whatever became of

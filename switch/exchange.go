@@ -374,8 +374,9 @@ func (s *offers) named(r *tongma.Request, x *crossing, now int64) (offer, tongma
 }
 
 // offer completes a resolution for a wallet whose payer pays in another currency: with
-// a quote, or with why there is none.
-func (e *Engine) offer(ctx context.Context, d *schemes.Directory, code codespec.Code, r *tongma.Request, out *tongma.Resolution) {
+// a quote, or with why there is none. Of several shards the wallet's home says it. An
+// error means that its home cannot be asked.
+func (e *Engine) offer(ctx context.Context, d *schemes.Directory, code codespec.Code, r *tongma.Request, out *tongma.Resolution) error {
 	asked := out.Amount
 	if asked == (tongma.Money{}) {
 		asked = r.Amount
@@ -385,11 +386,21 @@ func (e *Engine) offer(ctx context.Context, d *schemes.Directory, code codespec.
 	}
 	x, crosses := crossingOf(d, e.schemeOf(r.From), asked.Currency)
 	if !crosses || len(out.Candidates) == 0 {
-		return
+		return nil
 	}
 	if asked.Payable() != nil {
 		out.Detail = "the payer pays in another currency: resolve again with the amount"
-		return
+		return nil
+	}
+	if e.opts.Shards != nil {
+		there, elsewhere, err := e.opts.Shards.Resolve(ctx, *r)
+		if err != nil {
+			return err
+		}
+		if elsewhere {
+			*out = there
+			return nil
+		}
 	}
 	r.Amount, r.Op = asked, tongma.OpTransfer // who is paid is found as the transfer will find it
 	chosen, reason := e.choose(ctx, d, code, r)
@@ -400,6 +411,7 @@ func (e *Engine) offer(ctx context.Context, d *schemes.Directory, code codespec.
 	if reason != tongma.NoReason {
 		out.Candidates, out.Reason, out.Detail = nil, reason, "the payer pays in another currency than the merchant is paid in"
 	}
+	return nil
 }
 
 // show gets a quote, and keeps it for the wallet that it is shown to.

@@ -110,8 +110,7 @@ func (e *Engine) Resolve(ctx context.Context, r tongma.Request) (tongma.Resoluti
 	for _, c := range res.Candidates {
 		out.Candidates = append(out.Candidates, tongma.Candidate{Scheme: c.Scheme, Participant: c.Participant, Rule: c.Rule, Path: c.Path})
 	}
-	e.offer(ctx, d, code, &r, &out)
-	return out, nil
+	return out, e.offer(ctx, d, code, &r, &out)
 }
 
 // refund gives back all or part of an approved payment. It is asked for by the

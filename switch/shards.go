@@ -9,7 +9,7 @@ import (
 )
 
 // Shards is the rest of a switch that is one of several: see package switch/shard. Each
-// of the first four says whether a request is to be carried out here; if it is not, it
+// of the first five says whether a request is to be carried out here; if it is not, it
 // has it carried out where it is, and returns the answer or the error of that shard.
 // An error without elsewhere means that nothing was decided.
 type Shards interface {
@@ -18,6 +18,9 @@ type Shards interface {
 	Route(ctx context.Context, r tongma.Request) (a tongma.Answer, elsewhere bool, err error)
 	// Place goes by who pays, which the engine has found out.
 	Place(ctx context.Context, r tongma.Request, debtor tongma.ParticipantID) (a tongma.Answer, elsewhere bool, err error)
+	// Resolve has the wallet's home say what its payer would pay in another currency: there
+	// the transfer that names the quote is carried out.
+	Resolve(ctx context.Context, r tongma.Request) (out tongma.Resolution, elsewhere bool, err error)
 	// Claim makes sure that no other shard holds or refuses anything under the key of an
 	// entry that is about to be submitted.
 	Claim(ctx context.Context, r tongma.Request, first *clearing.Entry) (a tongma.Answer, elsewhere bool, err error)

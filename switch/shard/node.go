@@ -27,6 +27,7 @@ type Ledger interface {
 // Engine carries out requests.
 type Engine interface {
 	Do(ctx context.Context, r tongma.Request) (tongma.Answer, error)
+	Resolve(ctx context.Context, r tongma.Request) (tongma.Resolution, error)
 }
 
 // Options are the edges of a Node. Self, Count and Conn are required.
@@ -129,6 +130,7 @@ func (n *Node) Stop() {
 	for _, sub := range n.subs {
 		_ = sub.Unsubscribe()
 	}
+	_ = n.opts.Conn.FlushTimeout(askWithin) // from here on others hear that nobody is there
 	n.mu.Lock()
 	n.stopping = true
 	n.mu.Unlock()
@@ -243,6 +245,8 @@ func (n *Node) serve(verb string, data []byte) (any, error) {
 	switch verb {
 	case verbDo:
 		return read(data, func(m requestMsg) (any, error) { return n.doFor(ctx, m) })
+	case verbResolve:
+		return read(data, func(m requestMsg) (any, error) { return n.resolveFor(ctx, m) })
 	case verbClaim:
 		return read(data, func(m keyMsg) (any, error) { return n.giveKey(ctx, m) })
 	case verbHolder:

@@ -37,6 +37,49 @@ func (n *Node) Route(ctx context.Context, r tongma.Request) (tongma.Answer, bool
 	return tongma.Answer{}, false, nil
 }
 
+// Resolve asks the wallet's home. What another shard sends is answered here: while the
+// wallet moves, its quote may have to be asked for again.
+func (n *Node) Resolve(ctx context.Context, r tongma.Request) (out tongma.Resolution, elsewhere bool, err error) {
+	at := n.homeOf(r.From)
+	if switching.WayOf(ctx).Hops > 0 || at == n.opts.Self {
+		return out, false, nil
+	}
+	ctx, cancel := soon(ctx)
+	defer cancel()
+	deadline, _ := ctx.Deadline()
+	r.Budget = time.Until(deadline) - replyGrace
+	var got json.RawMessage
+	if err = n.ask(ctx, at, verbResolve, requestMsg{From: r.From, Op: r.Op, Hops: 1, Request: r.AppendJSON(nil)}, &got); err != nil {
+		if tongma.ReasonOf(err) == tongma.JournalInDoubt { // no money moves by it
+			err = &tongma.Error{Op: "switch.resolve", Reason: tongma.Overloaded, Detail: fmt.Sprintf("shard %d, which keeps the wallet's quotes, did not answer: nothing was done, ask again", at), Err: err}
+		}
+		return out, true, err
+	}
+	if out, err = tongma.ParseResolution(got); err != nil {
+		return out, true, unread(at, err)
+	}
+	return out, true, nil
+}
+
+// resolveFor resolves for a wallet that is at home here, as far as another shard knows.
+func (n *Node) resolveFor(ctx context.Context, m requestMsg) (any, error) {
+	r, err := tongma.ParseRequest(m.Request)
+	if err != nil {
+		return nil, err
+	}
+	r.From, r.Op = m.From, m.Op
+	if r.Budget > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, r.Budget)
+		defer cancel()
+	}
+	out, err := n.engine.Resolve(switching.WithWay(ctx, switching.Way{Hops: m.Hops}), r)
+	if err != nil {
+		return nil, err
+	}
+	return json.RawMessage(out.AppendJSON(nil)), nil
+}
+
 // seek finds the shard that a request about a payment belongs to.
 func (n *Node) seek(ctx context.Context, r *tongma.Request) (uint16, error) {
 	if !r.Original.IsZero() {

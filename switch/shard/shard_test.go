@@ -81,9 +81,12 @@ type market struct {
 	nodes   []*Node
 	conns   []*nats.Conn
 	wallet  *wallet
+	source  string
 }
 
-func newMarket(t *testing.T, shards int) *market {
+func newMarket(t *testing.T, shards int) *market { return newMarketOf(t, shards, source) }
+
+func newMarketOf(t *testing.T, shards int, source string) *market {
 	srv, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true})
 	if err != nil {
 		t.Fatal(err)
@@ -93,7 +96,7 @@ func newMarket(t *testing.T, shards int) *market {
 	if !srv.ReadyForConnections(5 * time.Second) {
 		t.Fatal("no server")
 	}
-	m := &market{t: t, url: srv.ClientURL(), wallet: &wallet{state: map[tongma.PaymentID]string{}}, engines: make([]*switching.Engine, shards), nodes: make([]*Node, shards), conns: make([]*nats.Conn, shards)}
+	m := &market{t: t, url: srv.ClientURL(), wallet: &wallet{state: map[tongma.PaymentID]string{}}, engines: make([]*switching.Engine, shards), nodes: make([]*Node, shards), conns: make([]*nats.Conn, shards), source: source}
 	for i := range shards {
 		m.stores = append(m.stores, journal.NewMemory())
 		m.start(uint16(i + 1))
@@ -112,12 +115,12 @@ func (m *market) start(s uint16) {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	d, err := schemes.Parse(1, []byte(source))
+	d, err := schemes.Parse(1, []byte(m.source))
 	if err != nil {
 		m.t.Fatal(err)
 	}
 	node := New(Options{Self: s, Count: uint16(len(m.nodes)), Conn: nc, Every: 20 * time.Millisecond})
-	adapters := map[tongma.SchemeID]switching.Adapter{"wechat": m.wallet, "alipay": m.wallet, "unionpay": m.wallet}
+	adapters := map[tongma.SchemeID]switching.Adapter{"wechat": m.wallet, "alipay": m.wallet, "unionpay": m.wallet, "north": m.wallet}
 	e, err := switching.Open(m.t.Context(), switching.Options{Store: m.stores[s-1], Shard: s - 1, Registry: schemes.NewMemoryRegistry(d), Adapters: adapters, Digest: digest,
 		NewID: node.NewID, Shards: node, OnCommit: func(_ uint64, es []clearing.Entry) { node.OnCommit(es) }})
 	if err == nil {

@@ -16,6 +16,7 @@ import (
 // Verbs that a shard answers to.
 const (
 	verbDo        = "do"        // carry out a participant's request
+	verbResolve   = "resolve"   // say what a wallet's payer would pay, and keep the quote
 	verbClaim     = "claim"     // give a key to the shard that asks
 	verbHolder    = "holder"    // which shard has the payment under a key
 	verbKnows     = "knows"     // is a payment with this id here?
