@@ -13,5 +13,7 @@
 // that the head has closed, and those that it has settled; suspends whom the head has
 // suspended; and finishes moves of participants that have left it.
 //
-// Subjects are tm.shard.N.VERB, in the journal's account, which only switches enter.
+// Subjects are tm.shard.N.EPOCH.VERB: one writer of a shard hears a question, so that
+// two never answer it. tm.shard.N.epoch says which epoch is the latest. All are
+// in the journal's account, which only switches enter.
 package shard

@@ -22,6 +22,7 @@ import (
 type Ledger interface {
 	Submit(ctx context.Context, e clearing.Entry) (clearing.Result, error)
 	Read(ctx context.Context, see func(*clearing.Book)) error
+	Epoch() uint64
 }
 
 // Engine carries out requests.
@@ -57,7 +58,8 @@ type Node struct {
 	jobs  sync.WaitGroup
 	subs  []*nats.Subscription
 
-	pushing [clearing.MaxShards + 1]sync.Mutex // of the way to one shard: carries are sent in order
+	epochs  [clearing.MaxShards + 1]atomic.Uint64 // the latest in which each of the others is known to be written
+	pushing [clearing.MaxShards + 1]sync.Mutex    // of the way to one shard: carries are sent in order
 
 	// mu guards what follows. Nothing else is taken while it is held.
 	mu        sync.Mutex
@@ -108,8 +110,10 @@ func (n *Node) Start(ctx context.Context, ledger Ledger, engine Engine) error {
 		return err
 	}
 	for subj, handle := range map[string]nats.MsgHandler{
-		subject(n.opts.Self, "*"): n.heard,
-		subjectAll:                func(*nats.Msg) { n.nudge() },
+		subject(n.opts.Self, ledger.Epoch(), "*"): n.heard,
+		subjectEpoch(n.opts.Self):                 func(m *nats.Msg) { n.sayEpoch(m.Reply) },
+		subjectEpochs:                             n.hearEpoch,
+		subjectAll:                                func(*nats.Msg) { n.nudge() },
 	} {
 		sub, err := n.opts.Conn.Subscribe(subj, handle)
 		if err != nil {
@@ -120,6 +124,7 @@ func (n *Node) Start(ctx context.Context, ledger Ledger, engine Engine) error {
 	if err := n.opts.Conn.FlushTimeout(askWithin); err != nil {
 		return err
 	}
+	n.sayEpoch(subjectEpochs)
 	n.jobs.Go(n.run)
 	return nil
 }
@@ -307,6 +312,7 @@ func (n *Node) round(ctx context.Context, sweep bool) {
 		if !sweep {
 			return nil
 		}
+		n.sayEpoch(subjectEpochs)
 		return n.sweep(ctx, "")
 	}
 	for _, part := range []struct {

@@ -121,3 +121,27 @@ func TestASpentCodeStaysSpentBehindAMove(t *testing.T) {
 	m.mustPay(third, "weibank", key, 30, 100)
 	m.audit()
 }
+
+// TestADeposedWriterAnswersNobody: it still listens, knows of nothing and refuses all that
+// it hears at once, while its successor carries it out. Only the successor is heard.
+func TestADeposedWriterAnswersNobody(t *testing.T) {
+	m := newMarket(t, 3)
+	home := clearing.HomeOf("weibank", 3)
+	door := home%3 + 1
+	m.mustPay(door, "weibank", "before", 1, 100)
+	old, oldEngine, oldConn := m.nodes[home-1], m.engines[home-1], m.conns[home-1]
+	for range cap(old.busy) {
+		old.busy <- struct{}{}
+	}
+	m.start(home)
+	for i := range 30 {
+		m.mustPay(door, "weibank", fmt.Sprint("k", i), 10+i, 100)
+	}
+	if a := m.mustPay(door, "weibank", "before", 1, 100); !a.Replayed {
+		t.Errorf("paid again: %+v", a)
+	}
+	old.Stop()
+	_ = oldEngine.Close()
+	oldConn.Close()
+	m.audit()
+}

@@ -32,12 +32,26 @@ const (
 )
 
 const (
-	subjectAll = "tm.shard.all" // something is to be followed
-	askWithin  = 2 * time.Second
-	replyGrace = 20 * time.Millisecond // kept back for relaying an answer
+	subjectAll    = "tm.shard.all"    // something is to be followed
+	subjectEpochs = "tm.shard.epochs" // in which epoch a shard is written
+	askWithin     = 2 * time.Second
+	epochWithin   = 500 * time.Millisecond
+	replyGrace    = 20 * time.Millisecond // kept back for relaying an answer
 )
 
-func subject(shard uint16, verb string) string { return fmt.Sprintf("tm.shard.%d.%s", shard, verb) }
+// subject is where one writer of a shard is asked: the one of an epoch, and no other.
+func subject(shard uint16, epoch uint64, verb string) string {
+	return fmt.Sprintf("tm.shard.%d.%d.%s", shard, epoch, verb)
+}
+
+// subjectEpoch is where a shard is asked in which epoch it is written.
+func subjectEpoch(shard uint16) string { return fmt.Sprintf("tm.shard.%d.epoch", shard) }
+
+// epochMsg is in which epoch a shard is written, as far as who says it knows.
+type epochMsg struct {
+	Shard uint16 `json:"shard"`
+	Epoch uint64 `json:"epoch"`
+}
 
 // fault is an error as it travels.
 type fault struct {
@@ -163,14 +177,30 @@ type moveMsg struct {
 	Dry bool                 `json:"dry,omitempty"`
 }
 
-// ask asks a shard, and reads its answer into body. An error of reason JournalInDoubt
-// means that it is not known whether it was heard.
+// ask asks a shard, and reads its answer into body. Only the writer of one epoch hears
+// it, the latest that is known: a deposed one that still listens cannot say that nothing
+// was done while its successor does it. An error of reason JournalInDoubt means that it
+// is not known whether it was heard.
 func (n *Node) ask(ctx context.Context, shard uint16, verb string, msg, body any) error {
 	data, err := json.Marshal(msg)
 	if err != nil {
 		return err
 	}
-	m, err := n.opts.Conn.RequestWithContext(ctx, subject(shard, verb), data)
+	epoch := n.epochs[shard].Load()
+	if epoch == 0 {
+		epoch = n.learnEpoch(ctx, shard)
+	}
+	var m *nats.Msg
+	for err = nats.ErrNoResponders; epoch != 0; {
+		if m, err = n.opts.Conn.RequestWithContext(ctx, subject(shard, epoch, verb), data); !errors.Is(err, nats.ErrNoResponders) {
+			break
+		}
+		later := n.learnEpoch(ctx, shard) // it may have another writer
+		if later <= epoch {
+			break
+		}
+		epoch = later
+	}
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
 		return &tongma.Error{Op: "switch.shard", Reason: tongma.Overloaded, Detail: fmt.Sprintf("shard %d is not there: nothing was done, try again later", shard)}
@@ -191,6 +221,37 @@ func (n *Node) ask(ctx context.Context, shard uint16, verb string, msg, body any
 		return unread(shard, err)
 	}
 	return nil
+}
+
+// learnEpoch asks a shard in which epoch it is written, and returns the latest that was
+// ever heard of; zero if none was.
+func (n *Node) learnEpoch(ctx context.Context, shard uint16) uint64 {
+	ctx, cancel := context.WithTimeout(ctx, epochWithin)
+	defer cancel()
+	if m, err := n.opts.Conn.RequestWithContext(ctx, subjectEpoch(shard), nil); err == nil {
+		n.hearEpoch(m)
+	}
+	return n.epochs[shard].Load()
+}
+
+// hearEpoch takes note of the epoch of another shard: never of an earlier one.
+func (n *Node) hearEpoch(m *nats.Msg) {
+	var e epochMsg
+	if json.Unmarshal(m.Data, &e) != nil || e.Shard == 0 || e.Shard > n.opts.Count || e.Shard == n.opts.Self {
+		return
+	}
+	for known := &n.epochs[e.Shard]; ; {
+		if was := known.Load(); e.Epoch <= was || known.CompareAndSwap(was, e.Epoch) {
+			return
+		}
+	}
+}
+
+// sayEpoch tells the others, or whoever asks, in which epoch this shard is written.
+func (n *Node) sayEpoch(to string) {
+	if data, err := json.Marshal(epochMsg{n.opts.Self, n.ledger.Epoch()}); err == nil {
+		_ = n.opts.Conn.Publish(to, data) // what is not heard is said again
+	}
 }
 
 // unread is the error of an answer that cannot be read.
