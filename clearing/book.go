@@ -198,7 +198,7 @@ type Verdict struct {
 	Exists  bool
 	Crossed uint8 // a granted hold brought its debtor to 50, 75 or 90 % of its limit: the highest; else 0
 	Reason  tongma.Reason
-	Payment Payment // the payment concerned, as it stands; a Ledger gives it as it stands after the entry
+	Payment *Payment // the payment concerned, as it stands; a Ledger gives it as it stands after the entry; nil if there is none
 
 	// Elsewhere is the shard that a new payment belongs to, if that is another: nothing
 	// was written.
@@ -268,11 +268,11 @@ func (b *Book) propose(e *Entry, key Digest, now int64) Verdict {
 func (b *Book) proposeNew(e *Entry, key Digest) Verdict {
 	if i, ok := b.findKey(key); ok {
 		p := b.payments.at(i)
-		return Verdict{Exists: true, Reason: p.differs(e, b), Payment: b.view(p)}
+		return Verdict{Exists: true, Reason: p.differs(e, b), Payment: b.show(p)}
 	}
 	if len(b.disputes) > 0 {
 		if i, ok := b.disputeByKey[key]; ok {
-			return Verdict{Exists: true, Reason: tongma.ExistsOtherOperation, Payment: b.view(b.payments.at(b.disputes[i].payment))}
+			return Verdict{Exists: true, Reason: tongma.ExistsOtherOperation, Payment: b.show(b.payments.at(b.disputes[i].payment))}
 		}
 	}
 	if _, ok := b.find(e.Payment); ok || b.disputeOf(e.Payment) != nil || e.Payment.IsZero() || len(b.windows) == 0 {
@@ -399,7 +399,7 @@ func (b *Book) proposeChange(e *Entry) Verdict {
 		}
 	}
 	if !v.Write {
-		v.Payment = b.view(p)
+		v.Payment = b.show(p)
 	}
 	return v
 }

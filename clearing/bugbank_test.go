@@ -207,7 +207,7 @@ func (h *hasty) Submit(ctx context.Context, e Entry) (Result, error) {
 		v := Verdict{}
 		err := h.Read(ctx, func(b *Book) { v = b.Propose(&e, b.Clock()) })
 		h.owed = &e
-		return Result{v, e}, err
+		return Result{v, &e}, err
 	}
 	r, err := h.asker.Submit(ctx, e)
 	if h.owed != nil && err == nil {
@@ -254,11 +254,11 @@ func powerFails(t *testing.T, wrap func(asker) asker, on func(*journal.Memory) j
 		if err != nil || !r.Write {
 			t.Fatalf("%s: written %t, %s, %v", e.Kind, r.Write, r.Reason, err)
 		}
-		if told = append(told, r.Entry); e.Kind == KindClose {
+		if told = append(told, *r.Entry); e.Kind == KindClose {
 			closed = r.Entry.Window
 		}
 		if r.Entry.Window != 0 && r.Entry.Window <= closed && (e.Kind == KindPost || e.Kind == KindReversed) {
-			broken(ruleOrder, &r.Entry)
+			broken(ruleOrder, r.Entry)
 		}
 		durable := map[string]bool{}
 		if _, err := journal.Open(t.Context(), copyOf(t, disk), 0, func(b journal.Batch) error {

@@ -101,11 +101,11 @@ func (b *Book) disputeOf(id tongma.PaymentID) *disputed {
 func (b *Book) proposeDispute(e *Entry) Verdict {
 	key := keyDigest(e.Asker, e.Key)
 	if i, ok := b.findKey(key); ok {
-		return Verdict{Exists: true, Reason: tongma.ExistsOtherOperation, Payment: b.view(b.payments.at(i))}
+		return Verdict{Exists: true, Reason: tongma.ExistsOtherOperation, Payment: b.show(b.payments.at(i))}
 	}
 	if i, ok := b.disputeByKey[key]; ok {
 		d := &b.disputes[i]
-		return Verdict{Exists: true, Reason: b.otherDispute(e, d), Payment: b.view(b.payments.at(d.payment))}
+		return Verdict{Exists: true, Reason: b.otherDispute(e, d), Payment: b.show(b.payments.at(d.payment))}
 	}
 	if _, twice := b.find(e.Payment); twice || b.disputeOf(e.Payment) != nil || e.Payment.IsZero() {
 		return Verdict{Reason: tongma.Internal}
@@ -122,7 +122,7 @@ func (b *Book) proposeDispute(e *Entry) Verdict {
 		return Verdict{Reason: tongma.PaymentUnknown}
 	}
 	p := b.payments.at(i)
-	v := Verdict{Payment: b.view(p), Reason: b.disputable(e, p, i)}
+	v := Verdict{Payment: b.show(p), Reason: b.disputable(e, p, i)}
 	if v.Write = v.Reason == tongma.NoReason; v.Write {
 		e.Stage, e.AuthWindow = dispute.Raised, b.openOf(model).id
 		e.Debtor, e.Creditor = tongma.ParticipantID(b.names[p.debtor]), tongma.ParticipantID(b.names[p.creditor])
@@ -182,7 +182,7 @@ func (b *Book) proposeDisputeStep(e *Entry) Verdict {
 		return Verdict{Reason: tongma.DisputeUnknown}
 	}
 	p := b.payments.at(d.payment)
-	v := Verdict{Payment: b.view(p)}
+	v := Verdict{Payment: b.show(p)}
 	if v.Exists = d.stage == e.Stage && b.partyTo(e, p); v.Exists {
 		return v
 	}

@@ -90,9 +90,16 @@ type submission struct {
 	read    func(*Book)
 	err     error
 	done    chan struct{}
-	key     Digest // of entry
-	entry   Entry
+	key     Digest  // of entry
+	matter  *matter // or nil: it only reads
 	verdict Verdict
+}
+
+// matter is what a caller asks and is given. It is made for this once, so that nothing
+// of it is copied on the way back, and who has given up may leave it to the writer.
+type matter struct {
+	entry   Entry
+	payment Payment
 }
 
 // In whose hands a submission is: whoever changes unread to another decides whether
@@ -166,20 +173,26 @@ func (b *Book) Replay(batch journal.Batch, see func([]Entry)) error {
 // see ErrNotWritten.
 func (l *Ledger) Submit(ctx context.Context, e Entry) (r Result, err error) {
 	s := l.pool.Get().(*submission)
-	s.entry, s.key, s.read, s.confirm = e, e.keyDigest(), nil, false
+	m := &matter{entry: e}
+	s.matter, s.key, s.read, s.confirm = m, e.keyDigest(), nil, false
 	s.hands.Store(unread)
 	if err = l.wait(ctx, s); err != nil {
-		return r, err
+		return Result{Verdict{Payment: &Payment{}}, &Entry{}}, err // not m: the writer may have it still
 	}
-	r.Verdict, r.Entry = s.verdict, s.entry
+	r = Result{s.verdict, &m.entry}
+	if r.Payment == nil {
+		r.Payment = &m.payment
+	}
+	s.matter, s.verdict = nil, Verdict{}
 	l.pool.Put(s)
 	return r, nil
 }
 
-// Result is the verdict on an entry, and the entry as it was completed.
+// Result is the verdict on an entry, and the entry as it was completed. Both are the
+// caller's. Neither Entry nor Payment is ever nil: where there is none, it is empty.
 type Result struct {
 	Verdict
-	Entry Entry
+	Entry *Entry
 }
 
 // Read runs see on the Book, on the writer's goroutine, and returns when all
@@ -198,7 +211,7 @@ func (l *Ledger) Confirm(ctx context.Context) error {
 
 func (l *Ledger) look(ctx context.Context, see func(*Book), confirm bool) error {
 	s := l.pool.Get().(*submission)
-	s.entry, s.read, s.confirm = Entry{}, see, confirm
+	s.read, s.confirm = see, confirm
 	s.hands.Store(unread)
 	if err := l.wait(ctx, s); err != nil {
 		return err
@@ -475,7 +488,9 @@ func (l *Ledger) gather(g *group) {
 			return
 		}
 		for _, s := range taken {
-			l.book.ahead(&s.entry, s.key)
+			if s.matter != nil {
+				l.book.ahead(&s.matter.entry, s.key)
+			}
 		}
 		for _, s := range taken {
 			if s.hands.CompareAndSwap(unread, inHand) { // nobody waits for the others any more
@@ -510,27 +525,28 @@ func (l *Ledger) apply(g *group, s *submission) {
 		s.read(l.book)
 		return
 	}
-	if s.entry.Directory == 0 {
-		s.entry.Directory = l.book.directory
+	e := &s.matter.entry
+	if e.Directory == 0 {
+		e.Directory = l.book.directory
 	}
-	s.verdict = l.book.propose(&s.entry, s.key, l.opts.Now())
+	s.verdict = l.book.propose(e, s.key, l.opts.Now())
 	if !s.verdict.Write {
 		return
 	}
-	if err := l.book.apply(&s.entry, s.key); err != nil {
+	if err := l.book.apply(e, s.key); err != nil {
 		s.err, l.fault = err, err // a fault of ours: the Book's two halves disagree
 		l.refuse(err)
 		return
 	}
-	if !s.entry.Payment.IsZero() {
-		s.verdict.Payment = l.book.viewAfter(&s.entry)
+	if !e.Payment.IsZero() {
+		s.verdict.Payment = l.book.viewAfter(e, &s.matter.payment)
 	}
 	if l.opts.OnCommit != nil {
-		g.entries = append(g.entries, s.entry)
+		g.entries = append(g.entries, *e)
 	}
-	g.bytes = s.entry.AppendTo(g.bytes)
+	g.bytes = e.AppendTo(g.bytes)
 	g.ends = append(g.ends, len(g.bytes))
-	g.next, g.time, g.directory = s.entry.Number+1, s.entry.Time, s.entry.Directory
+	g.next, g.time, g.directory = e.Number+1, e.Time, e.Directory
 }
 
 // finish tells everybody in the group. Durable from here: whoever is told finds

@@ -25,7 +25,7 @@ func (b *Book) proposeDefer(e *Entry) Verdict {
 		return Verdict{Reason: tongma.PaymentUnknown}
 	}
 	p, w := b.payments.at(i), b.window(e.Window)
-	v := Verdict{Payment: b.view(p)}
+	v := Verdict{Payment: b.show(p)}
 	switch {
 	case w == nil:
 		v.Reason = tongma.WindowUnknown

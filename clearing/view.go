@@ -47,15 +47,26 @@ func (p *Payment) Final() bool {
 	return p.Phase != KindHold && p.Phase != KindPend && p.Phase != KindReversing
 }
 
-func (b *Book) view(p *payment) Payment { return b.viewOf(p, &Entry{}) }
+func (b *Book) view(p *payment) (out Payment) {
+	b.viewOf(&out, p, &Entry{})
+	return out
+}
 
-// viewAfter is the payment that e was about, as it stands once that is applied.
-func (b *Book) viewAfter(e *Entry) Payment {
+// show is view, for a Verdict.
+func (b *Book) show(p *payment) *Payment {
+	out := b.view(p)
+	return &out
+}
+
+// viewAfter puts the payment that e was about into out, as it stands once that is
+// applied, and returns it; nil if there is none.
+func (b *Book) viewAfter(e *Entry, out *Payment) *Payment {
 	i, ok := b.find(e.Payment)
 	if !ok {
-		return Payment{}
+		return nil
 	}
-	return b.viewOf(b.payments.at(i), e)
+	b.viewOf(out, b.payments.at(i), e)
+	return out
 }
 
 // as returns text: the given one if it is the same, so that it is not made again.
@@ -66,8 +77,8 @@ func as(given string, text []byte) string {
 	return string(text)
 }
 
-// viewOf is view, with the texts of e where they are the payment's.
-func (b *Book) viewOf(p *payment, e *Entry) Payment {
+// viewOf is view into out, with the texts of e where they are the payment's.
+func (b *Book) viewOf(out *Payment, p *payment, e *Entry) {
 	tail := p.codeTail[:]
 	if tail[0] == 0 {
 		tail = nil
@@ -81,7 +92,7 @@ func (b *Book) viewOf(p *payment, e *Entry) Payment {
 	if p.posted {
 		captured = p.moved()
 	}
-	out := Payment{ID: p.id, Original: p.original, Op: p.op, Phase: p.phase, Posted: p.posted, Late: p.late,
+	*out = Payment{ID: p.id, Original: p.original, Op: p.op, Phase: p.phase, Posted: p.posted, Late: p.late,
 		Asker: tongma.ParticipantID(b.names[p.asker]), Debtor: tongma.ParticipantID(b.names[p.debtor]),
 		Creditor: tongma.ParticipantID(b.names[p.creditor]), Scheme: tongma.SchemeID(b.names[p.scheme]),
 		Amount: tongma.Money{Minor: p.amount, Currency: p.currency}, Captured: captured, Refunded: p.refunded, Refunding: p.refunding, Disputed: taken.open, ChargedBack: taken.chargedBack, Legs: b.legs(p),
@@ -92,7 +103,6 @@ func (b *Book) viewOf(p *payment, e *Entry) Payment {
 		out.Dealer, out.Target = tongma.ParticipantID(b.names[x.dealer]), tongma.Money{Minor: x.target, Currency: x.currency}
 		out.Quote, out.Rate = string(b.texts.get(x.quote)), string(b.texts.get(x.rate))
 	}
-	return out
 }
 
 // Payment finds a payment by its id.

@@ -92,16 +92,16 @@ func (e *Engine) run(ctx context.Context, r *tongma.Request, hold clearing.Entry
 		case !res.Write:
 			return tongma.Answer{}, &tongma.Error{Op: "switch." + r.Op.String(), Reason: res.Reason}
 		}
-		return answerOf(&res.Payment), nil
+		return answerOf(res.Payment), nil
 	}
 	if c.state, _, err = Step(c.op, Received, HoldGranted); err != nil {
 		return tongma.Answer{}, err
 	}
-	c.tell(&res.Payment)
+	c.tell(res.Payment)
 	e.warn(&res)
 	event, answer := e.ask(ctx, c, legTime(ctx, scheme))
 	writing, cancel := beforeEnd(ctx)
-	p, next := e.take(writing, c, event, &answer, res.Payment)
+	p, next := e.take(writing, c, event, &answer, *res.Payment)
 	cancel()
 	if c.state.Final() {
 		e.end(c)
@@ -270,7 +270,7 @@ func (e *Engine) take(ctx context.Context, c *course, event Event, a *tongma.Ans
 			}
 			return p, next(c.state)
 		}
-		p = res.Payment
+		p = *res.Payment
 		if !res.Write {
 			c.state, c.asked = StateOf(&p), 0
 			return p, next(c.state)
@@ -533,7 +533,7 @@ func (e *Engine) undo(ctx context.Context, p clearing.Payment) (tongma.Answer, e
 	if res.Reason == tongma.AlreadyRefunded {
 		return tongma.Answer{}, &tongma.Error{Op: "switch.reverse", Reason: res.Reason}
 	}
-	p = res.Payment
+	p = *res.Payment
 	for ended := true; ended && p.Phase == clearing.KindReversing; {
 		if !e.poke(p.ID) {
 			e.resume(p)

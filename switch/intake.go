@@ -164,9 +164,9 @@ func (e *Engine) reverse(ctx context.Context, r tongma.Request) (tongma.Answer, 
 			return e.opts.Shards.Belongs(ctx, original(ctx, &r), res.Elsewhere)
 		}
 		if !res.Exists {
-			return answerOf(&res.Payment), nil
+			return answerOf(res.Payment), nil
 		}
-		p = res.Payment // the payment came in between: undo it
+		p = *res.Payment // the payment came in between: undo it
 	} else if err != nil {
 		return tongma.Answer{}, err
 	}
@@ -319,7 +319,7 @@ func (e *Engine) refuseHere(ctx context.Context, r *tongma.Request, entry cleari
 	if !res.Write {
 		return tongma.Answer{}, &tongma.Error{Op: "switch." + r.Op.String(), Reason: res.Reason}
 	}
-	return answerOf(&res.Payment), nil
+	return answerOf(res.Payment), nil
 }
 
 // codeReason maps what codespec says of an unreadable code to the catalogue.

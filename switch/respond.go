@@ -48,7 +48,7 @@ func (e *Engine) repeat(ctx context.Context, r *tongma.Request, res clearing.Res
 	if res.Reason != tongma.NoReason {
 		return tongma.Answer{}, &tongma.Error{Op: "switch." + r.Op.String(), Reason: res.Reason, Field: "/key"}
 	}
-	p := res.Payment
+	p := *res.Payment
 	if p.Phase == clearing.KindHold || p.Phase == clearing.KindReversing {
 		e.await(ctx, p.ID)
 		p = e.settled(ctx, p)

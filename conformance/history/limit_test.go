@@ -189,7 +189,7 @@ func (b *books) ask(caller int, q question, e clearing.Entry) (clearing.Result, 
 		b.done = append(b.done, porcupine.Operation{ClientId: caller, Input: q, Call: called, Output: a, Return: returned})
 	}
 	if a.known && res.Write {
-		b.told = append(b.told, res.Entry)
+		b.told = append(b.told, *res.Entry)
 	}
 	return res, a.known
 }

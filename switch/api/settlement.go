@@ -127,7 +127,7 @@ func (c *call) closeWindow() error {
 	} else {
 		var res clearing.Result
 		if res, err = ledger.Submit(ctx, e); err == nil {
-			e, reason = res.Entry, res.Reason
+			e, reason = *res.Entry, res.Reason
 		}
 	}
 	switch {

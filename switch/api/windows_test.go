@@ -22,7 +22,7 @@ func (b *bench) write(entries ...clearing.Entry) (last clearing.Entry) {
 		if err != nil || res.Reason != tongma.NoReason {
 			b.t.Fatalf("%s: %v %v", e.Kind, err, res.Reason)
 		}
-		last = res.Entry
+		last = *res.Entry
 	}
 	return last
 }

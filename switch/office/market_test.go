@@ -144,7 +144,7 @@ func (m *market) write(e clearing.Entry) clearing.Entry {
 	if err != nil || res.Reason != tongma.NoReason {
 		m.t.Fatalf("%v: %v, %v", e.Kind, res.Reason, err)
 	}
-	return res.Entry
+	return *res.Entry
 }
 
 func thb(minor int64) tongma.Money { return tongma.Money{Minor: minor, Currency: tongma.THB} }

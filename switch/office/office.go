@@ -66,7 +66,7 @@ func (o *Office) act(ctx context.Context, op string, e clearing.Entry, dry bool,
 		err = o.Ledger.Read(ctx, func(b *clearing.Book) {
 			e.Directory = b.Directory()
 			res.Verdict = b.Propose(&e, o.Now().UnixMilli())
-			res.Entry = e
+			res.Entry = &e
 		})
 	} else {
 		res, err = o.Ledger.Submit(ctx, e)
@@ -86,7 +86,7 @@ func (o *Office) act(ctx context.Context, op string, e clearing.Entry, dry bool,
 	} else if res.Exists {
 		done.Money = "nothing was written now, it stood already: " + money
 	}
-	return res.Entry, done, nil
+	return *res.Entry, done, nil
 }
 
 // Sentences on what happened to the money.

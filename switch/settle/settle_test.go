@@ -73,7 +73,7 @@ func (b *books) Submit(_ context.Context, e clearing.Entry) (r clearing.Result, 
 			*b.now = b.clock()
 		}
 		r.Verdict = b.book.Propose(&e, *b.now)
-		if r.Entry = e; r.Write {
+		if r.Entry = &e; r.Write {
 			if err = b.book.Apply(&e); err == nil {
 				*b.entries = append(*b.entries, e)
 				if *b.ends == e.Kind && e.Kind != clearing.KindNone {
@@ -249,7 +249,7 @@ func (r *rig) must(e clearing.Entry) clearing.Entry {
 	if err != nil || !res.Write || res.Reason != tongma.NoReason {
 		r.Fatalf("%s: %+v %v", e.Kind, res.Verdict, err)
 	}
-	return res.Entry
+	return *res.Entry
 }
 
 // pay posts a payment "a>b" and returns its id.
