@@ -65,6 +65,50 @@ func TestPeerKeepsTheRules(t *testing.T) {
 	if err := p.close(1); err != nil {
 		t.Fatal(err)
 	}
+	damageIsFound(t, path, checksum{})
+}
+
+func TestEvidenceIsChecked(t *testing.T) {
+	c, err := openEvidence(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := c.(*peer)
+	for n := range uint64(3) {
+		if err := p.pay(n + 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := p.file.Name()
+	if err := p.close(3); err != nil {
+		t.Fatal(err)
+	}
+	damageIsFound(t, path, &evidence{})
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := evidenceSize; at < len(whole); at += 7 { // lengths of records among them
+		damaged := bytes.Clone(whole)
+		damaged[at] ^= 0x80
+		if err := os.WriteFile(path, damaged, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := replayPeer(path, &evidence{}); err == nil {
+			t.Fatalf("byte %d was changed, and nobody saw it", at)
+		}
+	}
+	if err := os.WriteFile(path, make([]byte, evidenceSize-1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := replayPeer(path, &evidence{}); err == nil {
+		t.Fatal("half a header is read")
+	}
+}
+
+// damageIsFound changes the last byte of a peer's file, and expects it to be found.
+func damageIsFound(t *testing.T, path string, seal peerSeal) {
+	t.Helper()
 	whole, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +117,7 @@ func TestPeerKeepsTheRules(t *testing.T) {
 	if err := os.WriteFile(path, whole, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := replayPeer(path); err == nil || !strings.Contains(err.Error(), "damaged") {
+	if _, err := replayPeer(path, seal); err == nil || !strings.Contains(err.Error(), "damaged") {
 		t.Fatal(err)
 	}
 }
@@ -86,7 +130,7 @@ func TestReportSaysWhatMetItsGoal(t *testing.T) {
 		}
 		return out
 	}
-	r.addTransfers(goalCallers, [][]sample{samples(80, 120, 100), samples(1, 2, 3), samples(100, 100, 200), samples(400, 400, 400)})
+	r.addTransfers(goalCallers, [][]sample{samples(80, 120, 100), samples(1, 2, 3), samples(100, 100, 200), samples(400, 400, 400), samples(90, 90, 90)})
 	if len(r.Goals) != 2 || !r.Goals[0].Met || r.Goals[0].Value != 0.8 || r.Goals[1].Met || r.Goals[1].Value != 100 {
 		t.Fatalf("%+v", r.Goals)
 	}

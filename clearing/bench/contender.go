@@ -43,6 +43,7 @@ var contenders = []entrant{
 	{"b", "file", "clearing.Ledger, plain file, fdatasync", openFileLedger},
 	{"c", "peer", "plain-file group commit with a small book", openPeer},
 	{"d", "floor", "plain-file group commit, no book", openFloor},
+	{"e", "evidence", "the peer with the product's evidence: a SHA-256 leaf for each record, a Merkle root and a chained hash for each batch", openEvidence},
 }
 
 // order asks a contender's process for one measurement.

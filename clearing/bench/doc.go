@@ -5,7 +5,8 @@
 //     answered) by so many callers over eight participants: the product, that is
 //     the Ledger through an embedded JetStream that syncs always; the same Ledger
 //     on a plain file; a plain-file group-commit writer with a small book of its
-//     own; the bare floor, which has no book; and PostgreSQL where it is installed;
+//     own; the same with the evidence that the product writes; the bare floor, which
+//     has no book; and PostgreSQL where it is installed;
 //   - the net of ten million posted payments when their window closes;
 //   - how many entries a second are replayed, and how long a restart takes.
 //

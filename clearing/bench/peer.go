@@ -25,8 +25,17 @@ import (
 // they have the same facts to keep.
 type peer struct {
 	*grouper
+	seal peerSeal
 	book peerBook
 	memo [2]int // bytes that a record of each kind has beside what the book needs
+}
+
+// peerSeal is what stands in front of a batch, by which damage is found.
+type peerSeal interface {
+	size() int          // of it, always the same; the length of the batch behind it comes first
+	set(batch []byte)   // into the room in front of a batch
+	again() peerSeal    // one that reads from the first batch on
+	fits(b []byte) bool // whether it is that of a batch, which is read behind the last
 }
 
 // A record: kind, id, debtor, creditor, amount, and a memo of the length in front.
@@ -34,7 +43,6 @@ const (
 	peerReserve = 0
 	peerPost    = 1
 	peerFixed   = 2 + 1 + 16 + 1 + 1 + 8 // length, kind, id, debtor, creditor, amount
-	peerHeader  = 8                      // of a batch: its length behind the header, and its CRC-32C
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -97,15 +105,17 @@ func (b *peerBook) apply(record []byte) (fresh bool, err error) {
 	return true, nil
 }
 
-func openPeer(dir string) (contender, error) {
+func openPeer(dir string) (contender, error) { return startPeer(dir, checksum{}) }
+
+func startPeer(dir string, seal peerSeal) (contender, error) {
 	g, err := startGrouper(filepath.Join(dir, "peer"))
 	if err != nil {
 		return nil, err
 	}
-	p := &peer{grouper: g, book: newPeerBook()}
+	p := &peer{grouper: g, seal: seal, book: newPeerBook()}
 	hold, post := entryBytes()
 	p.memo = [2]int{max(len(hold)-peerFixed, 0), max(len(post)-peerFixed, 0)}
-	go g.run(func(b []byte) []byte { return append(b, make([]byte, peerHeader)...) }, p.take, sealPeer)
+	go g.run(func(b []byte) []byte { return append(b, make([]byte, seal.size())...) }, p.take, seal.set)
 	return p, nil
 }
 
@@ -117,9 +127,20 @@ func (p *peer) take(batch []byte, c call) ([]byte, error) {
 	return batch, err
 }
 
-func sealPeer(batch []byte) {
-	binary.BigEndian.PutUint32(batch, uint32(len(batch)-peerHeader))
-	binary.BigEndian.PutUint32(batch[4:], crc32.Checksum(batch[peerHeader:], castagnoli))
+// checksum is the seal of the bare peer: the length and a CRC-32C.
+type checksum struct{}
+
+func (checksum) size() int { return 8 }
+
+func (checksum) set(batch []byte) {
+	binary.BigEndian.PutUint32(batch, uint32(len(batch)-8))
+	binary.BigEndian.PutUint32(batch[4:], crc32.Checksum(batch[8:], castagnoli))
+}
+
+func (s checksum) again() peerSeal { return s }
+
+func (checksum) fits(b []byte) bool {
+	return crc32.Checksum(b[8:], castagnoli) == binary.BigEndian.Uint32(b[4:])
 }
 
 func (p *peer) record(kind byte, n uint64) []byte {
@@ -141,7 +162,7 @@ func (p *peer) pay(n uint64) error {
 // close reads the whole file again and compares the book that it gives.
 func (p *peer) close(payments uint64) error {
 	p.stop()
-	again, err := replayPeer(p.file.Name())
+	again, err := replayPeer(p.file.Name(), p.seal.again())
 	if err != nil {
 		return err
 	}
@@ -151,25 +172,27 @@ func (p *peer) close(payments uint64) error {
 	return p.file.Close()
 }
 
-func replayPeer(path string) (peerBook, error) {
+func replayPeer(path string, seal peerSeal) (peerBook, error) {
 	book := newPeerBook()
 	f, err := os.Open(path)
 	if err != nil {
 		return book, err
 	}
 	defer f.Close()
-	r, header, body := bufio.NewReaderSize(f, 1<<20), make([]byte, peerHeader), []byte(nil)
+	r, batch, size := bufio.NewReaderSize(f, 1<<20), []byte(nil), seal.size()
 	for {
-		if _, err := io.ReadFull(r, header); err == io.EOF {
+		batch = append(batch[:0], make([]byte, size)...)
+		if _, err := io.ReadFull(r, batch); err == io.EOF {
 			return book, nil
 		} else if err != nil {
 			return book, err
 		}
-		body = append(body[:0], make([]byte, binary.BigEndian.Uint32(header))...)
+		batch = append(batch, make([]byte, binary.BigEndian.Uint32(batch))...)
+		body := batch[size:]
 		if _, err := io.ReadFull(r, body); err != nil {
 			return book, err
 		}
-		if crc32.Checksum(body, castagnoli) != binary.BigEndian.Uint32(header[4:]) {
+		if !seal.fits(batch) {
 			return book, errors.New("the peer's file is damaged")
 		}
 		for at := 0; at < len(body); at += 2 + int(binary.BigEndian.Uint16(body[at:])) {

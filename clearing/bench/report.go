@@ -32,8 +32,9 @@ type transfer struct {
 	P50       spread  `json:"p50_micros"`
 	P99       spread  `json:"p99_micros"`
 	CPU       spread  `json:"cpu_micros_per_transfer"`
-	OfPeer    *spread `json:"of_peer,omitempty"`  // of the peer's rate in the same round
-	OfFloor   *spread `json:"of_floor,omitempty"` // of the floor's
+	OfPeer    *spread `json:"of_peer,omitempty"`     // of the peer's rate in the same round
+	OfFloor   *spread `json:"of_floor,omitempty"`    // of the floor's
+	OfSealed  *spread `json:"of_evidence,omitempty"` // of that of the peer with evidence, which no goal is set against
 }
 
 // spread is the median of the rounds, the lowest and the highest.
@@ -95,9 +96,10 @@ func (r *report) addTransfers(callers int, samples [][]sample) {
 	}
 	peer := slices.IndexFunc(contenders, func(c entrant) bool { return c.name == "peer" })
 	floor := slices.IndexFunc(contenders, func(c entrant) bool { return c.name == "floor" })
+	sealed := slices.IndexFunc(contenders, func(c entrant) bool { return c.name == "evidence" })
 	for i, c := range contenders {
 		t := transferOf(c.name, callers, samples[i])
-		t.OfPeer, t.OfFloor = of(i, peer), of(i, floor)
+		t.OfPeer, t.OfFloor, t.OfSealed = of(i, peer), of(i, floor), of(i, sealed)
 		r.Transfers = append(r.Transfers, t)
 		if c.name != "product" {
 			continue
@@ -145,10 +147,10 @@ func (r *report) showTransfers(w io.Writer) {
 		fmt.Fprintf(w, "  (%s) %s: %s\n", c.letter, c.name, c.says)
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "callers\tcontender\ttransfers/s\t(low-high)\tof peer\tof floor\tp50 us\tp99 us\tCPU us\t")
+	fmt.Fprintln(t, "callers\tcontender\ttransfers/s\t(low-high)\tof peer\tof floor\tof evidence\tp50 us\tp99 us\tCPU us\t")
 	for _, x := range r.Transfers {
-		fmt.Fprintf(t, "%d\t%s\t%.0f\t(%.0f-%.0f)\t%s\t%s\t%.0f\t%s\t%s\t\n", x.Callers, x.Contender, x.Rate.Median, x.Rate.Low, x.Rate.High,
-			ratio(x.OfPeer), ratio(x.OfFloor), x.P50.Median, known("%.0f", x.P99), known("%.1f", x.CPU))
+		fmt.Fprintf(t, "%d\t%s\t%.0f\t(%.0f-%.0f)\t%s\t%s\t%s\t%.0f\t%s\t%s\t\n", x.Callers, x.Contender, x.Rate.Median, x.Rate.Low, x.Rate.High,
+			ratio(x.OfPeer), ratio(x.OfFloor), ratio(x.OfSealed), x.P50.Median, known("%.0f", x.P99), known("%.1f", x.CPU))
 	}
 	t.Flush()
 	fmt.Fprintln(w)
