@@ -40,6 +40,11 @@ func (d *Dealer) Pair(from, to tongma.Currency) (*Pair, bool) {
 	return nil, false
 }
 
+// QuotesItself tells whether the dealer has to be asked for some of its rates.
+func (d *Dealer) QuotesItself() bool {
+	return slices.ContainsFunc(d.Pairs, func(p Pair) bool { return p.TestRate == "" })
+}
+
 // PayIn returns in what payers of a scheme may pay somebody who is paid in c, a
 // currency that the scheme does not clear: those of its currencies for which there is
 // a dealer, in the order in which the directory names them. None if the scheme does

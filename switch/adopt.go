@@ -22,7 +22,8 @@ import (
 //
 // Versions come into force one after the other, and each is kept first where a
 // successor finds it (Options.Keep), before any entry goes by it: whoever reads an
-// entry can have the directory that it was made by.
+// entry can have the directory that it was made by. Dealers that a version brings are
+// asked for quotes from then on, and those that it drops no more.
 func (e *Engine) Adopt(ctx context.Context, d *schemes.Directory) error {
 	select {
 	case e.adopting <- struct{}{}:
@@ -52,6 +53,7 @@ func (e *Engine) Adopt(ctx context.Context, d *schemes.Directory) error {
 			return err
 		}
 	}
+	e.desks.follow(d, e.opts.Dealer)
 	return nil
 }
 

@@ -44,20 +44,24 @@ type Options struct {
 	Store    journal.Store
 	Shard    uint16
 	Registry *schemes.Registry
-	Adapters map[tongma.SchemeID]Adapter     // may still be filled by Office
-	Dealers  map[tongma.ParticipantID]Dealer // who is asked for quotes; may still be filled by Office
-	Digest   func(code string) [16]byte      // keyed digest that stands in for a payer's code
-	Outbox   Outbox                          // where events go; nil: nowhere
-	Metrics  *Metrics                        // nil: none
-	Tracer   trace.Tracer                    // nil: none
-	Logger   *slog.Logger                    // nil: discard
-	Now      func() time.Time                // nil: time.Now
-	NewID    func() tongma.PaymentID         // nil: UUID version 7
+	Adapters map[tongma.SchemeID]Adapter // may still be filled by Office
+	Digest   func(code string) [16]byte  // keyed digest that stands in for a payer's code
+	Outbox   Outbox                      // where events go; nil: nowhere
+	Metrics  *Metrics                    // nil: none
+	Tracer   trace.Tracer                // nil: none
+	Logger   *slog.Logger                // nil: discard
+	Now      func() time.Time            // nil: time.Now
+	NewID    func() tongma.PaymentID     // nil: UUID version 7
 	OnCommit func(batch uint64, entries []clearing.Entry)
 	OnReplay func(entries []clearing.Entry) // each batch that is read at the start
 	Journal  []journal.Option               // such as where to keep the checkpoint
 	Pace     func()                         // for simulations: see clearing.LedgerOptions
 	Shards   Shards                         // the others of a switch of several shards; nil: there are none
+
+	// Dealer returns how a dealer is asked that a directory version brings, nil if it
+	// cannot be, and what is called when it is asked no more, which may be nil. It is
+	// called behind Office, once for each as long as it stays. Nil: none is asked.
+	Dealer func(id tongma.ParticipantID) (ask Dealer, stop func())
 
 	// Keep makes a directory version durable where every switch of this journal finds
 	// it. It returns before the version comes into force, and keeps what it has kept
@@ -92,6 +96,7 @@ type Engine struct {
 	jobs   sync.WaitGroup // background courses
 
 	offers offers
+	desks  desks
 
 	// mu guards what follows, and that no job starts once ctx has ended. Nothing else
 	// is taken while it is held.
@@ -189,6 +194,7 @@ func (e *Engine) Close() error {
 	e.cancel() // under the lock: see spawn
 	e.mu.Unlock()
 	e.jobs.Wait()
+	e.desks.close()
 	return e.ledger.Close()
 }
 

@@ -15,15 +15,6 @@ import (
 	"github.com/tongma/tongma/schemes"
 )
 
-// Dealer is asked for quotes: for how much of r.PayIn it would give r.Amount. No money
-// moves by a quote, so that an error, silence or a no are all the same: no quote. The
-// method may be called at once from many goroutines, and returns when ctx ends at the
-// latest. The answer's Exchange has the quote's id, its rate with the target fixed,
-// and its end.
-type Dealer interface {
-	Quote(ctx context.Context, r tongma.Request) (tongma.Answer, error)
-}
-
 // crossing is what a payment needs that its payer makes in another currency.
 type crossing struct {
 	scheme *schemes.Scheme   // by which the payer is reached
@@ -119,7 +110,7 @@ func (e *Engine) quote(ctx context.Context, d *schemes.Directory, x crossing, r 
 	for range 2 {
 		again := false
 		for _, from := range x.payIn {
-			for _, o := range e.askAll(asking, e.able(asking, d, from, r.Amount, hold), from, r, hold) {
+			for _, o := range e.askAll(asking, e.able(ctx, d, from, r.Amount, hold), from, r, hold) {
 				switch {
 				case e.opts.Now().UnixMilli() > o.Expiry:
 					late, again = true, true
@@ -204,7 +195,7 @@ func (e *Engine) askAll(ctx context.Context, dealers []*schemes.Participant, fro
 			found[i] = e.testQuote(p, pair, r.Amount)
 			continue
 		}
-		if dealer := e.opts.Dealers[p.ID]; dealer != nil {
+		if dealer := e.desks.of(p.ID); dealer != nil {
 			asked.Go(func() { found[i] = e.askDealer(ctx, dealer, p, pair, r, hold) })
 		}
 	}
@@ -402,6 +393,8 @@ func (e *Engine) offer(ctx context.Context, d *schemes.Directory, code codespec.
 			return nil
 		}
 	}
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(r.Budget, e.opts.Budget))
+	defer cancel()
 	r.Amount, r.Op = asked, tongma.OpTransfer // who is paid is found as the transfer will find it
 	chosen, reason := e.choose(ctx, d, code, r)
 	if reason == tongma.NoReason {

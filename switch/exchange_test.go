@@ -87,6 +87,10 @@ type bourse struct {
 	asker  map[string]tongma.ParticipantID
 	quotes map[string]string // ids, by the script's names
 	opened *schemes.Directory
+
+	registry  *schemes.Registry
+	begun     []string // who is asked for quotes from when on, and who no more
+	newcomers map[tongma.ParticipantID]*saidQuotes
 }
 
 // saidQuotes is a dealer that says what the script tells it.
@@ -132,11 +136,25 @@ func newBourse(t *testing.T) *bourse {
 
 func (s *bourse) now() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }
 
+// begin is how its dealers are asked.
+func (s *bourse) begin(id tongma.ParticipantID) (Dealer, func()) {
+	s.begun = append(s.begun, "ask "+string(id))
+	stop := func() { s.begun = append(s.begun, "leave "+string(id)) }
+	if id == "fx-c" {
+		return &s.fxC, stop
+	}
+	if q := s.newcomers[id]; q != nil {
+		return q, stop
+	}
+	return nil, nil
+}
+
 func (s *bourse) start() {
 	s.t.Helper()
 	var err error
-	s.engine, err = Open(context.Background(), Options{Store: s.store, Registry: schemes.NewMemoryRegistry(s.opened), Outbox: s.events,
-		Adapters: map[tongma.SchemeID]Adapter{"wechat": s.scheme, "north": s.scheme}, Dealers: map[tongma.ParticipantID]Dealer{"fx-c": &s.fxC},
+	s.registry = schemes.NewMemoryRegistry(s.opened)
+	s.engine, err = Open(context.Background(), Options{Store: s.store, Registry: s.registry, Outbox: s.events,
+		Adapters: map[tongma.SchemeID]Adapter{"wechat": s.scheme, "north": s.scheme}, Dealer: s.begin,
 		DoubtFor: 5 * time.Second, QuoteWithin: 20 * time.Millisecond, Now: s.now,
 		NewID: func() (id tongma.PaymentID) {
 			n := s.ids.Add(1)
@@ -628,6 +646,50 @@ func TestAShownQuoteIsItsWalletsAlone(t *testing.T) {
 	}
 	if len(o.taken) != mostOffers {
 		t.Errorf("%d stay taken", len(o.taken))
+	}
+}
+
+// TestDealersComeAndGoWithTheDirectory, without a start: whoever comes is asked from
+// when its version is in force, whoever leaves is not, nor who has test rates only.
+func TestDealersComeAndGoWithTheDirectory(t *testing.T) {
+	s := newBourse(t)
+	s.newcomers = map[tongma.ParticipantID]*saidQuotes{"fx-d": {text: "HKD/THB 5.0 target", life: 30 * time.Second, now: s.now}}
+	s.run(strings.Fields("dealer fx-c HKD/THB 4.5 target"))
+	const newcomer = `  - {id: fx-d, name: Dealer D, country: CN, roles: [service], caps: {HKD: "1000.00", THB: "1000.00"},
+     dealer: {quote_lifetime: 30s, pairs: [{from: HKD, to: THB, decimals: 4}]}}
+`
+	with := strings.Replace(bourseMarket, "schemes:\n", newcomer+"schemes:\n", 1)
+	tested := strings.Replace(with, newcomer, strings.Replace(newcomer, "decimals: 4", `decimals: 4, test_rate: "6.0"`, 1), 1)
+	for i, step := range []struct{ source, by, begun string }{
+		{with, "by fx-d at HKD/THB 5.0 ", "ask fx-c, ask fx-d"},
+		{with + "# the same again\n", "by fx-d at HKD/THB 5.0 ", "ask fx-c, ask fx-d"},
+		{tested, "by fx-d at HKD/THB 6.0000 ", "ask fx-c, ask fx-d, leave fx-d"},
+		{with, "by fx-d at HKD/THB 5.0 ", "ask fx-c, ask fx-d, leave fx-d, ask fx-d"},
+		{bourseMarket, "by fx-c at HKD/THB 4.5 ", "ask fx-c, ask fx-d, leave fx-d, ask fx-d, leave fx-d"},
+	} {
+		d, err := s.registry.Add([]byte(step.source))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, sc := range d.Schemes() {
+			sc.AuthoriseTimeout = 100 * time.Millisecond
+		}
+		if err := s.engine.Adopt(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.run(strings.Fields(fmt.Sprintf("pay P%d 10.00 THB", i))); !strings.Contains(got, step.by) {
+			t.Errorf("version %d: %s", d.Version(), got)
+		}
+		if got := strings.Join(s.begun, ", "); got != step.begun {
+			t.Errorf("version %d: %s", d.Version(), got)
+		}
+	}
+	if err := s.engine.Close(); err != nil || s.begun[len(s.begun)-1] != "leave fx-c" {
+		t.Errorf("%v, %v", s.begun, err)
+	}
+	s.engine.desks.follow(s.opened, s.begin)
+	if s.engine.desks.of("fx-c") != nil {
+		t.Error("asked behind the end")
 	}
 }
 

@@ -352,16 +352,16 @@ func (n *node) startEngine(ctx context.Context) error {
 	feed := api.NewFeed()
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	adapters, dealers := map[tongma.SchemeID]switching.Adapter{}, map[tongma.ParticipantID]switching.Dealer{}
+	adapters := map[tongma.SchemeID]switching.Adapter{}
 	n.engine, err = switching.Open(ctx, switching.Options{
-		Store: n.store, Registry: n.registry, Adapters: adapters, Dealers: dealers, Digest: n.keys.Digest, Outbox: outbox,
+		Store: n.store, Registry: n.registry, Adapters: adapters, Digest: n.keys.Digest, Outbox: outbox,
 		Keep:    n.keepDirectory,
+		Dealer:  func(id tongma.ParticipantID) (switching.Dealer, func()) { return dealer(sc, id) },
 		Metrics: switching.NewMetrics(reg), Tracer: tracer, Logger: n.cfg.logger, OnCommit: n.committed(feed), Shards: n.shardsOfEngine(), Shard: n.journalNumber(), NewID: n.newID(),
 		Office: func(ctx context.Context, opts clearing.LedgerOptions) (*clearing.Ledger, error) {
 			ledger, err := n.enter(ctx, opts, outbox)
 			if err == nil {
 				n.makeAdapters(sc, adapters)
-				n.makeDealers(sc, dealers)
 			}
 			return ledger, err
 		},
@@ -395,15 +395,10 @@ func (n *node) makeAdapters(sc *nats.Conn, adapters map[tongma.SchemeID]switchin
 	}
 }
 
-// makeDealers makes how dealers are asked who quote for themselves.
-func (n *node) makeDealers(sc *nats.Conn, dealers map[tongma.ParticipantID]switching.Dealer) {
-	for _, p := range n.registry.Current().Participants() {
-		if p.Dealer != nil {
-			d := native.NewDealer(sc, p.ID, native.AdapterOptions{})
-			n.onClose(func(context.Context) { d.Close() })
-			dealers[p.ID] = d
-		}
-	}
+// dealer makes how a dealer is asked who quotes for itself.
+func dealer(sc *nats.Conn, id tongma.ParticipantID) (switching.Dealer, func()) {
+	d := native.NewDealer(sc, id, native.AdapterOptions{})
+	return d, d.Close
 }
 
 func (n *node) makeAPI(feed *api.Feed, reg *prometheus.Registry) error {

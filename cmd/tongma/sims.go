@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"slices"
 	"sync"
 	"time"
 
@@ -57,7 +56,7 @@ func simulate(ctx context.Context, d *schemes.Directory, seed uint64, log *slog.
 				return nil, err
 			}
 		}
-		if p.Dealer != nil && quotesItself(p.Dealer) {
+		if p.Dealer != nil && p.Dealer.QuotesItself() {
 			r.dealer = scripted.NewDealer(scripted.DealerConfig{Rates: sandboxRates, Seed: seed})
 			r.since = time.Now().UnixMilli()
 		}
@@ -74,11 +73,6 @@ func simulate(ctx context.Context, d *schemes.Directory, seed uint64, log *slog.
 
 // sandboxRates is about what the simulated dealer gives.
 var sandboxRates = map[scripted.Direction]int64{{From: tongma.HKD, To: tongma.THB}: 4_187_000, {From: tongma.THB, To: tongma.CNY}: 218_950}
-
-// quotesItself tells whether a dealer has to be asked for some of its rates.
-func quotesItself(d *schemes.Dealer) bool {
-	return slices.ContainsFunc(d.Pairs, func(p schemes.Pair) bool { return p.TestRate == "" })
-}
 
 // start connects a participant's wallet, serves its schemes, and its quotes.
 func (s *simulators) start(ctx context.Context, p tongma.ParticipantID) error {

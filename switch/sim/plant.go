@@ -68,7 +68,7 @@ func (h *history) options(p *plant) switching.Options {
 	for _, w := range h.wallets {
 		adapters[w.scheme] = &adapter{h: h, p: p, w: w}
 	}
-	return switching.Options{Store: p.cable, Registry: h.registry, Adapters: adapters, Dealers: map[tongma.ParticipantID]switching.Dealer{desk: &dealer{h, p}}, Digest: func(code string) [16]byte {
+	return switching.Options{Store: p.cable, Registry: h.registry, Adapters: adapters, Dealer: func(tongma.ParticipantID) (switching.Dealer, func()) { return &dealer{h, p}, nil }, Digest: func(code string) [16]byte {
 		sum := sha256.Sum256([]byte(code))
 		return [16]byte(sum[:16])
 	}, Now: func() time.Time {
