@@ -22,12 +22,19 @@ type order struct {
 //
 // A cap that was approved since the directory last spoke is not taken back by the
 // directory saying the same again, as it does at each start: only by another figure.
+// The cap of who is at home in another shard stands there, wherever the directory says
+// it: here it is zero, as the books stand when it is said. What a sub-participant may owe
+// through its sponsor is limited in every shard.
+//
 // Nor does the directory resume whom it has not suspended: one that is short, or that
 // a person has suspended, is resumed by a person, whom the entry names as its maker.
 func (b *Book) proposeRule(e *Entry) Verdict {
 	n, known := b.numbers[string(e.Debtor)]
 	switch e.Kind {
 	case KindCap:
+		if b.away(e.Debtor) && !b.sponsored(e.Debtor) {
+			e.Amount.Minor = min(e.Amount.Minor, 0)
+		}
 		a := b.accounts[accountKey{n, e.Amount.Currency}]
 		if known && a != nil && a.capped && a.directed == e.Amount.Minor {
 			return Verdict{Exists: true}

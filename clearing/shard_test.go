@@ -251,3 +251,38 @@ func TestFormerHomesAreAskedUntilCodesAreForgotten(t *testing.T) {
 	want(once, 1)
 	want(often, 2)
 }
+
+// TestACapStandsAtHomeOnly, whatever is said in a shard that somebody has left meanwhile,
+// or that it has just come to. What a sub-participant may owe is limited in every shard.
+func TestACapStandsAtHomeOnly(t *testing.T) {
+	k := newKeeper()
+	k.must(t, Entry{Kind: KindOpen})
+	k.must(t, Entry{Kind: KindHome, Shard: 1, Shards: 2})
+	one, two, sub := nameAt("one", 1, 2), nameAt("two", 2, 2), nameAt("sub", 2, 2)
+	k.must(t, Entry{Kind: KindSponsor, Debtor: sub, Creditor: two})
+	stands := func(who tongma.ParticipantID, want int64) {
+		t.Helper()
+		for _, p := range k.book.Positions() {
+			if p.Participant == who && p.Cap != want {
+				t.Errorf("%s has a cap of %d, want %d", who, p.Cap, want)
+			}
+		}
+	}
+	for _, who := range []tongma.ParticipantID{one, two, sub} {
+		k.must(t, capOf(who, 500))
+	}
+	stands(one, 500)
+	stands(two, 0)
+	stands(sub, 500)
+	k.must(t, Entry{Kind: KindHome, Debtor: one, Shard: 2, Sequence: 1})
+	k.must(t, Entry{Kind: KindHome, Debtor: two, Shard: 1, Sequence: 1, Terms: []Terms{{Currency: tongma.CNY, Cap: 500, Directed: 500}}})
+	for _, who := range []tongma.ParticipantID{one, two} { // a version that was being adopted meanwhile
+		if v, _ := k.submit(t, capOf(who, 700)); v.Reason != tongma.NoReason {
+			t.Errorf("%s: %s", who, v.Reason)
+		}
+	}
+	stands(one, 0)
+	stands(two, 700)
+	sameBooks(t, replayed(t, k.written), k.book)
+	sameAsAudit(t, audited(k.written), k.book)
+}

@@ -37,7 +37,7 @@ func (e *Engine) Adopt(ctx context.Context, d *schemes.Directory) error {
 		}
 	}
 	a := adoption{to: d}
-	if err := e.ledger.Read(ctx, func(b *clearing.Book) { a.standing = b.Positions(); a.findAway(b) }); err != nil {
+	if err := e.ledger.Read(ctx, func(b *clearing.Book) { a.standing = b.Positions() }); err != nil {
 		return err
 	}
 	for _, at := range a.left() {
@@ -75,7 +75,6 @@ func (e *Engine) accepted(entry *clearing.Entry, reason tongma.Reason) error {
 type adoption struct {
 	to       *schemes.Directory
 	standing []clearing.Position
-	away     map[tongma.ParticipantID]bool // who is at home in another shard
 }
 
 // left returns the accounts of participants that the directory no longer has, as far as
@@ -105,8 +104,9 @@ func (a *adoption) entries() []clearing.Entry {
 			entries = append(entries, clearing.Entry{Kind: clearing.KindSuspend, Debtor: p.ID})
 		}
 	}
-	entries = append(entries, a.caps()...)
+	// Of several shards, whose cap stands here follows from who settles for whom.
 	entries = append(entries, a.sponsors()...)
+	entries = append(entries, a.caps()...)
 	for _, p := range a.to.Participants() {
 		if !p.Suspended {
 			entries = append(entries, clearing.Entry{Kind: clearing.KindResume, Debtor: p.ID})
@@ -120,7 +120,8 @@ func methodOf(m schemes.Method) calendar.Model {
 	return [...]calendar.Model{calendar.NoModel, calendar.Bilateral, calendar.Gross}[m%3]
 }
 
-// caps returns the directory's caps, and caps of zero for the accounts that it no
+// caps returns the directory's caps, of which the books of a shard that somebody is not
+// at home in write zero, and caps of zero for the accounts that it no
 // longer has.
 func (a *adoption) caps() (entries []clearing.Entry) {
 	limit := func(p tongma.ParticipantID, minor int64, c tongma.Currency) {
@@ -138,7 +139,7 @@ func (a *adoption) caps() (entries []clearing.Entry) {
 	for _, p := range a.to.Participants() {
 		for _, c := range tongma.Currencies() {
 			if minor, ok := p.Caps[c]; ok {
-				limit(p.ID, a.capOf(p, minor), c)
+				limit(p.ID, minor, c)
 			}
 		}
 	}

@@ -5,7 +5,6 @@ import (
 
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing"
-	"github.com/tongma/tongma/schemes"
 )
 
 // Shards is the rest of a switch that is one of several: see package switch/shard. Each
@@ -141,27 +140,4 @@ func (e *Engine) declare(ctx context.Context) error {
 		err = bad
 	}
 	return err
-}
-
-// away tells whose caps stand in another shard: who is at home there. What a
-// sub-participant may owe through its sponsor is limited wherever it refunds.
-func (a *adoption) findAway(b *clearing.Book) {
-	self, count := b.Shard()
-	if count < 2 {
-		return
-	}
-	a.away = map[tongma.ParticipantID]bool{}
-	for _, p := range a.to.Participants() {
-		if at, _ := b.Home(p.ID); at != self && p.Sponsor == "" {
-			a.away[p.ID] = true
-		}
-	}
-}
-
-// capOf is a participant's cap in this shard.
-func (a *adoption) capOf(p *schemes.Participant, minor int64) int64 {
-	if a.away[p.ID] {
-		return 0
-	}
-	return minor
 }

@@ -134,6 +134,10 @@ func TestADeposedWriterAnswersNobody(t *testing.T) {
 		old.busy <- struct{}{}
 	}
 	m.start(home)
+	m.eventually("the others have heard of the successor", func() bool { // until then "nothing was done" is true
+		epoch := m.engines[home-1].Ledger().Epoch()
+		return m.nodes[door-1].epochs[home].Load() == epoch && m.nodes[door%3].epochs[home].Load() == epoch
+	})
 	for i := range 30 {
 		m.mustPay(door, "weibank", fmt.Sprint("k", i), 10+i, 100)
 	}
