@@ -216,6 +216,48 @@ func (p *parser) linkDealers(d *Directory) {
 	}
 }
 
+// linkExchangeFees sees to it that fees of payments in two currencies can be taken:
+// they are in the payer's, so that an acquirer whom a rule names needs an account in it
+// if it is paid in something that dealers give for it. The other roles have theirs: the
+// scheme and the switch by linkFees, and a payer's network pays from its own.
+func (p *parser) linkExchangeFees(d *Directory) {
+	fit := make(map[feeKey]bool) // found before; one scheme may have many sets
+	for i, set := range d.feeSets {
+		j := slices.IndexFunc(set.Rules, func(r FeeRule) bool { return r.names(PartyAcquirer) })
+		if j < 0 || !slices.Contains(set.Operations, tongma.OpPay) {
+			continue // by transfer an acquirer is paid whose own scheme clears in the fees' currency
+		}
+		for _, s := range d.schemes {
+			key := feeKey{scheme: s.ID, currency: set.Currency}
+			if !s.Exchange || fit[key] || !set.AllSchemes && !slices.Contains(set.Schemes, s.ID) {
+				continue
+			}
+			fit[key] = true
+			if who, paid := d.paidWithout(s, set.Currency); who != nil {
+				p.invalid(item(item("fees", i)[1:]+"/rules", j), "names the acquirer, and %s, who is paid in %s by payers of %s in %s, has no account in %s: give it a cap",
+					who.ID, paid, s.ID, set.Currency, set.Currency)
+				break
+			}
+		}
+	}
+}
+
+// paidWithout finds an acquirer that takes payers of a scheme who pay in from, is paid
+// in another currency, and has no account in from.
+func (d *Directory) paidWithout(s *Scheme, from tongma.Currency) (*Participant, tongma.Currency) {
+	for _, v := range d.participants {
+		if _, has := v.Caps[from]; has || !v.Acquirer || !v.AcceptsAll && !slices.Contains(v.Accepts, s.ID) {
+			continue
+		}
+		for paid := range sorted(v.Caps) {
+			if slices.Contains(d.PayIn(s, paid), from) {
+				return v, paid
+			}
+		}
+	}
+	return nil, 0
+}
+
 // linkExchange checks that what dealers exchange is settled: a window has one agent,
 // and both sides of a payment are in one window.
 func (p *parser) linkExchange(d *Directory) {

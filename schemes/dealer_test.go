@@ -150,6 +150,53 @@ func TestFaultsOfSponsorsAndDealers(t *testing.T) {
 	})
 }
 
+// TestFeesOfTwoCurrenciesCanBeTaken: an acquirer whom a rule names has an account in
+// what payers pay for it through a dealer, or the directory is refused.
+func TestFeesOfTwoCurrenciesCanBeTaken(t *testing.T) {
+	const base = `name: two
+rules: default
+switch_party: house
+participants:
+  - {id: shop, name: Shop, country: TH, roles: [acquirer], acquirer_ids: ["00010344"], accepts: ACCEPTS, caps: {THB: "1000.00"SHOPCAP}}
+  - {id: east, name: East, country: TH, roles: [acquirer], acquirer_ids: ["00010345"], accepts: all, caps: {JPY: "1000"}}
+  - {id: wallet, name: Wallet, country: CN, roles: [issuer], accepts: all, caps: {HKD: "1000.00", USD: "1000.00"}}
+  - {id: house, name: House, country: CN, roles: [service], caps: {HKD: "1000.00", USD: "1000.00"}}
+  - {id: fx, name: Dealer, country: CN, roles: [service], caps: {HKD: "1000.00", USD: "1000.00", THB: "1000.00"},
+     dealer: {quote_lifetime: 30s, pairs: [{from: HKD, to: THB, decimals: 4}]}}
+schemes:
+  - {id: wechat, name: W, participant: wallet, currencies: [HKD, USD], exchange: EXCHANGE, countries: [CN, TH]}
+  - {id: other, name: O, participant: wallet, currencies: [HKD], countries: [CN, TH]}
+fees:
+  - {schemes: FOR, currency: CURRENCY, operations: [OPERATION], effective_from: 2026-01-01T00:00:00+08:00,
+     rules: [{kind: switch, from: issuer, to: switch, flat: "0.01"}, {kind: switch, from: ROLE, to: switch, flat: "0.01"}]}
+`
+	usual := []string{"ACCEPTS", "all", "SHOPCAP", "", "EXCHANGE", "true", "FOR", "[wechat]", "CURRENCY", "HKD", "OPERATION", "pay", "ROLE", "acquirer"}
+	for name, c := range map[string]struct {
+		change  []string
+		refused bool
+	}{
+		"as it is":                        {nil, true},
+		"fees of all schemes":             {[]string{"FOR", "all"}, true},
+		"an acquirer with an account":     {[]string{"SHOPCAP", `, HKD: "0.00"`}, false},
+		"one that does not accept it":     {[]string{"ACCEPTS", "[other]"}, false},
+		"one that does":                   {[]string{"ACCEPTS", "[wechat]"}, true},
+		"a rule that does not name it":    {[]string{"ROLE", "issuer"}, false},
+		"a scheme that does not exchange": {[]string{"EXCHANGE", "false"}, false},
+		"fees of another scheme":          {[]string{"FOR", "[other]"}, false},
+		"what no dealer takes":            {[]string{"CURRENCY", "USD"}, false},
+		"transfers":                       {[]string{"OPERATION", "transfer"}, false},
+	} {
+		_, err := Parse(1, []byte(strings.NewReplacer(append(c.change, usual...)...).Replace(base)))
+		var e *ParseError
+		switch {
+		case !c.refused && err != nil:
+			t.Errorf("%s: %v", name, err)
+		case c.refused && (!errors.As(err, &e) || len(e.Problems) != 1 || e.Problems[0].Path != "/fees/0/rules/1" || !strings.Contains(e.Problems[0].Message, "shop, who is paid in THB by payers of wechat in HKD, has no account in HKD")):
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestASchemeThatExchangesNeedsADealer(t *testing.T) {
 	_, _, err := market(t, "    dealer:\n      quote_lifetime: 30s\n      pairs:\n"+
 		"        - {from: HKD, to: THB, decimals: 4, margin_basis_points: \"25\", test_rate: \"4.1975\"}\n"+

@@ -17,7 +17,7 @@ func (p *parser) link(d *Directory) {
 	p.linkParticipants(d)
 	p.linkSchemes(d)
 	p.linkRoles(d)
-	for _, next := range []func(*Directory){p.linkSponsors, p.linkDealers, p.linkAgents, p.linkSettlement, p.linkFees, p.linkDefaults, p.linkAccounts, p.linkExchange, p.linkDisputes} {
+	for _, next := range []func(*Directory){p.linkSponsors, p.linkDealers, p.linkAgents, p.linkSettlement, p.linkFees, p.linkDefaults, p.linkAccounts, p.linkExchange, p.linkExchangeFees, p.linkDisputes} {
 		if len(p.problems) == 0 { // each leans on what those before it found
 			next(d)
 		}

@@ -34,7 +34,9 @@ func (e *Engine) fees(c *course) []clearing.Leg {
 }
 
 // accountsFor reports a fee between others than those who have an account in its
-// currency: of a payment in two currencies that is the payer's.
+// currency: of a payment in two currencies that is the payer's. A directory of which
+// that is true is refused, so that it is true only of somebody who was in the one that
+// the payment was held by, and is not in this one any more.
 func accountsFor(d *schemes.Directory, legs []clearing.Leg) error {
 	for _, l := range legs {
 		for _, who := range []tongma.ParticipantID{l.From, l.To} {
