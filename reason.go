@@ -58,6 +58,7 @@ const (
 	ReversalPending        Reason = 2017
 	ConsultFailed          Reason = 2018
 	SponsorMissing         Reason = 2019
+	KeyUsedUp              Reason = 2020
 	InsufficientFunds      Reason = 2101
 	DoNotHonour            Reason = 2102
 	IssuerLimit            Reason = 2103
@@ -233,6 +234,7 @@ var reasons = [...]ReasonInfo{
 	{ReversalPending, "reversal-pending", "The reversal is on its way to the scheme", MayHaveMoved, ActSwitch, RetrySameKey, "09", 202, "It is stored and sent until the scheme acknowledges it."},
 	{ConsultFailed, "consult-failed", "No scheme would say that the code is its own", NotMoved, ActCashier, RetryNewCode, "92", 422, ""},
 	{SponsorMissing, "sponsor-missing", "The participant that it settles through cannot take this", NotMoved, ActOperator, RetryLater, "91", 403, "The sponsor is suspended, has no account in this currency, or is itself sponsored."},
+	{KeyUsedUp, "key-used-up", "The key was kept for a payment that was never made", NotMoved, ActAcquirer, RetryNewKey, "94", 409, "Nothing was sent, and under this key nothing ever will be: the payer has moved to another shard since the key was kept, or it was kept for another payer. Try again with a new key."},
 	{InsufficientFunds, "insufficient-funds", "The payer's funds do not cover the amount", NotMoved, ActPayer, RetryNewCode, "51", 200, ""},
 	{DoNotHonour, "do-not-honour", "The issuer declined without saying why", NotMoved, ActPayer, RetryNewCode, "05", 200, ""},
 	{IssuerLimit, "issuer-limit", "The amount is over the payer's limit", NotMoved, ActPayer, RetryNewCode, "61", 200, ""},

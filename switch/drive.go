@@ -86,7 +86,7 @@ func (e *Engine) run(ctx context.Context, r *tongma.Request, hold clearing.Entry
 		case res.Elsewhere != 0 && WayOf(ctx).Claimed:
 			// The key was claimed here and never used, and its payer is not at home here, or
 			// not any more. It is used up now: the end is the same at every door.
-			return e.refuse(ctx, r, hold, tongma.AdapterDown)
+			return e.refuse(ctx, r, hold, tongma.KeyUsedUp)
 		case res.Elsewhere != 0:
 			return e.opts.Shards.Belongs(ctx, original(ctx, r), res.Elsewhere)
 		case !res.Write:

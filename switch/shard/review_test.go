@@ -122,6 +122,29 @@ func TestASpentCodeStaysSpentBehindAMove(t *testing.T) {
 	m.audit()
 }
 
+// TestAKeyThatNobodyCanUseIsUsedUp: its claimant stopped before it held, and has nothing
+// of this payer. The refusal says so, at every door the same; a new key pays.
+func TestAKeyThatNobodyCanUseIsUsedUp(t *testing.T) {
+	m := newMarket(t, 3)
+	home := clearing.HomeOf("weibank", 3)
+	claimant := home%3 + 1
+	for i := range 9 {
+		key := fmt.Sprint("k", i)
+		owner := clearing.OwnerOf("acq", key, 3)
+		if owner == claimant {
+			continue
+		}
+		m.submit(owner, clearing.Entry{Kind: clearing.KindClaim, Asker: "acq", Key: key, Shard: claimant})
+		for door := uint16(1); door <= 3; door++ {
+			if a, err := m.pay(door, "weibank", key, i, 100); err != nil || a.Outcome != tongma.Declined || a.Reason != tongma.KeyUsedUp {
+				t.Errorf("%s, kept by %d, door %d: %v %v, %v", key, owner, door, a.Outcome, a.Reason, err)
+			}
+		}
+		m.mustPay(1, "weibank", key+"-new", i, 100)
+	}
+	m.audit()
+}
+
 // TestADeposedWriterAnswersNobody: it still listens, knows of nothing and refuses all that
 // it hears at once, while its successor carries it out. Only the successor is heard.
 func TestADeposedWriterAnswersNobody(t *testing.T) {
