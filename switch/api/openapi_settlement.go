@@ -17,7 +17,7 @@ func messageToo(op operation) operation {
 func (a *API) settlementOperations(d describe) []operation {
 	const tag = "books"
 	window := pathParam(`"win_000012" or "12"`)
-	closed := []tongma.Reason{tongma.WindowUnknown, tongma.WindowNotOpen, tongma.ModelUnknown, tongma.CalendarUnknown}
+	closed := []tongma.Reason{tongma.WindowUnknown, tongma.WindowNotOpen, tongma.StateConflict, tongma.ModelUnknown, tongma.CalendarUnknown}
 	settling := []tongma.Reason{tongma.WindowUnknown, tongma.WindowNotClosed, tongma.StateConflict, tongma.SheetMismatch, tongma.AdapterDown, tongma.SetupInvalid}
 	retry := choiceParam("retry", "ask those again who were refused: they may have got money since", "true", "false")
 	models := base("list-models", tag, "GET", "/v1/models", "List the settlement models", "Which payments they take, how and when they settle, and their next cut-off.")

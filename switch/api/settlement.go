@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -148,8 +149,18 @@ func (c *call) closeWindow() error {
 // settles: on the day that is given, else by the model's schedule.
 func (c *call) closing(ctx context.Context) (clearing.Entry, error) {
 	e, err := c.closingWhat()
-	if err != nil || e.ValueDate != 0 {
+	if err != nil {
 		return e, err
+	}
+	var shard uint16
+	if err := c.cfg.Engine.Ledger().Read(ctx, func(b *clearing.Book) { shard, _ = b.Shard() }); err != nil {
+		return e, err
+	}
+	if shard > clearing.Head {
+		return e, &tongma.Error{Op: "http.close", Reason: tongma.StateConflict, Detail: fmt.Sprintf("this is shard %d: windows are closed in shard 1, and the others follow it; nothing was closed, send this there", shard)}
+	}
+	if e.ValueDate != 0 {
+		return e, nil
 	}
 	model := e.Model
 	e, err = settle.CloseEntry(ctx, c.cfg.Engine.Ledger(), c.cfg.Engine.Directory(), e.Model, e.Window, time.Now())

@@ -49,6 +49,8 @@ type Window struct {
 	Legs         []LegView                   `json:"legs"`
 	Instructions []switching.InstructionView `json:"instructions,omitempty" doc:"what the settlement agent is still to do"`
 	SheetHash    string                      `json:"sheet_hash"`
+	Awaited      []uint16                    `json:"awaited_shards,omitempty" doc:"of several shards, those that have not handed over theirs: until then the sheet is not whole, and nothing is instructed"`
+	HeadWindow   string                      `json:"head_window,omitempty" doc:"of a shard that is not the head: the window of the head that this one is settled by"`
 }
 
 // WindowsPage is the answer to GET /v1/windows.
@@ -187,7 +189,10 @@ func viewWindow(s *clearing.Sheet) Window {
 	v := switching.ViewWindow(*s)
 	w := Window{Window: v.Window, State: s.Progress.String(), Model: s.Model, Method: s.Method.String(), Recasting: s.Recasting, FirstEntry: v.FirstEntry, EndEntry: v.EndEntry,
 		OpenedAt: v.OpenedAt, ClosedAt: v.ClosedAt, ValueDate: date(s.ValueDate), Calendar: s.Calendar, Payments: v.Payments, Gross: v.Gross, ToMove: v.ToMove,
-		Compression: map[string]string{}, Nets: v.Nets, Matrix: v.Matrix, Legs: []LegView{}, Instructions: v.Instructions, SheetHash: v.SheetHash}
+		Compression: map[string]string{}, Nets: v.Nets, Matrix: v.Matrix, Legs: []LegView{}, Instructions: v.Instructions, SheetHash: v.SheetHash, Awaited: s.Awaited}
+	if s.Linked != 0 {
+		w.HeadWindow = s.Linked.String()
+	}
 	if s.Cutoff != 0 {
 		w.Cutoff = stamp(s.Cutoff)
 	}

@@ -194,3 +194,26 @@ func TestADealerSeesWhatItExchanges(t *testing.T) {
 		}
 	}
 }
+
+// TestAWindowSaysWhichShardsItWaitsFor, and the head closes it: another shard says where.
+func TestAWindowSaysWhichShardsItWaitsFor(t *testing.T) {
+	for shard := uint16(1); shard <= 2; shard++ {
+		b := newBench(t)
+		if res, err := b.engine.Ledger().Submit(context.Background(), clearing.Entry{Kind: clearing.KindHome, Shard: shard, Shards: 3}); err != nil || !res.Write {
+			t.Fatal(res, err)
+		}
+		for _, query := range []string{"?dry_run=true", "?value_date=2026-11-24", ""} {
+			got := b.ask("operator", "POST", "/v1/windows/1/close"+query, "")
+			if shard == 2 {
+				if p := b.refused(got, 409, tongma.StateConflict); !strings.Contains(p.Detail, "shard 1") {
+					t.Errorf("%+v", p)
+				}
+			} else if query == "" {
+				w := decode[Window](t, b.ask("operator", "GET", "/v1/windows/1", ""))
+				if len(w.Awaited) != 2 || w.Awaited[0] != 2 || w.Awaited[1] != 3 {
+					t.Errorf("waits for %v", w.Awaited)
+				}
+			}
+		}
+	}
+}
