@@ -25,9 +25,10 @@ type Ledger struct {
 	book  *Book
 	opts  LedgerOptions
 
-	// mu guards queue and err. Nothing else is taken while it is held.
+	// mu guards queue, calls and err. Nothing else is taken while it is held.
 	mu    sync.Mutex
 	queue []*submission
+	calls int   // how many must be in the queue until the writer is called
 	err   error // why nothing more is accepted
 
 	// The writer's own.
@@ -134,7 +135,7 @@ func OpenLedger(ctx context.Context, store journal.Store, opts LedgerOptions) (*
 
 // start runs the writer of a Book whose journal's writer log has become.
 func start(store journal.Store, log *journal.Log, book *Book, opts LedgerOptions) *Ledger {
-	l := &Ledger{store: store, log: log, book: book, opts: opts, acks: make(chan error, 1), wake: make(chan struct{}, 1), quit: make(chan struct{}), stopped: make(chan struct{})}
+	l := &Ledger{calls: 1, store: store, log: log, book: book, opts: opts, acks: make(chan error, 1), wake: make(chan struct{}, 1), quit: make(chan struct{}), stopped: make(chan struct{})}
 	l.life, l.giveUp = context.WithCancel(context.Background())
 	l.pool.New = func() any { return &submission{done: make(chan struct{}, 1)} }
 	go l.run()
@@ -231,12 +232,12 @@ func (l *Ledger) wait(ctx context.Context, s *submission) error {
 	if err == nil {
 		l.queue = append(l.queue, s)
 	}
-	first := len(l.queue) == 1
+	call := len(l.queue) == l.calls
 	l.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	if first {
+	if call {
 		l.signal()
 	}
 	if ctx.Done() == nil {
@@ -312,6 +313,7 @@ func (l *Ledger) run() {
 	defer l.giveUp()
 	next, other := &group{}, &group{}
 	for {
+		l.listen()
 		l.gather(next)
 		if l.fault != nil {
 			l.end(next, l.fault)
@@ -503,6 +505,23 @@ func (l *Ledger) gather(g *group) {
 // portion is how many are taken off the queue at once: so many that the memory has
 // enough to look up together, so few that the store need not wait for long.
 const portion = 64
+
+// fewCalls is for how many the writer is called while a batch is on its way to the disk:
+// so many that a call is worth it, so few that they are applied in no time if the batch
+// is stored before there are more.
+const fewCalls = 16
+
+// listen says when the writer is to be called, once the queue is empty: by the first
+// who comes, or while a batch is on its way by the last of a few.
+func (l *Ledger) listen() {
+	calls := 1
+	if l.flying != nil {
+		calls = fewCalls
+	}
+	l.mu.Lock()
+	l.calls = calls
+	l.mu.Unlock()
+}
 
 // take returns the first of those who wait. They are valid until the next call.
 func (l *Ledger) take(limit int) []*submission {
