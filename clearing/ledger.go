@@ -516,7 +516,7 @@ const fewCalls = 16
 func (l *Ledger) listen() {
 	calls := 1
 	if l.flying != nil {
-		calls = fewCalls
+		calls = min(fewCalls, l.opts.QueueLimit)
 	}
 	l.mu.Lock()
 	l.calls = calls
