@@ -2,7 +2,9 @@ package shard
 
 import (
 	"fmt"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing"
@@ -170,5 +172,59 @@ func TestADeposedWriterAnswersNobody(t *testing.T) {
 	old.Stop()
 	_ = oldEngine.Close()
 	oldConn.Close()
+	m.audit()
+}
+
+// TestForwardingGoesOnBehindATakeover: a standby takes over from a shard's writer while payments
+// are sent to it from other doors, and still listens. Whoever hears "nothing was done" or
+// "not known" repeats with the same key; each key is paid once, and all of them are.
+func TestForwardingGoesOnBehindATakeover(t *testing.T) {
+	m := newMarket(t, 3)
+	home := clearing.HomeOf("weibank", 3)
+	old, oldEngine, oldConn := m.nodes[home-1], m.engines[home-1], m.conns[home-1]
+	doors := []uint16{home%3 + 1, (home+1)%3 + 1}
+	const each = 150
+	var wait sync.WaitGroup
+	for i, door := range doors {
+		wait.Go(func() {
+			for n := range each {
+				for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+					a, err := m.pay(door, "weibank", fmt.Sprintf("k%d-%d", i, n), i*1000+n, 10)
+					if err == nil && a.Outcome == tongma.Approved {
+						break
+					}
+					if (err == nil && a.Outcome == tongma.Declined) || time.Now().After(end) {
+						t.Errorf("door %d, payment %d: %+v, %v", door, n, a, err)
+						return
+					}
+				}
+			}
+		})
+	}
+	time.Sleep(5 * time.Millisecond)
+	m.standby = true
+	m.start(home)
+	wait.Wait()
+	old.Stop()
+	_ = oldEngine.Close()
+	oldConn.Close()
+	m.wallet.mu.Lock()
+	paid := 0
+	for _, state := range m.wallet.state {
+		if state == "paid" {
+			paid++
+		}
+	}
+	m.wallet.mu.Unlock()
+	if paid != each*len(doors) {
+		t.Errorf("the wallet paid %d times, there are %d keys", paid, each*len(doors))
+	}
+	m.eventually("nothing is on its way", func() bool {
+		lies := 0
+		for _, e := range m.engines {
+			_ = e.Ledger().Read(t.Context(), func(b *clearing.Book) { lies += len(b.Astray()) + m.underWay(b) })
+		}
+		return lies == 0
+	})
 	m.audit()
 }

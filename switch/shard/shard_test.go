@@ -82,6 +82,7 @@ type market struct {
 	conns   []*nats.Conn
 	wallet  *wallet
 	source  string
+	standby bool // writers to come follow the journal first, and take over
 }
 
 func newMarket(t *testing.T, shards int) *market { return newMarketOf(t, shards, source) }
@@ -121,7 +122,17 @@ func (m *market) start(s uint16) {
 	}
 	node := New(Options{Self: s, Count: uint16(len(m.nodes)), Conn: nc, Every: 20 * time.Millisecond})
 	adapters := map[tongma.SchemeID]switching.Adapter{"wechat": m.wallet, "alipay": m.wallet, "unionpay": m.wallet, "north": m.wallet}
-	e, err := switching.Open(m.t.Context(), switching.Options{Store: m.stores[s-1], Shard: s - 1, Registry: schemes.NewMemoryRegistry(d), Adapters: adapters, Digest: digest,
+	var office func(context.Context, clearing.LedgerOptions) (*clearing.Ledger, error)
+	if m.standby {
+		office = func(ctx context.Context, opts clearing.LedgerOptions) (*clearing.Ledger, error) {
+			warm, err := clearing.OpenStandby(ctx, m.stores[s-1], opts)
+			if err != nil {
+				return nil, err
+			}
+			return warm.TakeOver(ctx)
+		}
+	}
+	e, err := switching.Open(m.t.Context(), switching.Options{Office: office, Store: m.stores[s-1], Shard: s - 1, Registry: schemes.NewMemoryRegistry(d), Adapters: adapters, Digest: digest,
 		NewID: node.NewID, Shards: node, OnCommit: func(_ uint64, es []clearing.Entry) { node.OnCommit(es) }})
 	if err == nil {
 		err = node.Start(m.t.Context(), e.Ledger(), e)
