@@ -29,7 +29,7 @@ import (
 const (
 	joinWithin    = 10 * time.Second       // how long servers may take to be there
 	journalWithin = time.Minute            // how long a cluster may take to show the journal
-	commitWithin  = 20 * time.Second       // of a batch: longer than two elections; whoever asks is answered when its own time is over
+	commitWithin  = 15 * time.Second       // of a batch: longer than an election takes; whoever asks is answered when its own time is over
 	brokenMost    = 5                      // times that a journal is found broken before it is taken for broken
 	attemptWithin = 2 * time.Second        // and how long one question about it
 	askWithin     = time.Second / 2        // a question to it, an append or a look: lost ones are put again

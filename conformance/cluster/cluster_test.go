@@ -167,13 +167,12 @@ var faults = []fault{
 		standby.p.Kill()
 		return func() { s.restart(standby) }
 	}},
-	// A cut-off that is not seen lasts until the writer gives its batch up, 20 s, and a take-over.
-	{name: "server cut off", most: 30 * time.Second, strike: func(s *site, _, _ *sw, rng *rand.Rand) func() {
+	{name: "server cut off", most: 20 * time.Second, strike: func(s *site, _, _ *sw, rng *rand.Rand) func() {
 		node := s.cluster.nodes[rng.IntN(3)]
 		node.cut(true)
 		return func() { time.Sleep(time.Duration(rng.IntN(3000)) * time.Millisecond); node.cut(false) }
 	}},
-	{name: writerCut, most: 30 * time.Second, strike: func(s *site, _, _ *sw, rng *rand.Rand) func() {
+	{name: writerCut, most: 20 * time.Second, strike: func(s *site, _, _ *sw, rng *rand.Rand) func() {
 		node := s.writersNode()
 		node.cut(true)
 		return func() { time.Sleep(time.Duration(rng.IntN(3000)) * time.Millisecond); node.cut(false) }
@@ -181,7 +180,7 @@ var faults = []fault{
 	{name: "JetStream follower killed", most: 12 * time.Second, strike: func(s *site, _, _ *sw, rng *rand.Rand) func() {
 		return s.killNode(s.followerNode(rng), rng)
 	}},
-	{name: "server paused", most: 30 * time.Second, strike: func(s *site, _, _ *sw, rng *rand.Rand) func() {
+	{name: "server paused", most: 20 * time.Second, strike: func(s *site, _, _ *sw, rng *rand.Rand) func() {
 		node := s.cluster.nodes[rng.IntN(3)]
 		node.signal(syscall.SIGSTOP)
 		return func() { time.Sleep(time.Duration(rng.IntN(3000)) * time.Millisecond); node.signal(syscall.SIGCONT) }
