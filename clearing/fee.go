@@ -2,6 +2,7 @@ package clearing
 
 import (
 	"cmp"
+	"math"
 	"math/bits"
 	"slices"
 
@@ -194,4 +195,51 @@ func turned(taken []Leg) []Leg {
 		legs[i].From, legs[i].To = legs[i].To, legs[i].From
 	}
 	return legs
+}
+
+// returned returns the fees of a payment that go back if minor units of it are refunded
+// or charged back now.
+func (b *Book) returned(i uint32, minor int64) []Leg {
+	o := b.payments.at(i)
+	return Returned(b.legs(o), b.given(o).Minor, o.refunded+b.claimsOn(i).feesBack, minor)
+}
+
+// chargeable says why the fee legs of a completed entry may not be written. Caps
+// are no such reason: what the scheme has approved is posted, with its fees.
+func (b *Book) chargeable(e *Entry, p *payment) tongma.Reason {
+	if e.Window != 0 && (len(e.Legs) > 0 || e.Kind == KindReversed) {
+		more := int64(MaxLegs * tongma.MaxMinor)
+		if e.Kind == KindReversed { // a posting was held, and counts already
+			more += e.Amount.Minor
+		}
+		if b.tooMuch(b.openOf(p.model), p.currency, more, mostPosted) || b.tooMuch(b.openOf(p.model), b.given(p).Currency, more, mostPosted) {
+			return tongma.PositionOverflow
+		}
+	}
+	return b.bearable(e, p)
+}
+
+// chargeableLegs is chargeable for the fees that go back with a chargeback.
+func (b *Book) chargeableLegs(e *Entry, w *window, p *payment) tongma.Reason {
+	if len(e.Legs) > 0 && b.tooMuch(w, p.currency, int64(MaxLegs*tongma.MaxMinor), mostPosted) {
+		return tongma.PositionOverflow
+	}
+	return b.bearable(e, p)
+}
+
+// bearable says why the accounts of the fee legs cannot bear them.
+func (b *Book) bearable(e *Entry, p *payment) tongma.Reason {
+	for i := range e.Legs {
+		l := &e.Legs[i]
+		if l.Amount.Currency != b.feeCurrency(p) {
+			return tongma.FieldInvalid
+		}
+		from, to := b.standing(l.From, l.Amount.Currency), b.standing(l.To, l.Amount.Currency)
+		use, ok := addChecked(from.position, from.reserved)
+		const most = MaxLegs * tongma.MaxMinor // all legs of an entry, on one account
+		if !ok || use > math.MaxInt64-most || to.position < math.MinInt64/2 {
+			return tongma.PositionOverflow
+		}
+	}
+	return tongma.NoReason
 }
