@@ -167,20 +167,29 @@ var faults = []fault{
 		standby.p.Kill()
 		return func() { s.restart(standby) }
 	}},
-	{name: "server cut off", most: 20 * time.Second, strike: func(s *site, _, _ *sw, rng *rand.Rand) func() {
+	{name: "server cut off", most: 12 * time.Second, strike: func(s *site, _, _ *sw, rng *rand.Rand) func() {
 		node := s.cluster.nodes[rng.IntN(3)]
 		node.cut(true)
 		return func() { time.Sleep(time.Duration(rng.IntN(3000)) * time.Millisecond); node.cut(false) }
 	}},
-	{name: writerCut, most: 20 * time.Second, strike: func(s *site, _, _ *sw, rng *rand.Rand) func() {
+	{name: writerCut, most: 12 * time.Second, strike: func(s *site, _, _ *sw, rng *rand.Rand) func() {
 		node := s.writersNode()
 		node.cut(true)
 		return func() { time.Sleep(time.Duration(rng.IntN(3000)) * time.Millisecond); node.cut(false) }
 	}},
+	{name: "one cable of the writer's server pulled", most: 12 * time.Second, strike: func(s *site, _, _ *sw, rng *rand.Rand) func() {
+		node := s.writersNode()
+		other := s.cluster.nodes[rng.IntN(3)]
+		for other == node {
+			other = s.cluster.nodes[rng.IntN(3)]
+		}
+		node.cutFrom(other, true)
+		return func() { time.Sleep(time.Duration(rng.IntN(3000)) * time.Millisecond); node.cutFrom(other, false) }
+	}},
 	{name: "JetStream follower killed", most: 12 * time.Second, strike: func(s *site, _, _ *sw, rng *rand.Rand) func() {
 		return s.killNode(s.followerNode(rng), rng)
 	}},
-	{name: "server paused", most: 20 * time.Second, strike: func(s *site, _, _ *sw, rng *rand.Rand) func() {
+	{name: "server paused", most: 12 * time.Second, strike: func(s *site, _, _ *sw, rng *rand.Rand) func() {
 		node := s.cluster.nodes[rng.IntN(3)]
 		node.signal(syscall.SIGSTOP)
 		return func() { time.Sleep(time.Duration(rng.IntN(3000)) * time.Millisecond); node.signal(syscall.SIGCONT) }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -88,7 +89,8 @@ type natsCluster struct {
 }
 
 // startCluster starts the servers with accounts as the command writes them, and
-// returns when they can make a stream.
+// returns when they can make a stream. What they advertise to each other leads nowhere:
+// a route that a server made by hearsay would pass the pipes by.
 func startCluster(t *testing.T, dir, accounts, journalSeed string) *natsCluster {
 	t.Helper()
 	const n = 3
@@ -113,7 +115,7 @@ func startCluster(t *testing.T, dir, accounts, journalSeed string) *natsCluster 
 		node.config = fmt.Sprintf(`
 			server_name: %s, listen: %q
 			jetstream { store_dir: %q, sync_interval: always }
-			cluster { name: c, listen: %q, no_advertise: true, routes: [ %s ] }
+			cluster { name: c, listen: %q, advertise: "127.0.0.1:9", no_advertise: true, routes: [ %s ] }
 			%s`, node.name, node.address, filepath.Join(dir, node.name), addresses[n+i], strings.Join(routes, ", "), accounts)
 		node.start(t)
 	}
@@ -167,6 +169,15 @@ func (n *natsNode) signal(s syscall.Signal) {
 func (n *natsNode) cut(off bool) {
 	for _, p := range n.pipes {
 		p.cut(off)
+	}
+}
+
+// cutFrom pulls the cable between two servers; the third still reaches both.
+func (n *natsNode) cutFrom(other *natsNode, off bool) {
+	for _, p := range n.pipes {
+		if slices.Contains(other.pipes, p) {
+			p.cut(off)
+		}
 	}
 }
 

@@ -26,7 +26,9 @@ const (
 // scouts have a connection to every server of a cluster and say a word on each
 // several times a second. Words that come from one server to another and back show
 // that these two are one; a server that is one with less than half of them is cut off,
-// however well it answers its own clients. No election and no stream is needed to see
+// however well it answers its own clients. So is in effect one that is one with fewer
+// than another server is: what it does not reach may be the leader, and servers pass
+// nothing on for each other. No election and no stream is needed to see
 // that, and a cluster whose streams have no leader for a while is not mistaken for a
 // broken one.
 //
@@ -39,7 +41,7 @@ type scouts struct {
 	quit    chan struct{}
 	ended   sync.WaitGroup
 
-	joined atomic.Pointer[map[string]bool]   // servers with the majority, by address
+	joined atomic.Pointer[map[string]bool]   // servers that reach the most, by address
 	names  atomic.Pointer[map[string]string] // addresses of servers, by name
 
 	mu      sync.Mutex         // guards what follows, and heard of each scout
@@ -142,17 +144,20 @@ func (s *scouts) look(now time.Time) {
 }
 
 // withMajority tells of each server whether words went both ways between it and more
-// than half of all, itself included.
+// than half of all, itself included, and no other server has more. Where one cable of
+// three is pulled, that is the server that still reaches both others.
 func withMajority(heard [][]time.Time, now time.Time) []bool {
-	out := make([]bool, len(heard))
+	reached, out := make([]int, len(heard)), make([]bool, len(heard))
 	for i := range heard {
-		n := 0
 		for j := range heard {
 			if now.Sub(heard[i][j]) < scoutFresh && now.Sub(heard[j][i]) < scoutFresh {
-				n++
+				reached[i]++
 			}
 		}
-		out[i] = n > len(heard)/2
+	}
+	most := max(slices.Max(reached), len(heard)/2+1)
+	for i, n := range reached {
+		out[i] = n == most
 	}
 	return out
 }
