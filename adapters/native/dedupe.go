@@ -1,11 +1,17 @@
 package native
 
 import (
+	"cmp"
 	"context"
 	"sync"
+	"time"
 
 	"github.com/tongma/tongma"
 )
+
+// DefaultSettle is how long after the end of a call a wallet may still come to know
+// of what it was asked by it.
+const DefaultSettle = 10 * time.Second
 
 // Store keeps what Dedupe must remember. Methods are called at once from many
 // goroutines, but never two at once for one payment.
@@ -28,6 +34,7 @@ type Key struct {
 // Record is what is known of it.
 type Record struct {
 	Done     bool             // answered for good; otherwise only begun, and perhaps never ended
+	Until    time.Time        // if not Done: the latest end of the call to the wallet; zero: not known
 	Amount   tongma.Money     // what was asked
 	Original tongma.PaymentID // of a refund
 	Answer   tongma.Answer    // if Done
@@ -47,6 +54,10 @@ type Record struct {
 //     payment, when it comes, is declined with ReversedBeforeOriginal.
 //   - A reversal that comes while its payment is being worked on ends the context of
 //     that work, waits until it returns, and then undoes what it did.
+//   - Of what was begun and has no answer, "no record" of the wallet's Inquire is not
+//     yet a no: a copy may still be on its way inside the wallet. Once
+//     DedupeOptions.Settle has passed behind the last call, it is: a refund is then
+//     begun anew under the same id, and a reversal is acknowledged.
 //   - The same id with another amount is answered as unknown, and nothing is done.
 //   - If the store fails before the wallet is called, the answer is AdapterBusy: not
 //     executed.
@@ -54,15 +65,30 @@ type Record struct {
 // The store must be shared by all instances of an adapter that share its work: a
 // repeat may reach another one. NewMemoryStore and OpenFileStore serve one instance.
 //
-// Inquire and Consult are passed on, except that Inquire tells of a payment that
-// was reversed before it came.
-func Dedupe(w Wallet, s Store) Wallet {
-	return &dedupe{wallet: w, store: s, busy: make(map[tongma.PaymentID]*turn)}
+// Inquire and Consult are passed on, except that Inquire tells of what the wallet has
+// no record of: a payment that was reversed before it came, or was declined.
+func Dedupe(w Wallet, s Store) Wallet { return DedupeWith(w, s, DedupeOptions{}) }
+
+// DedupeOptions are the edges of DedupeWith.
+type DedupeOptions struct {
+	Settle time.Duration    // how long a wallet's record may be behind a call that has ended; zero: DefaultSettle
+	Now    func() time.Time // nil: time.Now
+}
+
+// DedupeWith is Dedupe with options.
+func DedupeWith(w Wallet, s Store, o DedupeOptions) Wallet {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	o.Settle = cmp.Or(o.Settle, DefaultSettle)
+	return &dedupe{wallet: w, store: s, opts: o, since: o.Now(), busy: make(map[tongma.PaymentID]*turn)}
 }
 
 type dedupe struct {
 	wallet Wallet
 	store  Store
+	opts   DedupeOptions
+	since  time.Time // no call of an earlier process has begun later
 
 	mu   sync.Mutex // guards busy; nothing is called while it is held
 	busy map[tongma.PaymentID]*turn
@@ -168,14 +194,15 @@ func (d *dedupe) once(ctx context.Context, op tongma.Operation, r tongma.Request
 	case found && kept.Done:
 		return kept.Answer, nil
 	case found:
-		return d.findOut(ctx, key, r, kept)
+		return d.findOut(ctx, key, r, kept, do)
 	}
-	return d.first(ctx, key, r, do)
+	return d.begin(ctx, key, r, do)
 }
 
-// first calls the wallet for a payment that is new.
-func (d *dedupe) first(ctx context.Context, key Key, r tongma.Request, do func(context.Context, tongma.Request) (tongma.Answer, error)) (tongma.Answer, error) {
-	record := Record{Amount: r.Amount, Original: r.Original}
+// begin calls the wallet for a payment that is new, or for a refund of which it has no
+// record.
+func (d *dedupe) begin(ctx context.Context, key Key, r tongma.Request, do func(context.Context, tongma.Request) (tongma.Answer, error)) (tongma.Answer, error) {
+	record := Record{Amount: r.Amount, Original: r.Original, Until: d.endOf(ctx)}
 	if _, reversed := d.store.Get(Key{tongma.OpReverse, r.Payment}); reversed {
 		a := tongma.Answer{Outcome: tongma.Declined, Reason: tongma.ReversedBeforeOriginal}
 		return d.keep(key, r, record, a)
@@ -184,7 +211,8 @@ func (d *dedupe) first(ctx context.Context, key Key, r tongma.Request, do func(c
 		return tongma.Answer{}, &tongma.Error{Op: "native.Dedupe", Reason: tongma.AdapterBusy, Detail: "cannot be stored", Err: err}
 	}
 	// Begun from here on. If we stop now, the repeat finds it begun and inquires
-	// (TestDedupeInquiresAfterACrash).
+	// (TestDedupeInquiresAfterACrash). Of a refund that the wallet has not heard of, it
+	// begins anew (TestARefundThatACrashKeptFromItsWalletIsDoneOnce).
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	d.interruptible(r.Payment, cancel)
@@ -200,16 +228,46 @@ func (d *dedupe) first(ctx context.Context, key Key, r tongma.Request, do func(c
 	return d.keep(key, r, record, a)
 }
 
-// findOut asks the wallet what became of something begun.
-func (d *dedupe) findOut(ctx context.Context, key Key, r tongma.Request, kept Record) (tongma.Answer, error) {
+// endOf returns when a call under ctx ends at the latest.
+func (d *dedupe) endOf(ctx context.Context) time.Time {
+	if end, ok := ctx.Deadline(); ok {
+		return d.opts.Now().Add(time.Until(end))
+	}
+	return d.opts.Now().Add(DefaultTimeout)
+}
+
+// findOut asks the wallet what became of something begun. Only a refund is begun anew:
+// it is asked for until it is answered, where a payment is reversed.
+func (d *dedupe) findOut(ctx context.Context, key Key, r tongma.Request, kept Record, do func(context.Context, tongma.Request) (tongma.Answer, error)) (tongma.Answer, error) {
 	q := r
 	q.Op, q.Original = tongma.OpInquire, r.Payment
 	a, err := d.wallet.Inquire(ctx, q)
-	if err != nil || a.Outcome == tongma.Unknown {
+	switch {
+	case err == nil && noRecord(&a):
+		left := d.unsettled(&kept)
+		if left <= 0 && key.Op == tongma.OpRefund {
+			return d.begin(ctx, key, r, do)
+		}
+		return tongma.Answer{Reason: tongma.UnknownToScheme, After: max(a.After, left), Detail: "begun, and the wallet has no record of it"}, nil
+	case err != nil || a.Outcome == tongma.Unknown:
 		return tongma.Answer{Reason: a.Reason, After: a.After, Detail: a.Detail}, err
 	}
 	a.Payment, a.Original = r.Payment, r.Original
 	return d.keep(key, r, kept, a)
+}
+
+// noRecord tells whether a wallet says that it knows nothing of what it was asked about.
+func noRecord(a *tongma.Answer) bool {
+	return a.Outcome != tongma.Approved && a.Reason == tongma.UnknownToScheme
+}
+
+// unsettled is how long from now the wallet may still come to know of what was begun.
+func (d *dedupe) unsettled(kept *Record) time.Duration {
+	until := kept.Until
+	if until.IsZero() { // begun by a process that did not note it, and has ended
+		until = d.since
+	}
+	return until.Add(d.opts.Settle).Sub(d.opts.Now())
 }
 
 // keep stores an answer for good and returns it. If it cannot be stored it is true
@@ -244,8 +302,10 @@ func (d *dedupe) Reverse(ctx context.Context, r tongma.Request) (tongma.Answer, 
 		}
 	}
 	a, err := d.wallet.Reverse(ctx, r)
-	if err == nil && a.Reason == tongma.UnknownToScheme && !d.begun(id) {
-		a = tongma.Answer{Outcome: tongma.Approved, Status: tongma.ReversedBack, Detail: "never seen: it will be declined if it comes"}
+	if err == nil && noRecord(&a) {
+		if a = d.unrecorded(id); a.Outcome != tongma.Unknown {
+			a = tongma.Answer{Outcome: tongma.Approved, Status: tongma.ReversedBack, Detail: "never seen: it will be declined if it comes"}
+		}
 	}
 	if err != nil || a.Outcome != tongma.Approved {
 		return a, err
@@ -253,23 +313,38 @@ func (d *dedupe) Reverse(ctx context.Context, r tongma.Request) (tongma.Answer, 
 	return d.keep(key, r, Record{Original: r.Original}, a)
 }
 
-func (d *dedupe) begun(id tongma.PaymentID) bool {
+// unrecorded is what is true of a payment of which the wallet has no record: Declined
+// if nothing of it moved, or ever will; unknown as long as it may.
+func (d *dedupe) unrecorded(id tongma.PaymentID) tongma.Answer {
+	a := tongma.Answer{Outcome: tongma.Declined, Status: tongma.ReversedBack, Reason: tongma.ReversedBeforeOriginal}
 	for _, op := range [...]tongma.Operation{tongma.OpAuthorise, tongma.OpAccept, tongma.OpRefund} {
-		if _, found := d.store.Get(Key{op, id}); found {
-			return true
+		kept, found := d.store.Get(Key{op, id})
+		switch {
+		case !found:
+		case kept.Done && kept.Answer.Outcome == tongma.Declined:
+			a = kept.Answer
+		case kept.Done: // approved: the wallet has lost it
+			return tongma.Answer{Reason: tongma.UnknownToScheme, Detail: "approved, and the wallet has no record of it"}
+		default:
+			if left := d.unsettled(&kept); left > 0 {
+				return tongma.Answer{Reason: tongma.UnknownToScheme, After: left, Detail: "begun, and the wallet has no record of it yet"}
+			}
 		}
 	}
-	return false
+	return a
 }
 
-// Inquire asks the wallet, and knows of payments that were reversed unseen.
+// Inquire asks the wallet, and knows of what was declined, or reversed unseen.
 func (d *dedupe) Inquire(ctx context.Context, r tongma.Request) (tongma.Answer, error) {
 	a, err := d.wallet.Inquire(ctx, r)
-	if err == nil && a.Outcome == tongma.Unknown && a.Reason == tongma.UnknownToScheme {
-		id := subjectOf(tongma.OpInquire, &r)
-		if kept, found := d.store.Get(Key{tongma.OpReverse, id}); found && kept.Done && !d.begun(id) {
-			return tongma.Answer{Outcome: tongma.Declined, Status: tongma.ReversedBack, Reason: tongma.ReversedBeforeOriginal}, nil
-		}
+	if err != nil || a.Outcome != tongma.Unknown || !noRecord(&a) {
+		return a, err
 	}
-	return a, err
+	id := subjectOf(tongma.OpInquire, &r)
+	kept, found := d.store.Get(Key{tongma.OpReverse, id})
+	known := d.unrecorded(id)
+	if known.Outcome == tongma.Declined && (known.Status == tongma.Refused || (found && kept.Done)) {
+		return known, nil
+	}
+	return a, nil
 }

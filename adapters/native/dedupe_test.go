@@ -295,3 +295,62 @@ func TestFileStoreForgets(t *testing.T) {
 		t.Errorf("%d files, want 2", len(names))
 	}
 }
+
+// begunBefore is a store in which something was begun by a process that died.
+func begunBefore(op tongma.Operation, until time.Time) native.Store {
+	s := native.NewMemoryStore(0, nil)
+	r := exampleRequest(1)
+	_ = s.Put(native.Key{Op: op, Payment: r.Payment}, native.Record{Amount: r.Amount, Original: r.Original, Until: until})
+	return s
+}
+
+// What was begun, and what its wallet has no record of, ends when nothing of it can be
+// under way any more, and not before: a reversal is acknowledged, and bars it.
+func TestDedupeReversesWhatItsWalletNeverHeardOf(t *testing.T) {
+	now := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
+	for _, until := range []time.Time{now.Add(-time.Second), {}} { // a process of before noted no time
+		now := now
+		w := &counting{found: tongma.Answer{Reason: tongma.UnknownToScheme}}
+		d := native.DedupeWith(w, begunBefore(tongma.OpAuthorise, until), native.DedupeOptions{Now: func() time.Time { return now }})
+		if a, err := d.Reverse(t.Context(), exampleRequest(1)); err != nil || a.Outcome != tongma.Unknown || a.After <= 0 {
+			t.Errorf("it may be under way: %+v, %v", a, err)
+		}
+		now = now.Add(native.DefaultSettle)
+		if a, err := d.Authorise(t.Context(), exampleRequest(1)); err != nil || a.Outcome != tongma.Unknown || w.authorised.Load() != 0 {
+			t.Errorf("a payment is not begun anew: %+v, %v", a, err)
+		}
+		if a, err := d.Reverse(t.Context(), exampleRequest(1)); err != nil || a.Outcome != tongma.Approved || a.Status != tongma.ReversedBack {
+			t.Errorf("%+v, %v", a, err)
+		}
+		if a, err := d.Inquire(t.Context(), exampleRequest(1)); err != nil || a.Outcome != tongma.Declined {
+			t.Errorf("%+v, %v", a, err)
+		}
+	}
+}
+
+// A wallet that keeps no record of what it declined leaves nothing open by that.
+func TestDedupeTellsOfWhatWasDeclined(t *testing.T) {
+	w := &counting{found: tongma.Answer{Reason: tongma.UnknownToScheme}, authorise: func(context.Context) (tongma.Answer, error) {
+		return tongma.Answer{Outcome: tongma.Declined, Reason: tongma.InsufficientFunds}, nil
+	}}
+	d := native.Dedupe(w, native.NewMemoryStore(0, nil))
+	_, _ = d.Authorise(t.Context(), exampleRequest(1))
+	if a, err := d.Inquire(t.Context(), exampleRequest(1)); err != nil || a.Outcome != tongma.Declined || a.Reason != tongma.InsufficientFunds {
+		t.Errorf("%+v, %v", a, err)
+	}
+	w.authorised.Store(0) // so that it has no record
+	if a, err := d.Reverse(t.Context(), exampleRequest(1)); err != nil || a.Outcome != tongma.Approved {
+		t.Errorf("%+v, %v", a, err)
+	}
+}
+
+// A wallet that has lost what it approved is not believed: the money has moved.
+func TestDedupeDoesNotReverseWhatItsWalletHasLost(t *testing.T) {
+	w := &counting{found: tongma.Answer{Reason: tongma.UnknownToScheme}}
+	d := native.Dedupe(w, native.NewMemoryStore(0, nil))
+	_, _ = d.Authorise(t.Context(), exampleRequest(1))
+	w.authorised.Store(0)
+	if a, err := d.Reverse(t.Context(), exampleRequest(1)); err != nil || a.Outcome != tongma.Unknown {
+		t.Errorf("%+v, %v", a, err)
+	}
+}

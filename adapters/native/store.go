@@ -252,6 +252,7 @@ type storeLine struct {
 	Payment  tongma.PaymentID `json:"payment"`
 	Amount   *tongma.Money    `json:"amount,omitempty"`
 	Original tongma.PaymentID `json:"original,omitzero"`
+	Until    int64            `json:"until,omitempty"` // Unix milliseconds
 	Answer   json.RawMessage  `json:"answer,omitempty"`
 	Gone     bool             `json:"gone,omitempty"`
 }
@@ -260,6 +261,9 @@ func appendLine(b []byte, k Key, r Record, gone bool) []byte {
 	l := storeLine{Op: k.Op.String(), Payment: k.Payment, Original: r.Original, Gone: gone}
 	if r.Amount != (tongma.Money{}) {
 		l.Amount = &r.Amount
+	}
+	if !r.Done && !r.Until.IsZero() {
+		l.Until = r.Until.UnixMilli()
 	}
 	if r.Done {
 		l.Answer = r.Answer.AppendJSON(nil)
@@ -291,6 +295,9 @@ func parseLine(line []byte) (k Key, r Record, gone bool, err error) {
 	k, r.Original = Key{op, l.Payment}, l.Original
 	if l.Amount != nil {
 		r.Amount = *l.Amount
+	}
+	if l.Until != 0 {
+		r.Until = time.UnixMilli(l.Until)
 	}
 	if l.Answer != nil {
 		r.Done = true

@@ -34,7 +34,10 @@ type Wallet interface {
 	// Reverse undoes r.Original, or r.Payment if that is none. Approved says that it
 	// is undone; also for a payment never seen, which must be declined from then on.
 	Reverse(ctx context.Context, r tongma.Request) (tongma.Answer, error)
-	// Refund gives back r.Amount of r.Original. The refund's own id is r.Payment.
+	// Refund gives back r.Amount of r.Original. The refund's own id is r.Payment. It is
+	// asked again, by Dedupe too, if Inquire has no record of it a while after the last
+	// call: a wallet whose record may be longer on its way must say so to Inquire,
+	// by an error, or have a larger DedupeOptions.Settle.
 	Refund(ctx context.Context, r tongma.Request) (tongma.Answer, error)
 	// Consult says whether r.Code is the wallet's own. No money moves.
 	Consult(ctx context.Context, r tongma.Request) (tongma.Answer, error)
