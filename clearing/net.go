@@ -105,6 +105,7 @@ type Sheet struct {
 	Cutoff         int64        // Unix milliseconds that the schedule named; zero if it was closed by hand
 	ValueDate      uint32       // yyyymmdd
 	Calendar       string       // versions of the calendars
+	Directory      uint64       // version in force when it was instructed, by which its agents stay who they are; zero before
 	Matrix         []Obligation // ordered by currency, debtor, creditor
 	Nets           []NetFigure  // ordered by currency, participant
 	Totals         []Total      // ordered by currency
@@ -196,7 +197,7 @@ func (w *window) nets() map[accountKey]int64 {
 
 func (b *Book) sheet(w *window) Sheet {
 	s := Sheet{Window: w.id, Model: b.models[w.model].name, Method: shownMethod(w.method), State: w.state, Recasting: w.recasting, RecastOf: w.recastOf, Opened: w.opened, Closed: w.closed,
-		OpenedAt: w.openedAt, ClosedAt: w.closedAt, Cutoff: w.cutoff, ValueDate: w.valueDate, Calendar: w.calendar}
+		OpenedAt: w.openedAt, ClosedAt: w.closedAt, Cutoff: w.cutoff, ValueDate: w.valueDate, Calendar: w.calendar, Directory: w.directory}
 	for k, f := range w.flows {
 		s.Matrix = append(s.Matrix, Obligation{tongma.ParticipantID(b.names[k.debtor]), tongma.ParticipantID(b.names[k.creditor]), k.currency, f.gross, f.count, f.fees})
 	}

@@ -26,7 +26,7 @@ import (
 // varints unless said otherwise.
 const (
 	snapshotTitle   = "tongma book"
-	snapshotVersion = 4
+	snapshotVersion = 5
 )
 
 const (
@@ -417,6 +417,7 @@ func (b *Book) writeWindow(s *snapshotWriter, w *window) {
 		s.number(n)
 	}
 	s.text(w.calendar)
+	s.unsigned(w.directory)
 	s.yes(w.recasting)
 	s.unsigned(uint64(w.recastOf))
 	s.unsigned(uint64(len(w.gone)))

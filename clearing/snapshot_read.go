@@ -538,7 +538,7 @@ func (s *snapshotReader) readWindow(r *entryReader) error {
 	b := s.book
 	w := &window{id: tongma.WindowID(r.uvarint()), model: r.short(), method: calendar.Model(r.byte()), state: WindowState(r.byte()), flows: map[flowKey]*flow{}}
 	w.opened, w.closed, w.openedAt, w.closedAt, w.cutoff, w.valueDate = uint64(r.varint()), uint64(r.varint()), r.varint(), r.varint(), r.varint(), uint32(r.varint())
-	w.calendar, w.recasting, w.recastOf = r.word(maxCalendar), r.yes(), tongma.Currency(r.short())
+	w.calendar, w.directory, w.recasting, w.recastOf = r.word(maxCalendar), r.uvarint(), r.yes(), tongma.Currency(r.short())
 	for range r.count() {
 		if w.gone == nil {
 			w.gone = map[uint32]bool{}

@@ -91,6 +91,7 @@ type window struct {
 	toldAt             map[toldKey]uint32        // index in told
 	waits              int                       // words of people, and covers asked for, that have no end yet
 	sheet              [32]byte                  // hash of the sheet in force
+	directory          uint64                    // version in force when the agent was told
 	memos              map[accountKey]windowMemo // what of the memo accounts goes when it is settled
 	recasting          bool                      // payments were deferred, and the sheet not drawn up anew yet
 
@@ -358,7 +359,7 @@ func (b *Book) applyWindow(e *Entry) error {
 		if len(w.awaited()) > 0 || w.linked != 0 {
 			return b.broken(e, "its sheet is not whole, or the head's to settle")
 		}
-		w.state, w.sheet, w.legs = WindowInstructed, e.Hash, b.legsOf(w)
+		w.state, w.sheet, w.legs, w.directory = WindowInstructed, e.Hash, b.legsOf(w), b.directory
 	case KindSettled:
 		if !w.allDone() || w.recasting {
 			return b.broken(e, "legs are open")

@@ -14,24 +14,32 @@ import (
 	"github.com/tongma/tongma/switch/settle"
 )
 
-// startSettling connects the directory's settlement agents. One that has no
-// address is people's business; in a sandbox it is simulated, as a service that is
+// startSettling connects the directory's settlement agents, and those that it has
+// dropped, which may have been told to move money. One that has no address is people's business; in a sandbox it is simulated, as a service that is
 // reached over HTTP like any other.
 func (n *node) startSettling(context.Context) error {
-	d := n.registry.Current()
 	links := map[schemes.AgentID]settle.Agent{}
-	for _, agent := range d.Agents() {
+	for _, version := range n.registry.Versions() { // what an agent was told it is asked after, though it has left the directory since
+		d, _ := n.registry.At(version)
+		for _, agent := range d.Agents() {
+			links[agent.ID] = nil
+		}
+	}
+	for id := range links {
+		by := func() *schemes.Directory { return settle.Naming(n.registry, id) }
+		d := by()
+		agent, _ := d.Agent(id)
 		address, token, err := n.agentDoor(d, agent)
 		if err != nil {
 			return err
 		}
-		if address != "" {
-			links[agent.ID] = settle.NewClient(settle.ClientOptions{Agent: agent.ID, Directory: n.registry.Current, URL: address, Token: token})
+		if delete(links, id); address != "" {
+			links[id] = settle.NewClient(settle.ClientOptions{Agent: id, Directory: by, URL: address, Token: token})
 		}
 	}
-	n.settler = settle.New(settle.Options{Ledger: n.engine.Ledger(), Directory: n.registry.Current, Agent: func(model string, c tongma.Currency) settle.Agent {
-		if agent, ok := n.registry.Current().AgentFor(model, c); ok && links[agent.ID] != nil {
-			return links[agent.ID]
+	n.settler = settle.New(settle.Options{Ledger: n.engine.Ledger(), Directory: n.registry.Current, Past: n.registry, Agent: func(s *clearing.Sheet, c tongma.Currency) settle.Agent {
+		if id, ok := settle.AgentOf(n.registry, s, c); ok && links[id] != nil {
+			return links[id]
 		}
 		return nil
 	}})

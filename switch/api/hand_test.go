@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/clearing"
 	"github.com/tongma/tongma/switch/settle"
 )
 
@@ -12,7 +13,7 @@ import (
 // nothing, and that of two settles the window.
 func TestTwoPeopleSayWhatTheAgentDid(t *testing.T) {
 	b := withOffice(t)
-	b.api.cfg.Settler = settle.New(settle.Options{Ledger: b.engine.Ledger(), Directory: b.engine.Directory, Agent: func(string, tongma.Currency) settle.Agent { return nil }})
+	b.api.cfg.Settler = settle.New(settle.Options{Ledger: b.engine.Ledger(), Directory: b.engine.Directory, Agent: func(*clearing.Sheet, tongma.Currency) settle.Agent { return nil }})
 	b.answer(b.pay("k1", 1, 5_000), 200)
 	b.ask("operator", "POST", "/v1/windows/1/close", "")
 	b.ask("operator", "POST", "/v1/windows/1/settle", "")

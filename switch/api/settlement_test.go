@@ -56,7 +56,7 @@ func withSettler(t *testing.T, has map[tongma.ParticipantID]int64) *bench {
 	agent := &till{has: has, done: map[string]settle.Word{}}
 	b := withOffice(t)
 	b.api.cfg.Settler = settle.New(settle.Options{Ledger: b.engine.Ledger(), Directory: b.engine.Directory,
-		Agent: func(string, tongma.Currency) settle.Agent { return agent }})
+		Agent: func(*clearing.Sheet, tongma.Currency) settle.Agent { return agent }})
 	return b
 }
 

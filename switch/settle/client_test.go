@@ -56,7 +56,7 @@ func (w *wire) client() *Client {
 
 func (w *wire) settle(id tongma.WindowID, how How) Report {
 	w.Helper()
-	s := New(Options{Ledger: w.books, Directory: func() *schemes.Directory { return w.dir }, Agent: func(string, tongma.Currency) Agent { return w.client() },
+	s := New(Options{Ledger: w.books, Directory: func() *schemes.Directory { return w.dir }, Agent: func(*clearing.Sheet, tongma.Currency) Agent { return w.client() },
 		Patience: 100 * time.Millisecond, Every: 10 * time.Millisecond, Told: func(e Event) { w.told = append(w.told, e.String()) }})
 	rep, err := s.Settle(w.Context(), id, how)
 	if err != nil {

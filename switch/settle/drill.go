@@ -221,7 +221,7 @@ func (d *drill) run(ctx context.Context, payments []drillPayment) error {
 	if d.report.Before, err = Close(ctx, d.ledger, d.dir, "", 0, d.opts.Now()); err != nil {
 		return err
 	}
-	s := New(Options{Ledger: d.ledger, Directory: d.directory, Agent: func(string, tongma.Currency) Agent { return d.client }, Told: d.opts.Told})
+	s := New(Options{Ledger: d.ledger, Directory: d.directory, Agent: func(*clearing.Sheet, tongma.Currency) Agent { return d.client }, Told: d.opts.Told})
 	began := time.Now()
 	settled, err := s.Settle(ctx, d.report.Before.Window, How{})
 	d.report.Took = time.Since(began)

@@ -102,7 +102,7 @@ func TestACreditMayBeRefusedManyTimesAndIsStillPaid(t *testing.T) {
 	r := newRig(t, &market{banks: banks("ac"), balance: rich("a")})
 	c := &counted{Agent: r.bank}
 	start := func() *Settler {
-		return New(Options{Ledger: r.books, Directory: func() *schemes.Directory { return r.dir }, Agent: func(string, tongma.Currency) Agent { return c }, Patience: time.Millisecond, Every: time.Millisecond})
+		return New(Options{Ledger: r.books, Directory: func() *schemes.Directory { return r.dir }, Agent: func(*clearing.Sheet, tongma.Currency) Agent { return c }, Patience: time.Millisecond, Every: time.Millisecond})
 	}
 	settle := func(s *Settler, id tongma.WindowID, how How) Report {
 		rep, err := s.Settle(t.Context(), id, how)

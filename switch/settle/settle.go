@@ -30,9 +30,12 @@ type Options struct {
 	// Directory returns the version in force: its default rules say who pays when a
 	// participant cannot.
 	Directory func() *schemes.Directory
-	// Agent returns who settles a model's windows in a currency. nil: nobody is
-	// connected, and people confirm by hand.
-	Agent    func(model string, c tongma.Currency) Agent
+	// Past are the versions before it, for the rules of a model that it has dropped; may
+	// be nil.
+	Past Versions
+	// Agent returns who settles a window in a currency: always the same, from the
+	// instruct entry on (AgentOf). nil: nobody is connected, and people confirm by hand.
+	Agent    func(s *clearing.Sheet, c tongma.Currency) Agent
 	Patience time.Duration // how long a transfer that is not decided is asked after, in one call; default 10 s
 	Every    time.Duration // between two questions; default 500 ms
 	Told     func(Event)   // each thing that happens, once it is written; may be nil, must not block
@@ -217,7 +220,11 @@ func (r *run) rules(c tongma.Currency) *schemes.DefaultRules {
 	if r.opts.Directory == nil {
 		return nil
 	}
-	found, _ := r.opts.Directory().DefaultRules(r.sheet.Model, c)
+	d := r.opts.Directory()
+	if r.opts.Past != nil {
+		d = cmp.Or(naming(r.opts.Past, d, func(d *schemes.Directory) bool { _, ok := d.SettlementModel(r.sheet.Model); return ok }), d)
+	}
+	found, _ := d.DefaultRules(r.sheet.Model, c)
 	return found
 }
 
@@ -489,7 +496,7 @@ func (r *run) agent(c tongma.Currency) Agent {
 	if r.opts.Agent == nil {
 		return nil
 	}
-	return r.opts.Agent(r.sheet.Model, c)
+	return r.opts.Agent(&r.sheet, c)
 }
 
 // maxTries is how many ids a credit can have: the instruction's own, and then that with

@@ -272,7 +272,7 @@ func (r *rig) closeWindow() tongma.WindowID {
 
 // settler is a process of its own, over the same books and the same agent.
 func (r *rig) settler() *Settler {
-	return New(Options{Ledger: r.books, Directory: func() *schemes.Directory { return r.dir }, Agent: func(string, tongma.Currency) Agent {
+	return New(Options{Ledger: r.books, Directory: func() *schemes.Directory { return r.dir }, Agent: func(*clearing.Sheet, tongma.Currency) Agent {
 		if r.away {
 			return nil
 		}

@@ -140,10 +140,10 @@ func (h *history) byHand(id tongma.WindowID) bool {
 
 // agentOf is a switch's way to the agent of a model's windows; none if people settle
 // those.
-func (h *history) agentOf(p *plant) func(string, tongma.Currency) settle.Agent {
+func (h *history) agentOf(p *plant) func(*clearing.Sheet, tongma.Currency) settle.Agent {
 	c := &counter{h: h, p: p}
-	return func(model string, _ tongma.Currency) settle.Agent {
-		if h.plan.byHand && model == h.handModel {
+	return func(s *clearing.Sheet, _ tongma.Currency) settle.Agent {
+		if h.plan.byHand && s.Model == h.handModel {
 			return nil
 		}
 		return c
