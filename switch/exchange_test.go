@@ -716,3 +716,13 @@ func TestFeesOfTwoCurrenciesAreThePayersAndOnlyBetweenAccounts(t *testing.T) {
 		}
 	}
 }
+
+// TestWhoNamesALostQuoteIsToldWhatToDo: a quote does not outlive its switch. The payer's
+// wallet hears that nothing moved, and that it has to show the code's amount again.
+func TestWhoNamesALostQuoteIsToldWhatToDo(t *testing.T) {
+	p := tongma.ProblemOf(&tongma.Error{Reason: tongma.QuoteUnknown})
+	i := tongma.QuoteUnknown.Info()
+	if p.Outcome != "not_executed" || p.Retry != tongma.RetryNewKey || i.Act != tongma.ActWallet || !strings.Contains(i.Advice, "Resolve the code again") {
+		t.Errorf("%+v", i)
+	}
+}

@@ -367,6 +367,7 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{nil, 0}, {errors.New("x"), 1}, {context.Canceled, 130}, {fmt.Errorf("x: %w", context.DeadlineExceeded), 4}, {os.ErrNotExist, 6},
 		{&tongma.Error{Reason: tongma.OverCap}, 7}, {&tongma.Error{Reason: tongma.SheetMismatch}, 10}, {&tongma.Error{Reason: tongma.NotAuthenticated}, 5},
+		{&tongma.Error{Reason: tongma.ParticipantUnknown}, 6}, {&tongma.Error{Reason: tongma.ParticipantSuspended}, 5},
 		{&exitError{code: 3, err: &tongma.Error{Reason: tongma.OverCap}}, 3},
 	} {
 		if got := exitCodeOf(c.err); got != c.want {

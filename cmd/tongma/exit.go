@@ -170,6 +170,8 @@ func exitOfReason(r tongma.Reason) int {
 		return exitFault
 	case info.HTTP == 202:
 		return exitInconclusive
+	case r == tongma.ParticipantUnknown: // 403 to whoever asks as somebody that nobody is
+		return exitNotFound
 	case info.HTTP == 401 || info.HTTP == 403:
 		return exitNotAllowed
 	case info.HTTP == 404:
