@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"testing"
@@ -227,4 +228,21 @@ func TestForwardingGoesOnBehindATakeover(t *testing.T) {
 		return lies == 0
 	})
 	m.audit()
+}
+
+// noLedger is the books of a writer that writes nothing any more.
+type noLedger struct{ Ledger }
+
+func (noLedger) Submit(context.Context, clearing.Entry) (clearing.Result, error) {
+	return clearing.Result{}, &tongma.Error{Op: "clearing.ledger", Reason: tongma.SteppedDown}
+}
+
+// TestAKeyThatWasNotWrittenDownIsNobodys: books that say nothing of a claim give no key.
+func TestAKeyThatWasNotWrittenDownIsNobodys(t *testing.T) {
+	n := New(Options{Self: 1, Count: 2})
+	n.ledger = noLedger{}
+	got, err := n.giveKey(t.Context(), keyMsg{Asker: "acq", Key: "k", Shard: 2})
+	if got != nil || tongma.ReasonOf(err) != tongma.SteppedDown {
+		t.Errorf("%+v, %v", got, err)
+	}
 }

@@ -289,8 +289,11 @@ func (n *Node) giveKey(ctx context.Context, m keyMsg) (any, error) {
 	if err == nil && res.Reason != tongma.NoReason {
 		err = &tongma.Error{Op: "switch.shard.claim", Reason: res.Reason}
 	}
+	if err != nil {
+		return nil, err
+	}
 	m.Shard = res.Entry.Shard
-	return m, err
+	return m, nil
 }
 
 func (n *Node) holder(ctx context.Context, m keyMsg) (any, error) {
