@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -76,8 +77,9 @@ type stage struct {
 	t         *testing.T
 	dir, url  string
 	directory string
-	http      []string
-	procs     []*crash.Process
+	folders   []string         // of the shards' writers
+	http      []string         // their doors
+	procs     []*crash.Process // and themselves
 	clients   *native.Client
 }
 
@@ -90,10 +92,13 @@ func (s *stage) must(args ...string) string {
 	return stdout
 }
 
-func (s *stage) data(shard int) string { return filepath.Join(s.dir, fmt.Sprintf("shard-%d", shard)) }
+func (s *stage) data(shard int) string { return s.folders[shard] }
 
 func set(t *testing.T) *stage {
 	s := &stage{t: t, dir: t.TempDir(), procs: make([]*crash.Process, 4)}
+	for shard := range 4 {
+		s.folders = append(s.folders, filepath.Join(s.dir, fmt.Sprintf("shard-%d", shard)))
+	}
 	s.directory = filepath.Join(s.dir, "market.yaml")
 	source := crash.Hasty(schemes.Sandbox())
 	if err := os.WriteFile(s.directory, source, 0o600); err != nil {
@@ -115,7 +120,16 @@ func set(t *testing.T) *stage {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = stdin.Close(); _ = child.Wait() })
-	time.Sleep(time.Second)
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		c, err := net.Dial("tcp", ports[0])
+		if err == nil {
+			_ = c.Close()
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal(err)
+		}
+	}
 	for shard := 1; shard <= 3; shard++ {
 		s.start(shard)
 	}
@@ -162,18 +176,36 @@ func (s *stage) connect(p tongma.ParticipantID) *nats.Conn {
 
 func (s *stage) start(shard int) {
 	s.t.Helper()
-	s.procs[shard] = crash.Start(s.t, "serve", "--data", s.data(shard), "--directory", s.directory, "--sandbox", "--nats", s.url, "--shard", fmt.Sprintf("%d/3", shard),
-		"--iso8583-listen", "", "--http-listen", s.http[shard], "--log-level", "warn")
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		resp, err := http.Get("http://" + s.http[shard] + "/readyz")
+	s.procs[shard] = s.serve(shard, s.data(shard), s.http[shard])
+	s.role("ok", s.http[shard], s.procs[shard])
+}
+
+// serve runs a writer of a shard, or one to come.
+func (s *stage) serve(shard int, data, address string, more ...string) *crash.Process {
+	return crash.Start(s.t, append([]string{"serve", "--data", data, "--directory", s.directory, "--sandbox", "--nats", s.url, "--shard", fmt.Sprintf("%d/3", shard),
+		"--iso8583-listen", "", "--http-listen", address, "--log-level", "warn"}, more...)...)
+}
+
+// role waits until a switch is in office ("ok") or stands by ("standby").
+func (s *stage) role(role, address string, p *crash.Process) {
+	s.t.Helper()
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		said := struct{ Status string }{}
+		r, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, "http://"+address+"/readyz", nil)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		r.Header.Set("Accept", "application/json")
+		resp, err := http.DefaultClient.Do(r)
 		if err == nil {
+			_ = json.NewDecoder(resp.Body).Decode(&said)
 			_ = resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return
-			}
+		}
+		if said.Status == role {
+			return
 		}
 		if time.Now().After(end) {
-			s.t.Fatalf("shard %d is not ready: %v\n%s", shard, err, s.procs[shard].Stderr.String())
+			s.t.Fatalf("%s is %q, not %s: %v\n%s", address, said.Status, role, err, p.Stderr.String())
 		}
 	}
 }
@@ -227,19 +259,14 @@ func (s *stage) settle(ctx context.Context, o *order, doubts *atomic.Int64) {
 	}
 }
 
-// TestThreeShardsAreOneSwitch: under traffic at all doors one shard is killed in the
-// middle of a close and one in the middle of a move. At the end nothing that was
-// acknowledged is lost or doubled, the head's nets are those of the answers, and the
-// books of each journal balance, and all together.
-func TestThreeShardsAreOneSwitch(t *testing.T) {
-	s := set(t)
+// traffic pays at all doors until end is called, which returns what was paid.
+func (s *stage) traffic() (end func() []*order) {
 	var orders []*order
 	var mu sync.Mutex
 	var stop atomic.Bool
 	var doubts atomic.Int64
 	var wg sync.WaitGroup
-	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
-	defer cancel()
+	ctx, cancel := context.WithTimeout(s.t.Context(), 90*time.Second)
 	styles := []scripted.Style{scripted.WeChat, scripted.Alipay, scripted.UnionPay}
 	var serial atomic.Uint64
 	for range 12 {
@@ -248,7 +275,7 @@ func TestThreeShardsAreOneSwitch(t *testing.T) {
 				n := serial.Add(1)
 				code, err := scripted.Code(styles[n%3], "", scripted.Approve, n)
 				if err != nil {
-					t.Error(err)
+					s.t.Error(err)
 					return
 				}
 				o := &order{key: fmt.Sprint("k-", n), code: code, minor: 1 + int64(n%97)}
@@ -259,6 +286,24 @@ func TestThreeShardsAreOneSwitch(t *testing.T) {
 			}
 		})
 	}
+	end = func() []*order {
+		stop.Store(true)
+		wg.Wait()
+		cancel()
+		s.t.Logf("%d payments, %d asked again", len(orders), doubts.Load())
+		return orders
+	}
+	s.t.Cleanup(func() { stop.Store(true); cancel(); wg.Wait() })
+	return end
+}
+
+// TestThreeShardsAreOneSwitch: under traffic at all doors one shard is killed in the
+// middle of a close and one in the middle of a move. At the end nothing that was
+// acknowledged is lost or doubled, the head's nets are those of the answers, and the
+// books of each journal balance, and all together.
+func TestThreeShardsAreOneSwitch(t *testing.T) {
+	s := set(t)
+	end := s.traffic()
 	time.Sleep(2 * time.Second)
 	// A close, and a shard killed in the middle of it.
 	var closed struct{ Window string }
@@ -276,21 +321,13 @@ func TestThreeShardsAreOneSwitch(t *testing.T) {
 		door++
 	}
 	go func() { time.Sleep(8 * time.Millisecond); s.procs[home].Kill() }()
-	var moved struct{ Done bool }
-	_ = s.ask(door, "POST", "/v1/participants/wechatpay/move", map[string]any{"to": to}, &moved) // it may be cut off
+	_ = s.ask(door, "POST", "/v1/participants/wechatpay/move", map[string]any{"to": to}, &struct{}{}) // it may be cut off
 	time.Sleep(time.Second)
 	s.start(int(home))
-	for end := time.Now().Add(20 * time.Second); !moved.Done; time.Sleep(200 * time.Millisecond) {
-		err := s.ask(door, "POST", "/v1/participants/wechatpay/move", map[string]any{"to": to}, &moved)
-		if time.Now().After(end) {
-			t.Fatalf("the move does not end: %v", err)
-		}
-	}
+	s.arrives(door, "wechatpay", int(to))
 	time.Sleep(time.Second)
-	stop.Store(true)
-	wg.Wait()
-	s.compare(orders)
-	t.Logf("%d payments, %d asked again; the close was %s", len(orders), doubts.Load(), closed.Window)
+	s.compare(end())
+	t.Logf("the close was %s", closed.Window)
 }
 
 // compare holds the answers against the books, when all is quiet.
@@ -317,6 +354,7 @@ func (s *stage) compare(orders []*order) {
 	var report clearing.ShardsReport
 	nets := map[string]int64{}
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(500 * time.Millisecond) {
+		report = clearing.ShardsReport{} // what is left out must not stay
 		text, stderr, code := crash.Run(t, "audit", "--json", "--data", s.data(1), "--nats", s.url, "--shards", "3")
 		if err := json.Unmarshal([]byte(text), &report); err != nil {
 			t.Fatalf("exit %d: %v %s", code, err, stderr)
