@@ -34,6 +34,7 @@ type course struct {
 	asked   int         // questions of the present kind so far
 	late    atomic.Bool // the asker was told "pending", or may have been
 	owed    *owed       // what the scheme said, and the journal has not taken yet
+	unsaid  bool        // and the entry on its way does not say that somebody waits for the end
 	poked   chan struct{}
 	done    chan struct{} // closed when the course has ended
 }
@@ -253,7 +254,7 @@ func (e *Engine) take(ctx context.Context, c *course, event Event, a *tongma.Ans
 		res, err := e.submit(ctx, c, entry)
 		if tongma.ReasonOf(err) == tongma.JournalInDoubt && ctx.Err() != nil && e.ledger.Err() == nil {
 			// The answer is known and must not be lost to an asker that has hung up.
-			c.state, c.owed = from, &owed{event, *a}
+			c.state, c.owed, c.unsaid = from, &owed{event, *a}, !entry.Late
 			return p, next(c.state)
 		}
 		if err == nil && res.Payment.ID.IsZero() { // the books would not even look at it
@@ -273,6 +274,9 @@ func (e *Engine) take(ctx context.Context, c *course, event Event, a *tongma.Ans
 		p = *res.Payment
 		if !res.Write {
 			c.state, c.asked = StateOf(&p), 0
+			if res.Exists && c.unsaid && c.state.Final() {
+				e.tellEnd(&p)
+			}
 			return p, next(c.state)
 		}
 		c.asked = 0
@@ -440,8 +444,9 @@ func (e *Engine) drive(c *course, action Action) {
 			return // the stop cuts pauses short, and that is no time to ask or to write
 		}
 		if poked {
-			p := e.reread(e.ctx, clearing.Payment{ID: c.id})
-			if s := StateOf(&p); s == Reversing && c.state != Reversing {
+			// Behind all that was submitted before, however long that takes: who poked may
+			// have stopped waiting for its entry (TestAReversalThatIsWrittenLateReachesWhoDrives).
+			if p, ok := e.lookUp(c.id); ok && p.Phase == clearing.KindReversing && c.state != Reversing {
 				c.state, c.asked, action = Reversing, 0, SendUndo
 				continue
 			}

@@ -177,6 +177,13 @@ func (l *eventLog) Committed(es []clearing.Entry) {
 	}
 }
 
+// Ended takes an end that its entry does not tell.
+func (l *eventLog) Ended(id tongma.PaymentID, entry uint64, _ int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ends = append(l.ends, clearing.Entry{Payment: id, Number: entry})
+}
+
 func newBench(t testing.TB) *bench {
 	b := emptyBench(t)
 	b.open()

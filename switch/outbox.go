@@ -71,6 +71,7 @@ type notice struct {
 	payment tongma.PaymentID
 	window  tongma.WindowID
 	warning *Warning // instead of an entry
+	beside  bool     // no entry calls for it: published once at most, and lost in a crash
 }
 
 // maxNotices bounds the queue, at some 80 bytes each. Beyond it the journal is read
@@ -139,10 +140,31 @@ func (o *EventOutbox) Committed(entries []clearing.Entry) {
 func (o *EventOutbox) Warned(w Warning) {
 	o.mu.Lock()
 	if o.missing == 0 && len(o.queue) < o.opts.MaxQueue {
-		o.queue = append(o.queue, notice{entry: w.Entry, time: w.At, kind: EventLimit, warning: &w})
+		o.queue = append(o.queue, notice{entry: w.Entry, time: w.At, kind: EventLimit, warning: &w, beside: true})
 	}
 	o.mu.Unlock()
 	o.nudge()
+}
+
+// Ended takes the end of a payment whose entry does not say that somebody waits for it.
+// It is published once at most, and lost in a crash.
+func (o *EventOutbox) Ended(id tongma.PaymentID, entry uint64, at int64) {
+	o.mu.Lock()
+	if o.missing == 0 && len(o.queue) < o.opts.MaxQueue {
+		o.queue = append(o.queue, notice{entry: entry, time: at, kind: EventPaymentEnded, payment: id, beside: true})
+	}
+	o.mu.Unlock()
+	o.nudge()
+}
+
+// tellEnd has an asker told of an end that it was answered "pending" for while the
+// entry was on its way already.
+func (e *Engine) tellEnd(p *clearing.Payment) {
+	if o, ok := e.opts.Outbox.(interface {
+		Ended(id tongma.PaymentID, entry uint64, at int64)
+	}); ok {
+		o.Ended(p.ID, p.Entry, p.ChangedAt)
+	}
 }
 
 func (o *EventOutbox) nudge() {
@@ -318,9 +340,9 @@ func (o *EventOutbox) run() {
 // looked through at the next start.
 func (o *EventOutbox) remember(published []notice) {
 	entry := uint64(0)
-	for i := range published { // a warning may come before entries that are older
-		if published[i].warning == nil {
-			entry = published[i].entry
+	for i := range published { // a warning, say, may come before entries that are older
+		if !published[i].beside {
+			entry = max(entry, published[i].entry)
 		}
 	}
 	if entry == 0 {
@@ -346,8 +368,8 @@ func (o *EventOutbox) publish(notices []notice) bool {
 	what := fmt.Sprintf("events of entries %d to %d", notices[0].entry, notices[len(notices)-1].entry)
 	return o.until(what, func(ctx context.Context) error {
 		err := o.send(ctx, notices)
-		if err != nil { // whether a warning came through is not known: once at most
-			notices = slices.DeleteFunc(notices, func(n notice) bool { return n.warning != nil })
+		if err != nil { // whether what is beside the entries came through is not known: once at most
+			notices = slices.DeleteFunc(notices, func(n notice) bool { return n.beside })
 		}
 		return err
 	})
@@ -415,8 +437,8 @@ func (o *EventOutbox) sendOne(ctx context.Context, n *notice) (sent []jetstream.
 		}
 		last := o.last[p]
 		now := lastEvent{n.entry, last.sequence + 1}
-		if n.warning != nil {
-			now.entry = last.entry // a warning is beside the entries: the stream has what it had
+		if n.beside {
+			now.entry = last.entry // the stream has of the entries what it had
 		} else if n.entry <= last.entry {
 			continue // an earlier writer got as far as this stream
 		}

@@ -73,9 +73,9 @@ func (e *Engine) outfit(c *course, p *clearing.Payment) bool {
 }
 
 // takeUpInDoubt takes up a payment whose entry may become durable though its
-// submitter has stopped waiting for it.
+// submitter has stopped waiting for it, or has its driver look.
 func (e *Engine) takeUpInDoubt(err error, id tongma.PaymentID) {
-	if mayBeWritten(err) {
+	if mayBeWritten(err) && !e.poke(id) {
 		e.takeUp(id)
 	}
 }
