@@ -320,6 +320,19 @@ func (b *Book) Sheets(limit int) []Sheet {
 	return out
 }
 
+// Unsettled returns the net sheets of all windows that are not settled, oldest first,
+// and how many windows are.
+func (b *Book) Unsettled() (sheets []Sheet, settled int) {
+	for _, w := range b.windows {
+		if w.state == WindowSettled {
+			settled++
+		} else {
+			sheets = append(sheets, b.sheet(w))
+		}
+	}
+	return sheets, settled
+}
+
 // Instruction tells the settlement agent to move what is still due of one leg. Its
 // ID is the same however often it is computed, so that sending it twice moves money
 // once; and another one once a part was confirmed, or it was refused.

@@ -191,37 +191,65 @@ type WindowItem struct {
 // until see returns false. Without those that have a DeferredTo, it adds up to the
 // window's sheet, by Payer and Payee.
 func (b *Book) WindowPayments(id tongma.WindowID, see func(WindowItem) bool) {
+	b.WindowPaymentsFrom(id, &WindowCursor{}, see)
+}
+
+// WindowCursor is how far a reading of a window has come. The zero WindowCursor is at
+// its beginning.
+type WindowCursor struct{ items, debts int }
+
+// WindowPaymentsFrom is WindowPayments from a cursor on, which it moves behind what see
+// was shown: millions of payments are read in parts, between which the Book goes on.
+// Into a closed window nothing comes any more; what leaves it stays in its place.
+func (b *Book) WindowPaymentsFrom(id tongma.WindowID, at *WindowCursor, see func(WindowItem) bool) {
 	w := b.window(id)
-	if w == nil {
-		return
-	}
-	debts := w.debts
-	owed := func() bool {
-		d := debts[0]
-		debts = debts[1:]
-		from, to := tongma.ParticipantID(b.names[d.from]), tongma.ParticipantID(b.names[d.to])
-		it := WindowItem{Entry: d.entry, Kind: d.kind(), Payment: d.dispute, Debtor: from, Creditor: to, Payer: b.settledBy(from, d.entry), Payee: b.settledBy(to, d.entry),
-			Amount: tongma.Money{Minor: d.minor, Currency: d.currency}, DeferredIn: d.deferred, DeferredTo: tongma.WindowID(d.deferredTo), JustGone: d.gone, Ref: d.ref}
-		for len(debts) > 0 && debts[0].fee != 0 { // of the same chargeback
-			f := debts[0]
-			debts = debts[1:]
-			it.Legs = append(it.Legs, Leg{Kind: f.fee, From: b.settledBy(tongma.ParticipantID(b.names[f.from]), f.entry), To: b.settledBy(tongma.ParticipantID(b.names[f.to]), f.entry),
-				Amount: tongma.Money{Minor: f.minor, Currency: f.currency}})
+	for w != nil {
+		entry, left := uint64(0), at.items < len(w.items)
+		if left {
+			entry = w.opened + uint64(w.items[at.items].behind)
 		}
-		return see(it)
-	}
-	for _, it := range w.items {
-		entry := w.opened + uint64(it.behind)
-		for len(debts) > 0 && debts[0].entry < entry {
-			if !owed() {
-				return
-			}
+		var it WindowItem
+		switch {
+		case at.debts < len(w.debts) && (!left || w.debts[at.debts].entry < entry):
+			it = b.owedItem(w, &at.debts)
+		case left:
+			it = b.windowItem(w, w.items[at.items], entry)
+			at.items++
+		default:
+			return
 		}
-		if !see(b.windowItem(w, it, entry)) {
+		if !see(it) {
 			return
 		}
 	}
-	for len(debts) > 0 && owed() {
+}
+
+// owedItem shows the next debt of a window, with the fees that go back with it.
+func (b *Book) owedItem(w *window, next *int) WindowItem {
+	d := &w.debts[*next]
+	from, to := tongma.ParticipantID(b.names[d.from]), tongma.ParticipantID(b.names[d.to])
+	it := WindowItem{Entry: d.entry, Kind: d.kind(), Payment: d.dispute, Debtor: from, Creditor: to, Payer: b.settledBy(from, d.entry), Payee: b.settledBy(to, d.entry),
+		Amount: tongma.Money{Minor: d.minor, Currency: d.currency}, DeferredIn: d.deferred, DeferredTo: tongma.WindowID(d.deferredTo), JustGone: d.gone, Ref: d.ref}
+	for *next++; *next < len(w.debts) && w.debts[*next].fee != 0; *next++ { // of the same chargeback
+		f := &w.debts[*next]
+		it.Legs = append(it.Legs, Leg{Kind: f.fee, From: b.settledBy(tongma.ParticipantID(b.names[f.from]), f.entry), To: b.settledBy(tongma.ParticipantID(b.names[f.to]), f.entry),
+			Amount: tongma.Money{Minor: f.minor, Currency: f.currency}})
+	}
+	return it
+}
+
+// Covers calls see for every debt to whoever covered for another that stands in a window
+// of a model behind the given one, and has not left it.
+func (b *Book) Covers(model string, behind tongma.WindowID, see func(creditor tongma.ParticipantID, owed tongma.Money)) {
+	for _, w := range b.windows[min(int(behind), len(b.windows)):] {
+		if b.models[w.model].name != model {
+			continue
+		}
+		for i := range w.debts {
+			if d := &w.debts[i]; d.of != 0 && d.deferredTo == 0 {
+				see(tongma.ParticipantID(b.names[d.to]), tongma.Money{Minor: d.minor, Currency: d.currency})
+			}
+		}
 	}
 }
 

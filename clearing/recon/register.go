@@ -45,8 +45,9 @@ type Merged struct {
 
 // Merge takes in what a run found. Of each side and window the latest run counts:
 // a break that it does not find any more has ended, and a run that it took the
-// place of does nothing if it comes again. A run it has never seen that is older
-// than the latest is refused, with nothing changed.
+// place of does nothing if it comes again as it was. Run anew since, it is the latest
+// word: so the right file, given once more, puts right what a wrong one has said. A run
+// it has never seen that is older than the latest is refused, with nothing changed.
 //
 // What belongs to no window (an entry at the bank, a balance) ends only if the
 // same statement is looked at again.
@@ -56,7 +57,7 @@ func (g *Register) Merge(res Result) (Merged, error) {
 	for _, run := range res.Runs {
 		last := g.latest(run)
 		switch known := g.place(run.ID); {
-		case known >= 0 && last >= 0 && g.runs[last].ID != run.ID:
+		case known >= 0 && last >= 0 && g.runs[last].ID != run.ID && !run.AsOf.After(g.runs[last].AsOf):
 			m.Repeat++
 			continue
 		case known < 0 && last >= 0 && run.AsOf.Before(g.runs[last].AsOf):

@@ -407,3 +407,22 @@ func FuzzJournal(f *testing.F) {
 		_, _ = Reconcile(Input{Window: 1, Items: j.Items()})
 	})
 }
+
+// TestTheRightFileGivenOnceMorePutsRightWhatAWrongOneSaid: that nothing was written to
+// the journal in between, so that the run has the same name, makes no difference.
+func TestTheRightFileGivenOnceMorePutsRightWhatAWrongOneSaid(t *testing.T) {
+	ours := []Item{paid(1, 1250, 12), paid(2, 700, 12)}
+	rows := []string{"P1,,pay,approved,12.00,CNY,,12,,", "P2,,pay,approved,7.00,CNY,,12,,"}
+	g := NewRegister(1)
+	merge(t, g, of(t, 12, 1, ours, rows...))
+	merge(t, g, of(t, 12, 2, ours)) // the file of another day, or an empty one
+	if n := len(g.Open()); n != 2 {
+		t.Fatalf("%d breaks: %s", n, dump(t, g))
+	}
+	if m := merge(t, g, of(t, 12, 3, ours, rows...)); m.Repeat != 0 || m.Ended != 2 {
+		t.Fatalf("%+v", m)
+	}
+	if open := g.Open(); len(open) != 1 || open[0].Kind != Amount {
+		t.Fatalf("%s", dump(t, g))
+	}
+}

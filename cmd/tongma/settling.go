@@ -107,21 +107,13 @@ const settleEvery = time.Minute
 // was not settled then: we may have been stopped, or the agent silent. What was
 // closed by hand is left to people.
 func (n *node) settleAgain(ctx context.Context) {
-	first := tongma.WindowID(1) // all before it are settled
 	for {
 		var due []tongma.WindowID
 		_ = n.engine.Ledger().Read(ctx, func(b *clearing.Book) { // what cannot be read now is read the next time
-			settled := true
-			for id := first; ; id++ {
-				s, ok := b.Sheet(id)
-				if !ok {
-					return
-				}
-				if settled = settled && s.State == clearing.WindowSettled; settled {
-					first = id + 1
-				}
-				if s.Cutoff != 0 && s.State != clearing.WindowOpen && s.State != clearing.WindowSettled {
-					due = append(due, id)
+			sheets, _ := b.Unsettled()
+			for _, s := range sheets {
+				if s.Cutoff != 0 && s.State != clearing.WindowOpen {
+					due = append(due, s.Window)
 				}
 			}
 		})
@@ -166,8 +158,9 @@ func (n *node) closeAll(ctx context.Context) error {
 func (n *node) settleAll(ctx context.Context) (sheets []clearing.Sheet, err error) {
 	var due []tongma.WindowID
 	err = n.engine.Ledger().Read(ctx, func(b *clearing.Book) {
-		for _, s := range b.Sheets(0) {
-			if s.State != clearing.WindowOpen && s.State != clearing.WindowSettled {
+		sheets, _ := b.Unsettled()
+		for _, s := range sheets {
+			if s.State != clearing.WindowOpen {
 				due = append(due, s.Window)
 			}
 		}

@@ -12,10 +12,7 @@ import (
 	switching "github.com/tongma/tongma/switch"
 )
 
-const (
-	scrapeWithin  = 2 * time.Second
-	scrapeWindows = 64 // latest windows that are looked at
-)
+const scrapeWithin = 2 * time.Second
 
 // collector reads the books at each scrape. If they cannot be read in time, it
 // says so by tongma_ledger_up and gives no figures: none are better than stale.
@@ -34,8 +31,8 @@ func newCollector(e *switching.Engine, version string) *collector {
 		ratio:   desc("tongma_position_ratio", "Position and holds over the net debit cap and what is prefunded.", "participant", "currency"),
 		unknown: desc("tongma_unknown_outcomes", "Payments that are held, awaited or being reversed."),
 		broken:  desc("tongma_net_sum_nonzero", "Currencies whose positions do not sum to zero: must be 0.", "currency"),
-		window:  desc("tongma_window_state", "Windows by state, of the latest ones: open, closed, collecting, paying, short, settled.", "state"),
-		legs:    desc("tongma_legs_due", "Legs of instructed windows that are not settled, of the latest windows.", "model", "currency"),
+		window:  desc("tongma_window_state", "Windows by state: open, closed, collecting, paying, short, settled.", "state"),
+		legs:    desc("tongma_legs_due", "Legs of instructed windows that are not settled.", "model", "currency"),
 		info:    desc("tongma_build_info", "The program that runs.", "version", "goversion")}
 }
 
@@ -85,13 +82,15 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 // books is what one scrape sees.
 type books struct {
 	positions  []clearing.Position
-	sheets     []clearing.Sheet          // of the latest windows
+	sheets     []clearing.Sheet          // of all windows that are not settled
+	settled    int                       // the others
 	withAgents map[tongma.Currency]int64 // of all windows
 	unfinished int
 }
 
 func readBooks(b *clearing.Book) books {
-	return books{b.Positions(), b.Sheets(scrapeWindows), b.WithAgents(), b.Unfinished()}
+	sheets, settled := b.Unsettled()
+	return books{b.Positions(), sheets, settled, b.WithAgents(), b.Unfinished()}
 }
 
 // unbalanced tells of each currency whether its figures fail to sum to zero. What the
@@ -126,6 +125,7 @@ func (b *books) windows() (byState [7]int) {
 	for _, s := range b.sheets {
 		byState[s.Progress%7]++
 	}
+	byState[clearing.ProgressSettled] += b.settled
 	return byState
 }
 

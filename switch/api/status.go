@@ -17,8 +17,8 @@ type Status struct {
 	Time       string         `json:"time" doc:"of that entry, by the writer's clock"`
 	Directory  uint64         `json:"directory" doc:"version in force"`
 	Unfinished int            `json:"unfinished" doc:"payments that are held, awaited or being reversed: their end is not known yet"`
-	Windows    map[string]int `json:"windows" doc:"how many of the latest ones are in which state"`
-	Unbalanced []string       `json:"unbalanced" doc:"currencies whose positions do not add up to zero: must be none"`
+	Windows    map[string]int `json:"windows" doc:"how many are in which state"`
+	Unbalanced []string       `json:"unbalanced" doc:"currencies whose positions, or the net sheet of a window that is not settled, do not add up to zero: must be none"`
 	Suspended  []string       `json:"suspended" doc:"participants that may make no new debits"`
 }
 

@@ -347,3 +347,32 @@ func holdsTogether(t *testing.T, page reply) {
 		}
 	}
 }
+
+// TestAWindowThatIsNotSettledIsSeenHoweverOldItIs: not only among the latest.
+func TestAWindowThatIsNotSettledIsSeenHoweverOldItIs(t *testing.T) {
+	b := newBench(t)
+	submit := func(e clearing.Entry) {
+		if r, err := b.engine.Ledger().Submit(t.Context(), e); err != nil || !r.Write {
+			t.Fatalf("%s: %+v %v", e.Kind, r.Verdict, err)
+		}
+	}
+	b.answer(b.pay("k1", 1, 5_000), 200)
+	submit(clearing.Entry{Kind: clearing.KindClose, Window: 1})
+	submit(clearing.Entry{Kind: clearing.KindInstruct, Window: 1})
+	var last tongma.WindowID
+	if err := b.engine.Ledger().Read(t.Context(), func(book *clearing.Book) { last = book.Models()[0].Open }); err != nil {
+		t.Fatal(err)
+	}
+	for w := last; w < last+100; w++ {
+		submit(clearing.Entry{Kind: clearing.KindClose, Window: w})
+		submit(clearing.Entry{Kind: clearing.KindInstruct, Window: w})
+		submit(clearing.Entry{Kind: clearing.KindSettled, Window: w})
+	}
+	s := decode[Status](t, b.ask("operator", "GET", "/v1/status", ""))
+	if s.Windows["collecting"] != 1 || s.Windows["settled"] != 100 {
+		t.Errorf("%v", s.Windows)
+	}
+	if text := string(b.ask("operator", "GET", "/metrics", "").body); !strings.Contains(text, `tongma_legs_due{currency="CNY"`) {
+		t.Error("its legs are not counted")
+	}
+}

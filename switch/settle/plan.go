@@ -81,20 +81,11 @@ func fundsOf(b *clearing.Book) Funds {
 // for in another window and has not answered.
 func paidOf(b *clearing.Book, s *clearing.Sheet) map[Account]int64 {
 	paid := map[Account]int64{}
-	for _, m := range b.Models() {
-		for id := s.Window + 1; m.Name == s.Model && id <= m.Open; id++ {
-			if next, _ := b.Sheet(id); next.Model != s.Model {
-				continue
-			}
-			b.WindowPayments(id, func(it clearing.WindowItem) bool {
-				if it.Kind == clearing.KindCover && it.DeferredTo == 0 {
-					paid[Account{it.Creditor, it.Amount.Currency}] += it.Amount.Minor
-				}
-				return true
-			})
-		}
-	}
-	for _, other := range b.Sheets(0) {
+	b.Covers(s.Model, s.Window, func(creditor tongma.ParticipantID, owed tongma.Money) {
+		paid[Account{creditor, owed.Currency}] += owed.Minor
+	})
+	open, _ := b.Unsettled()
+	for _, other := range open {
 		if other.Model != s.Model || other.Window == s.Window || other.State != clearing.WindowInstructed {
 			continue
 		}

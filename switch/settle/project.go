@@ -130,12 +130,8 @@ func row(p clearing.Position, pays, receives int64) ProjectedRow {
 // of these, those in which nothing happened are left out.
 func unsettled(b *clearing.Book, windows []tongma.WindowID) (out []clearing.Sheet, err error) {
 	if len(windows) == 0 {
-		for _, s := range b.Sheets(0) {
-			if s.State != clearing.WindowSettled && len(s.Nets) > 0 {
-				out = append(out, s)
-			}
-		}
-		return out, nil
+		out, _ = b.Unsettled()
+		return slices.DeleteFunc(out, func(s clearing.Sheet) bool { return len(s.Nets) == 0 }), nil
 	}
 	windows = slices.Sorted(slices.Values(windows))
 	for _, id := range slices.Compact(windows) {
@@ -200,8 +196,12 @@ func (r *StressResult) recast(s clearing.Sheet, items []clearing.WindowItem) err
 		return nil
 	}
 	left, err := LeftOut(s, r.Currency, items)
-	for _, it := range items {
-		if it.Kind == clearing.KindPost && slices.Contains(left, deferralOf(&it)) {
+	waits := map[Deferral]bool{}
+	for _, d := range left {
+		waits[d] = true
+	}
+	for i := range items {
+		if it := &items[i]; it.Kind == clearing.KindPost && waits[deferralOf(it)] {
 			r.Value += it.Amount.Minor
 		}
 	}

@@ -42,20 +42,17 @@ func (r *run) finish() error {
 	var items []clearing.WindowItem
 	gone := map[Deferral]bool{}
 	var currencies []tongma.Currency
-	if err := r.opts.Ledger.Read(r.ctx, func(b *clearing.Book) {
-		b.WindowPayments(r.id, func(it clearing.WindowItem) bool {
-			if it.DeferredTo != 0 && !it.JustGone {
-				return true // by a recast that was finished
+	if err := r.eachPayment(func(it *clearing.WindowItem) {
+		if it.DeferredTo != 0 && !it.JustGone {
+			return // by a recast that was finished
+		}
+		if it.JustGone {
+			gone[deferralOf(it)] = true
+			if !slices.Contains(currencies, it.Amount.Currency) {
+				currencies = append(currencies, it.Amount.Currency)
 			}
-			if it.JustGone {
-				gone[deferralOf(&it)] = true
-				if !slices.Contains(currencies, it.Amount.Currency) {
-					currencies = append(currencies, it.Amount.Currency)
-				}
-			}
-			items = append(items, it)
-			return true
-		})
+		}
+		items = append(items, *it)
 	}); err != nil {
 		return err
 	}
@@ -143,14 +140,15 @@ func LeftOut(s clearing.Sheet, c tongma.Currency, items []clearing.WindowItem) (
 		return left, err
 	}
 	var out []Deferral
+	seen := map[Deferral]bool{}
 	for _, p := range shortPairs(s, c, items) {
 		left, _, err := leftOut(c, []optimise.Balance{{Participant: p[0], Minor: settledOf(s, c, p[0], p[1])}}, items, p.leg(s))
 		if err != nil {
 			return nil, err
 		}
 		for _, d := range left {
-			if !slices.Contains(out, d) {
-				out = append(out, d)
+			if !seen[d] {
+				out, seen[d] = append(out, d), true
 			}
 		}
 	}
@@ -200,11 +198,13 @@ func shortPairs(s clearing.Sheet, c tongma.Currency, items []clearing.WindowItem
 			add(pair{l.Debtor, l.Creditor})
 		}
 	}
+	looked := map[pair]bool{}
 	for i := range items {
 		p, minor := moveIn(&items[i], c)
-		if items[i].DeferredTo == 0 || minor == 0 || p[0] == p[1] {
+		if items[i].DeferredTo == 0 || minor == 0 || p[0] == p[1] || looked[p] {
 			continue
 		}
+		looked[p] = true
 		net := int64(0)
 		for j := range items {
 			for _, f := range flowsIn(&items[j], c) {
@@ -302,18 +302,20 @@ func balancesOf(s clearing.Sheet, c tongma.Currency) (out []optimise.Balance) {
 // leftOut runs the rule over payments with their fees. A payment that was turned
 // back in the same window is one with its turning back. What is owed for a cover goes
 // in front of its payer's payments, so that it is the last to wait. after is what would
-// be left in everybody's hands. counts tells which flows are looked at.
+// be left in everybody's hands. counts tells which flows are looked at. Nothing is left
+// out if somebody could not even pay what other shards have of it.
 func leftOut(c tongma.Currency, balances []optimise.Balance, items []clearing.WindowItem, counts func(optimise.Flow) bool) (left []Deferral, after map[tongma.ParticipantID]int64, err error) {
 	q := optimise.Bundles{Currency: c, Balances: balances}
 	at := map[Deferral]int{}
 	var ids []Deferral
+	gathered := false
 	put := func(it *clearing.WindowItem) {
-		if it.Kind == clearing.KindGather { // other shards' payments are not deferred: they are as good as carried out
-			q.Balances = carriedOut(q.Balances, slices.DeleteFunc(flowsIn(it, c), func(f optimise.Flow) bool { return !counts(f) }))
-			return
-		}
 		flows := slices.DeleteFunc(flowsIn(it, c), func(f optimise.Flow) bool { return !counts(f) })
 		if len(flows) == 0 {
+			return
+		}
+		if it.Kind == clearing.KindGather { // other shards' payments are in nobody's order here, and stay
+			q.Items, ids, gathered = append(q.Items, optimise.Bundle{Flows: flows}), append(ids, Deferral{}), true
 			return
 		}
 		id := deferralOf(it)
@@ -336,6 +338,9 @@ func leftOut(c tongma.Currency, balances []optimise.Balance, items []clearing.Wi
 		return nil, nil, err
 	}
 	for _, i := range r.Left {
+		if gathered && len(r.Short) > 0 {
+			break
+		}
 		left = append(left, ids[i])
 	}
 	after = map[tongma.ParticipantID]int64{}
@@ -343,23 +348,4 @@ func leftOut(c tongma.Currency, balances []optimise.Balance, items []clearing.Wi
 		after[b.Participant] = b.Minor
 	}
 	return left, after, nil
-}
-
-// carriedOut returns what everybody has once flows have been paid.
-func carriedOut(balances []optimise.Balance, flows []optimise.Flow) []optimise.Balance {
-	out := slices.Clone(balances)
-	move := func(who tongma.ParticipantID, minor int64) {
-		for i := range out {
-			if out[i].Participant == who {
-				out[i].Minor += minor
-				return
-			}
-		}
-		out = append(out, optimise.Balance{Participant: who, Minor: minor})
-	}
-	for _, f := range flows {
-		move(f.Debtor, -f.Minor)
-		move(f.Creditor, f.Minor)
-	}
-	return out
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -301,8 +302,12 @@ func (r *run) plan() ([]Step, error) {
 	}); err != nil {
 		return nil, err
 	}
-	items, err := r.payments()
 	f.Paid, f.Refused = r.paid, r.refused
+	steps := Plan(r.sheet, f, r.rules, nil)
+	if !slices.ContainsFunc(steps, func(s Step) bool { return s.Kind == StepRecast }) { // the payments change nothing
+		return steps, nil
+	}
+	items, err := r.payments()
 	return Plan(r.sheet, f, r.rules, items), err
 }
 
@@ -312,9 +317,37 @@ func (r *run) payments() ([]clearing.WindowItem, error) {
 		return r.items, nil
 	}
 	items := []clearing.WindowItem{}
-	err := r.opts.Ledger.Read(r.ctx, func(b *clearing.Book) { items = append(items, Payments(b, r.id)...) })
-	r.items = items
+	err := r.eachPayment(func(it *clearing.WindowItem) {
+		if it.DeferredTo == 0 {
+			items = append(items, *it)
+		}
+	})
+	if err == nil {
+		r.items = items
+	}
 	return items, err
+}
+
+// atOnce is how many payments are read while nobody can be served: some milliseconds.
+const atOnce = 10_000
+
+// eachPayment calls see for everything that was posted into the window, a part at a
+// time: it is closed, and only this call defers out of it.
+func (r *run) eachPayment(see func(*clearing.WindowItem)) error {
+	var at clearing.WindowCursor
+	for n := atOnce; n == atOnce; {
+		n = 0
+		if err := r.opts.Ledger.Read(r.ctx, func(b *clearing.Book) {
+			b.WindowPaymentsFrom(r.id, &at, func(it clearing.WindowItem) bool {
+				see(&it)
+				n++
+				return n < atOnce
+			})
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Payments returns what a window holds, in the order of the journal, without what
