@@ -241,6 +241,11 @@ func drawShards(w io.Writer, r *clearing.ShardsReport) {
 	}
 }
 
+// shardList names shards as people do.
+func shardList(shards []uint16) string {
+	return strings.Trim(strings.ReplaceAll(fmt.Sprint(shards), " ", ", "), "[]")
+}
+
 // findJournalOf opens a shard's journal, and makes none.
 func findJournalOf(ctx context.Context, nc *nats.Conn, number uint16) (journal.Store, error) {
 	js, err := jetstream.New(nc)

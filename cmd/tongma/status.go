@@ -145,6 +145,12 @@ func (a *app) drawStatus(w io.Writer, v *statusView) {
 	}
 	fmt.Fprintf(w, "\npayments   %d under way, whose end is not known yet\n", n.Unfinished)
 	fmt.Fprintf(w, "windows    %s\n", strings.Join(states, ", "))
+	if n.Shards > 0 {
+		fmt.Fprintf(w, "shard      %d of %d%s\n", n.Shard, n.Shards, map[bool]string{true: ": shard 1 closes and settles the windows of all"}[n.Shard > 1])
+	}
+	for _, wait := range n.Awaiting {
+		fmt.Fprintf(w, "           %s\n", a.paint(w).red(fmt.Sprintf("%s is not whole: it waits for what shard %s has to hand over; nothing is instructed before", wait.Window, shardList(wait.Shards))))
+	}
 	fmt.Fprintf(w, "positions  %s\n", add)
 	if len(n.Suspended) > 0 {
 		fmt.Fprintf(w, "suspended  %s\n", strings.Join(n.Suspended, ", "))

@@ -367,7 +367,7 @@ func (a *app) drawWindow(w io.Writer, v *api.Window) {
 		fmt.Fprintln(w)
 	}
 	if len(v.Awaited) > 0 {
-		fmt.Fprintf(w, "  not whole: waits for what shard %s has to hand over; nothing is instructed before\n", strings.Trim(strings.ReplaceAll(fmt.Sprint(v.Awaited), " ", ", "), "[]"))
+		fmt.Fprintf(w, "  not whole: waits for what shard %s has to hand over; nothing is instructed before\n", shardList(v.Awaited))
 	}
 	if v.HeadWindow != "" {
 		fmt.Fprintf(w, "  settled by %s of shard 1\n", v.HeadWindow)

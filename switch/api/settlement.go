@@ -244,6 +244,9 @@ func (c *call) settle(how settle.How) error {
 	if c.cfg.Settler == nil {
 		return &tongma.Error{Op: "http.settle", Reason: tongma.AdapterDown, Detail: "no settlement agent is connected"}
 	}
+	if err := c.settledHere(ctx, id); err != nil {
+		return err
+	}
 	r, err := c.cfg.Settler.Settle(ctx, id, how)
 	if err != nil {
 		return err

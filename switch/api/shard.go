@@ -2,8 +2,12 @@ package api
 
 import (
 	"context"
+	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/clearing"
 	"github.com/tongma/tongma/switch/shard"
 )
 
@@ -37,6 +41,34 @@ func (c *call) move() error {
 		r, err := c.cfg.Shards.Move(ctx, tongma.ParticipantID(c.r.PathValue("id")), b.To, dry)
 		return r, err
 	})
+}
+
+// settledHere says why a window of one of several shards cannot be settled here, or not
+// yet.
+func (c *call) settledHere(ctx context.Context, id tongma.WindowID) error {
+	var sheet clearing.Sheet
+	if err := c.cfg.Engine.Ledger().Read(ctx, func(b *clearing.Book) { sheet, _ = b.Sheet(id) }); err != nil {
+		return unread(err)
+	}
+	fault := &tongma.Error{Op: "http.settle", Reason: tongma.StateConflict, Field: id.String()}
+	switch {
+	case len(sheet.Awaited) > 0:
+		fault.Detail = fmt.Sprintf("it is closed, and not whole: it waits for what shard %s has to hand over. Nothing was instructed; it becomes whole by itself when they are there again, and can be settled then", numbers(sheet.Awaited))
+	case sheet.Linked != 0:
+		fault.Detail = fmt.Sprintf("it is settled by %s of shard 1: nothing was instructed, send this there", sheet.Linked)
+	default:
+		return nil
+	}
+	return fault
+}
+
+// numbers lists shards as people do.
+func numbers(shards []uint16) string {
+	var out []string
+	for _, s := range shards {
+		out = append(out, strconv.Itoa(int(s)))
+	}
+	return strings.Join(out, ", ")
 }
 
 // allShards adds what the caller may see of all shards.

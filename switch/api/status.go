@@ -20,6 +20,15 @@ type Status struct {
 	Windows    map[string]int `json:"windows" doc:"how many are in which state"`
 	Unbalanced []string       `json:"unbalanced" doc:"currencies whose positions, or the net sheet of a window that is not settled, do not add up to zero: must be none"`
 	Suspended  []string       `json:"suspended" doc:"participants that may make no new debits"`
+	Shard      uint16         `json:"shard,omitempty" doc:"of a switch of several shards: which one this is; the first closes and settles the windows of all"`
+	Shards     uint16         `json:"shards,omitempty" doc:"of a switch of several shards: how many there are"`
+	Awaiting   []Awaiting     `json:"awaiting,omitempty" doc:"closed windows that are not whole, because other shards have not handed over theirs: nothing of them is instructed before"`
+}
+
+// Awaiting is a closed window of the first shard that is not whole.
+type Awaiting struct {
+	Window string   `json:"window"`
+	Shards []uint16 `json:"shards" doc:"those that have not handed over theirs"`
 }
 
 // status says how the switch stands.
@@ -32,6 +41,7 @@ func (c *call) status() error {
 	err := ledger.Read(ctx, func(b *clearing.Book) {
 		now = readBooks(b)
 		s.Entry, s.Time, s.Unfinished = b.Next()-1, stamp(b.Clock()), b.Unfinished()
+		s.Shard, s.Shards = b.Shard()
 	})
 	if err != nil {
 		return unread(err)
@@ -40,6 +50,11 @@ func (c *call) status() error {
 	for state, n := range now.windows() {
 		if n > 0 {
 			s.Windows[clearing.Progress(state).String()] = n
+		}
+	}
+	for i := range now.sheets {
+		if w := &now.sheets[i]; len(w.Awaited) > 0 {
+			s.Awaiting = append(s.Awaiting, Awaiting{w.Window.String(), w.Awaited})
 		}
 	}
 	for currency, bad := range now.unbalanced() {

@@ -195,10 +195,11 @@ func TestADealerSeesWhatItExchanges(t *testing.T) {
 	}
 }
 
-// TestAWindowSaysWhichShardsItWaitsFor, and the head closes it: another shard says where.
+// TestAWindowSaysWhichShardsItWaitsFor, as does the status, and nothing of it is settled;
+// and the head closes it: another shard says where.
 func TestAWindowSaysWhichShardsItWaitsFor(t *testing.T) {
 	for shard := uint16(1); shard <= 2; shard++ {
-		b := newBench(t)
+		b := withSettler(t, nil)
 		if res, err := b.engine.Ledger().Submit(context.Background(), clearing.Entry{Kind: clearing.KindHome, Shard: shard, Shards: 3}); err != nil || !res.Write {
 			t.Fatal(res, err)
 		}
@@ -213,7 +214,16 @@ func TestAWindowSaysWhichShardsItWaitsFor(t *testing.T) {
 				if len(w.Awaited) != 2 || w.Awaited[0] != 2 || w.Awaited[1] != 3 {
 					t.Errorf("waits for %v", w.Awaited)
 				}
+				for _, how := range []string{"", "?dry_run=true"} {
+					if p := b.refused(b.ask("operator", "POST", "/v1/windows/1/settle"+how, ""), 409, tongma.StateConflict); !strings.Contains(p.Detail, "shard 2, 3") {
+						t.Errorf("%+v", p)
+					}
+				}
 			}
+		}
+		s := decode[Status](t, b.ask("operator", "GET", "/v1/status", ""))
+		if waits := len(s.Awaiting) == 1 && s.Awaiting[0].Window == "win_000001" && fmt.Sprint(s.Awaiting[0].Shards) == "[2 3]"; s.Shard != shard || s.Shards != 3 || waits != (shard == 1) {
+			t.Errorf("%+v", s)
 		}
 	}
 }

@@ -59,6 +59,7 @@
     if (extra) box.append(extra);
     return box;
   };
+  const waited = (list) => [...new Set(list.flatMap((w) => w.shards))].sort((x, y) => x - y).join(", ");
   const showGlance = (windows, models, counts) => {
     now();
     const full = seconds.slice(0, 59), ends = full.reduce((n, s) => n + s.ends, 0), paid = full.reduce((n, s) => n + s.paid, 0), last = full.slice(-10).reduce((n, s) => n + s.ends, 0) / 10;
@@ -67,6 +68,10 @@
     if (counts.status) {
       tiles.push(tile("under way", text.grouped(String(counts.status.unfinished)), "payments whose end is not known"));
       tiles.push(tile("sum of positions", counts.status.unbalanced.length ? counts.status.unbalanced.join(" ") : "0", counts.status.unbalanced.length ? "does not add up: tongma audit" : "in every currency", counts.status.unbalanced.length ? "short" : ""));
+    }
+    if (counts.status && counts.status.shards) {
+      const waits = waited(counts.status.awaiting || []);
+      tiles.push(tile("shard", counts.status.shard + " of " + counts.status.shards, waits ? "windows wait for shard " + waits : counts.status.shard > 1 ? "shard 1 closes and settles" : "closes and settles for all", waits ? "short" : ""));
     }
     tiles.push(tile("windows to settle", String(state("closed", "collecting", "paying", "short")), short ? short + " short of money" : "closed, not paid yet", short ? "short" : ""));
     const next = models.filter((m) => m.next).map((m) => m.next.at).sort()[0];
@@ -92,7 +97,7 @@
         track.append(draw.use(ratio(p.memo_position || p.position, limit(p)), ratio(p.memo_reserved || p.reserved, limit(p)), label + " of the cap"), el("span", label));
         td.append(track);
       }
-      const name = th(p.participant);
+      const other = /^~shard-(\d+)$/.exec(p.participant), name = th(other ? "carried to and from shard " + other[1] : p.participant);
       if (p.suspended) name.append(" ", el("span", "suspended", "short"));
       if (p.sponsor) name.append(" ", el("small", "through " + p.sponsor));
       return row(name, el("td", text.grouped(p.memo_position || p.position), "num"), el("td", text.grouped(p.memo_reserved || p.reserved), "num opt"), el("td", text.grouped(p.cap || "receives only"), "num"),
@@ -107,9 +112,9 @@
   const byCurrency = (sums) => Object.keys(sums).sort().map((c) => text.grouped(sums[c]) + " " + c).join("\n");
   const actions = (w) => {
     const act = el("td");
-    if (!me.operator) return act;
+    if (!me.operator || (counts.status && counts.status.shard > 1)) return act; // they follow shard 1
     if (w.state === "open") act.append(button("Close", "/v1/windows/" + w.window + "/close"));
-    if (["closed", "collecting", "paying", "short"].includes(w.state)) act.append(button("Settle", "/v1/windows/" + w.window + "/settle"));
+    if (["closed", "collecting", "paying", "short"].includes(w.state) && !w.awaited_shards) act.append(button("Settle", "/v1/windows/" + w.window + "/settle"));
     if (w.state === "short") act.append(button("Next step", "/v1/windows/" + w.window + "/waterfall"), button("Ask again", "/v1/windows/" + w.window + "/settle?steps=none&retry=true"));
     return act;
   };
@@ -121,7 +126,7 @@
       const m = cutoff.get(w.model || ""), id = el("td", undefined, "id");
       id.append(link(w.window, "window " + w.window, () => { chosen = w.window; stressed = null; refresh(); }));
       const closes = w.state !== "open" ? utc(w.closed_at).slice(11) && "closed " + utc(w.closed_at).slice(11) : m && m.next ? m.next.local.slice(5, 16) + m.next.local.slice(19) : m && m.fault ? m.fault : "by hand";
-      const tr = row(id, el("td", w.model || "default"), el("td", w.state + (w.recasting ? ", recast" : ""), w.state), el("td", text.grouped(String(w.payments)), "num"), el("td", byCurrency(w.gross), "num pre"),
+      const tr = row(id, el("td", w.model || "default"), el("td", w.state + (w.recasting ? ", recast" : "") + (w.awaited_shards ? ", waits for shard " + w.awaited_shards.join(", ") : ""), w.awaited_shards ? "short" : w.state), el("td", text.grouped(String(w.payments)), "num"), el("td", byCurrency(w.gross), "num pre"),
         el("td", byCurrency(w.to_move), "num pre"), el("td", Object.keys(w.compression).sort().map((c) => w.compression[c] + " %").join("\n"), "num pre opt"), el("td", closes, "opt"), actions(w));
       if (w.window === seen) tr.className = "chosen";
       return tr;
@@ -144,6 +149,8 @@
     const c = list.includes(windowCurrency) ? windowCurrency : list.includes("CNY") ? "CNY" : list[0];
     box.hidden = false;
     const title = el("h3", w.window + ", " + (w.model || "default") + ", " + w.method + (w.value_date ? ", settles on " + w.value_date : "")), parts = [title, rail(w)];
+    if (w.awaited_shards) parts.push(el("p", "Not whole: it waits for what shard " + w.awaited_shards.join(", ") + " has to hand over. Nothing is instructed before; it becomes whole by itself when they are there again.", "short"));
+    if (w.head_window) parts.push(el("p", "Settled by " + w.head_window + " of shard 1.", "note"));
     if (!c) return box.replaceChildren(...parts, el("p", "Nothing was paid in it.", "note"));
     const chips = el("p", undefined, "chips");
     chips.append(...list.map((x) => { const b = link(x, "shown " + x, () => { windowCurrency = x; refresh(); }, "chip"); b.setAttribute("aria-pressed", x === c); return b; }));
