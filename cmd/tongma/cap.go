@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"io"
-	"net/http"
 	"net/url"
 	"strconv"
 	"time"
@@ -37,7 +36,7 @@ func newCapProposeCmd(a *app) *cobra.Command {
 stale: it can only be rejected.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			limit, err := sumOf(amount, currency)
+			limit, err := sumOf("--cap", amount, currency)
 			if err != nil {
 				return err
 			}
@@ -49,6 +48,7 @@ stale: it can only be rejected.`,
 	cmd.Flags().StringVar(&currency, "currency", "", "its currency, ISO 4217")
 	require(cmd, "cap", "currency")
 	completeCurrency(cmd)
+	a.completeParticipants(cmd, &ch.t)
 	return cmd
 }
 
@@ -65,6 +65,7 @@ func newCapCheckCmd(a *app, word, short string) *cobra.Command {
 		},
 	}
 	ch.flags(cmd, false)
+	a.completeProposals(cmd, &ch.t)
 	return cmd
 }
 
@@ -83,16 +84,8 @@ func newCapListCmd(a *app) *cobra.Command {
 				query.Set("participant", participant)
 			}
 			return a.with(cmd, &t, func(ctx context.Context, c *client) error {
-				got, err := c.ask(ctx, http.MethodGet, "/v1/caps/proposals?"+query.Encode(), "", nil)
-				if err != nil {
-					return err
-				}
 				var list api.CapList
-				if err := c.read(got, &list); err != nil {
-					return err
-				}
-				a.print(raw(got.body), func(w io.Writer) { drawCaps(w, list.Proposals) })
-				return nil
+				return a.show(ctx, c, "/v1/caps/proposals?"+query.Encode(), &list, func(w io.Writer) { drawCaps(w, list.Proposals) })
 			})
 		},
 	}

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -37,7 +40,7 @@ func (ch *change) flags(cmd *cobra.Command, keyed bool) {
 	}
 	_ = cmd.RegisterFlagCompletionFunc("by", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		var names []string
-		for _, name := range tokensIn(ch.t.data) {
+		for _, name := range ch.t.tokens() {
 			if n, ok := strings.CutPrefix(name, operatorName+"."); ok {
 				names = append(names, n)
 			}
@@ -52,13 +55,14 @@ func (ch *change) run(cmd *cobra.Command, a *app, path string, body any, fn func
 	if ch.by != "" {
 		ch.t.as = operatorName + "." + ch.by
 	}
+	tell := false
 	if f := cmd.Flags().Lookup("key"); f != nil && ch.key == "" {
-		ch.key = uuid.Must(uuid.NewV7()).String()
-		if !ch.dry {
-			a.say("key %s", ch.key)
-		}
+		ch.key, tell = uuid.Must(uuid.NewV7()).String(), !ch.dry
 	}
 	return a.with(cmd, &ch.t, func(ctx context.Context, c *client) error {
+		if tell {
+			a.say("key %s", ch.key)
+		}
 		data := []byte("{}")
 		if body != nil {
 			var err error
@@ -98,6 +102,8 @@ func (ch *change) do(cmd *cobra.Command, a *app, path string, body any) error {
 
 func drawDone(w io.Writer, d *desk.Done) {
 	switch {
+	case d.DryRun && d.Exists:
+		fmt.Fprintln(w, "dry run: nothing would be written, it stands already")
 	case d.DryRun:
 		fmt.Fprintln(w, "dry run:", d.Money)
 	case d.Entry != 0:
@@ -107,13 +113,33 @@ func drawDone(w io.Writer, d *desk.Done) {
 	}
 }
 
-// sumOf reads an amount of major units that may be zero, as a cap's.
-func sumOf(amount, currency string) (tongma.Money, error) {
+// sumOf reads an amount of major units that may be zero, as a cap's. An error names
+// the flag that it came from.
+func sumOf(flag, amount, currency string) (tongma.Money, error) {
 	c, err := currencyOf(currency)
 	if err != nil {
 		return tongma.Money{}, err
 	}
-	return tongma.ParseMoney(amount, c)
+	m, err := tongma.ParseMoney(amount, c)
+	return m, ofFlag(flag, amount, err)
+}
+
+// ofFlag gives what is wrong with an amount its place, and says it in the words of
+// whoever typed it.
+func ofFlag(flag, amount string, err error) error {
+	var e *tongma.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	named := *e
+	named.Field = flag
+	switch {
+	case strings.HasPrefix(amount, "-"):
+		named.Detail = "less than zero"
+	case strings.Contains(amount, ","):
+		named.Detail = "write it with a point before the decimals and nothing else: 1250.00"
+	}
+	return &named
 }
 
 // participantPath is an address below a participant's.
@@ -134,9 +160,16 @@ func newOperatorCmd(a *app) *cobra.Command {
 folder. A running switch knows it from its next start on.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			path, err := api.AddOperator(data, args[0])
+			dir := cmp.Or(data, a.env("TONGMA_DATA"))
+			if dir == "" {
+				return failf(exitUsage, "no data folder was named").then("--data DIR, the data folder of the switch; TONGMA_DATA")
+			}
+			path, err := api.AddOperator(dir, args[0])
 			if err != nil {
 				return &exitError{code: exitUsage, err: err}
+			}
+			if exists(filepath.Join(dir, "node.json")) {
+				a.say("a switch runs on %s: it knows %s from its next start on", dir, args[0])
 			}
 			a.print(struct {
 				Name string `json:"name"`
@@ -145,8 +178,7 @@ folder. A running switch knows it from its next start on.`,
 			return nil
 		},
 	}
-	add.Flags().StringVar(&data, "data", "", "data folder of the switch")
-	require(add, "data")
+	add.Flags().StringVar(&data, "data", "", "data folder of the switch; TONGMA_DATA")
 	_ = add.MarkFlagDirname("data")
 	return group(&cobra.Command{Use: "operator", Short: "Name the people that work for the operator", Example: "  tongma operator add ann --data DIR"}, add)
 }

@@ -38,6 +38,7 @@ type target struct {
 	url       string
 	tokenFile string
 	as        string
+	must      bool // it moves a participant's money: as says whose
 	plain     bool
 	timeout   time.Duration
 }
@@ -68,17 +69,22 @@ func (t *target) asFlag(cmd *cobra.Command, required bool) {
 	}
 	cmd.Flags().StringVar(&t.as, "as", "", usage)
 	if required {
+		t.must = true
 		require(cmd, "as")
 	}
 	_ = cmd.RegisterFlagCompletionFunc("as", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return tokensIn(cmp.Or(t.data, os.Getenv("TONGMA_DATA"))), cobra.ShellCompDirectiveNoFileComp
+		return t.tokens(), cobra.ShellCompDirectiveNoFileComp
 	})
 }
+
+// tokens names those that the data folder has tokens of, for the shell to offer.
+func (t *target) tokens() []string { return tokensIn(cmp.Or(t.data, os.Getenv("TONGMA_DATA"))) }
 
 // client talks to one running switch.
 type client struct {
 	base  *url.URL
 	token string
+	agent bool // it is a simulated settlement agent, and no switch
 	http  *http.Client
 	heard func(bytes int) // of each part of an answer; nil: nobody wants to know
 }
@@ -109,6 +115,13 @@ func (a *app) connect(t *target) (*client, error) {
 	address, dir, err := a.door(t)
 	if err != nil {
 		return nil, err
+	}
+	if t.must && t.as == "" {
+		e := failf(exitUsage, "--as is empty: it says whose money is meant")
+		if known := tokensIn(dir); len(known) > 0 {
+			e.then("there are: " + strings.Join(known, ", "))
+		}
+		return nil, e
 	}
 	base, err := firstReady(address, t.plain)
 	if err != nil {
@@ -335,6 +348,9 @@ func (c *client) refused(resp *http.Response, data []byte, method, key string) e
 		if p, err := tongma.ParseProblem(data); err == nil {
 			return &problemError{p, p.Err("http")}
 		}
+		if c.agent {
+			return agentError(data)
+		}
 	}
 	if resp.StatusCode >= 300 || (kind != "application/json" && !slices.Contains(files, kind)) {
 		return c.unreachable(resp.Request.Context(), fmt.Errorf("HTTP status %d, %s: this is no switch", resp.StatusCode, kind), method, key)
@@ -348,7 +364,7 @@ func (c *client) unreachable(ctx context.Context, err error, method, key string)
 	e := failf(exitUnreachable, "%s: %s", c.base.Host, cause(err))
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
-		e.code = exitInterrupted
+		e = failf(exitInterrupted, "interrupted before %s answered", c.base.Host)
 	case errors.Is(err, context.DeadlineExceeded):
 		e = failf(exitUnreachable, "%s has not answered in time", c.base.Host)
 	}
@@ -361,6 +377,7 @@ func (c *client) unreachable(ctx context.Context, err error, method, key string)
 	}
 	switch {
 	case key != "":
+		e.retry = tongma.RetrySameKey
 		return e.then("repeat it with --key " + key + ": the answer will be the true one")
 	case e.money == tongma.NotMoved.String():
 		return e.then("see whether it runs, and where: tongma status --url " + c.base.String())

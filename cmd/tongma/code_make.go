@@ -347,7 +347,7 @@ func amountOf(s string, c tongma.Currency) (tongma.Money, error) {
 	if err == nil {
 		err = m.Payable()
 	}
-	return m, err
+	return m, ofFlag("--amount", s, err)
 }
 
 // require marks flags that a command cannot do without.
@@ -359,11 +359,12 @@ func require(cmd *cobra.Command, names ...string) {
 
 // completeCurrency offers the currencies of ISO 4217 to the shell.
 func completeCurrency(cmd *cobra.Command) {
-	_ = cmd.RegisterFlagCompletionFunc("currency", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		var codes []string
-		for _, c := range tongma.Currencies() {
-			codes = append(codes, c.Code())
-		}
-		return codes, cobra.ShellCompDirectiveNoFileComp
-	})
+	choices(cmd, "currency", currencyCodes()...)
+}
+
+func currencyCodes() (codes []string) {
+	for _, c := range tongma.Currencies() {
+		codes = append(codes, c.Code())
+	}
+	return codes
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -59,6 +60,10 @@ func newDemoCmd(a *app) *cobra.Command {
 	}
 	addListenFlags(cmd)
 	flags := cmd.Flags()
+	for _, name := range []string{"nats-listen", "http-listen", "iso8583-listen"} {
+		door := flags.Lookup(name)
+		door.Usage = strings.TrimSuffix(door.Usage, "; empty for none") + "; the next free port, if it is in use"
+	}
 	flags.BoolVar(&f.once, "once", false, "make a number of payments, settle, audit, and end")
 	flags.IntVar(&f.payments, "payments", 1000, "how many payments, with --once")
 	flags.Uint64Var(&f.seed, "seed", 42, "of everything that chance decides")
@@ -79,6 +84,10 @@ func (a *app) demo(ctx context.Context, cfg config, f demoFlags) error {
 }
 
 func (a *app) market(ctx context.Context, cfg config, f demoFlags) error {
+	if cfg.HTTPListen == "" || cfg.ISO8583Listen == "" {
+		return failf(exitUsage, "the demo's tills and shops need the HTTP and the ISO 8583 door").then(
+			"--http-listen 127.0.0.1:0 --iso8583-listen 127.0.0.1:0 takes any free ports", "a switch without them: tongma serve")
+	}
 	data := cfg.Data
 	if data == "" {
 		dir, err := os.MkdirTemp("", "tongma-demo-")

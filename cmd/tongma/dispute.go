@@ -63,7 +63,7 @@ func newDisputeRaiseCmd(a *app) *cobra.Command {
 				return failf(exitUsage, "%q is no payment: pay_...", clean(args[0]))
 			}
 			if amount != "" {
-				if body.Amount, err = sumOf(amount, currency); err != nil {
+				if body.Amount, err = sumOf("--amount", amount, currency); err != nil {
 					return err
 				}
 			}
@@ -71,6 +71,7 @@ func newDisputeRaiseCmd(a *app) *cobra.Command {
 		},
 	}
 	ch.flags(cmd, true)
+	a.completePayments(cmd, &ch.t)
 	ch.t.asFlag(cmd, true)
 	f := cmd.Flags()
 	f.StringVar(&body.Reason, "reason", "", "a code of the directory's, as not-received")
@@ -100,6 +101,7 @@ func newDisputeStepCmd(a *app, action dispute.Action, by, short string) *cobra.C
 		},
 	}
 	ch.flags(cmd, false)
+	a.completeDisputes(cmd, &ch.t)
 	ch.t.asFlag(cmd, false)
 	cmd.Flags().StringVar(&note, "note", "", "one line: where the evidence is, or why")
 	return cmd
@@ -175,6 +177,7 @@ func newDisputeShowCmd(a *app) *cobra.Command {
 		},
 	}
 	t.flags(cmd)
+	a.completeDisputes(cmd, &t)
 	t.asFlag(cmd, false)
 	return cmd
 }

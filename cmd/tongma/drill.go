@@ -46,6 +46,9 @@ over. It runs over real books and a simulated settlement agent behind HTTP, and 
 the books did not balance, 9 that the window is not settled.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if opts.Fail < 1 || opts.Fail > opts.Banks-2 || opts.Banks < 3 || opts.Banks > 26 || opts.Payments < 1 || opts.Payments > 50_000 {
+				return failf(exitUsage, "want --banks 3 to 26, --payments 1 to 50000, and --fail 1 or more, but two banks less than there are")
+			}
 			report, err := settle.Drill(cmd.Context(), opts)
 			if err != nil {
 				return err

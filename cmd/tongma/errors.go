@@ -36,8 +36,8 @@ func newErrorsCmd(a *app) *cobra.Command {
 		Example: `  tongma errors TM-2103
   tongma errors over-cap
   tongma errors --json | jq '.errors[] | select(.outcome == "unknown")'`,
-		Long: `CODE is a code (TM-2103), a number (2103) or a name (over-cap). Without it all are listed. It works
-without a network: the catalogue is in the program. docs/errors.md is what --markdown writes.`,
+		Long: `CODE is a code (TM-2103), a number (2103), a name (over-cap), or a word (cap) that names or titles have. Without it all are
+listed. It works without a network: the catalogue is in the program. docs/errors.md is what --markdown writes.`,
 		Args: cobra.MaximumNArgs(1),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			var names []string
@@ -56,7 +56,7 @@ without a network: the catalogue is in the program. docs/errors.md is what --mar
 			case len(args) == 1:
 				return a.showReason(args[0])
 			}
-			a.listReasons()
+			a.listReasons(tongma.Reasons())
 			return nil
 		},
 	}
@@ -66,6 +66,10 @@ without a network: the catalogue is in the program. docs/errors.md is what --mar
 
 func (a *app) showReason(name string) error {
 	r, ok := tongma.ParseReason(strings.ToLower(name))
+	if found := reasonsWith(name); !ok && len(found) > 0 {
+		a.listReasons(found)
+		return nil
+	}
 	if !ok {
 		e := failf(exitNotFound, "there is no error %q", clean(name))
 		var slugs []string
@@ -73,29 +77,42 @@ func (a *app) showReason(name string) error {
 			slugs = append(slugs, i.Slug)
 		}
 		if s := nearest(strings.ToLower(name), slugs); s != "" {
-			return e.then("tongma errors " + s)
+			e.then("tongma errors " + s)
 		}
-		return e.then("tongma errors")
+		return e.then("a word of it finds those that have it: tongma errors cap", "tongma errors")
 	}
-	d := docOf(r.Info())
+	info := r.Info()
+	d := docOf(info)
 	a.print(d, func(w io.Writer) {
 		fmt.Fprintln(w, a.paint(w).bold(d.Code+"  "+d.Title))
 		field(w, "Name", d.Reason)
 		field(w, "Money", moneyText(d.Outcome))
 		field(w, "Acts", string(d.Act))
 		field(w, "Retry", retryText(d.Retry))
-		field(w, "Do", d.Advice)
+		field(w, "Do", adviceOf(&info))
 		field(w, "Maps", fmt.Sprintf("ISO 8583 DE39 %s, HTTP %d, exit code %d", d.DE39, d.HTTP, d.Exit))
 	})
 	return nil
 }
 
-func (a *app) listReasons() {
+// reasonsWith returns the reasons that have a word, of three letters or more, in their
+// name or title.
+func reasonsWith(word string) (found []tongma.ReasonInfo) {
+	word = strings.ToLower(strings.TrimSpace(word))
+	for _, i := range tongma.Reasons() {
+		if len(word) > 2 && strings.Contains(i.Slug+" "+strings.ToLower(i.Title), word) {
+			found = append(found, i)
+		}
+	}
+	return found
+}
+
+func (a *app) listReasons(list []tongma.ReasonInfo) {
 	all := struct {
 		Errors []reasonDoc `json:"errors"`
 	}{}
 	var rows [][]string
-	for _, i := range tongma.Reasons() {
+	for _, i := range list {
 		d := docOf(i)
 		all.Errors = append(all.Errors, d)
 		rows = append(rows, []string{d.Code, d.Reason, moneyText(d.Outcome), string(d.Act), string(d.Retry), d.Title})
@@ -118,6 +135,18 @@ func retryText(r tongma.Retry) string {
 		return "unchanged and with a new key, when the cause has gone"
 	}
 	return "does not help"
+}
+
+// adviceOf says what to do about a reason: what the catalogue says, else who acts and
+// whether asking again can help.
+func adviceOf(i *tongma.ReasonInfo) string {
+	switch {
+	case i.Advice != "":
+		return i.Advice
+	case i.Retry == tongma.RetryNever:
+		return fmt.Sprintf("It is up to the %s: trying again does not help.", i.Act)
+	}
+	return fmt.Sprintf("It is up to the %s. Try again %s.", i.Act, retryText(i.Retry))
 }
 
 // errorBands are the ranges that the catalogue is numbered in.

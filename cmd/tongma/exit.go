@@ -67,7 +67,8 @@ var exitCodesHelp = func() string {
 type exitError struct {
 	code  int
 	err   error
-	money string   // outcome: "not_executed", "executed" or "unknown"; "" if no money is in play
+	money string // outcome: "not_executed", "executed" or "unknown"; "" if no money is in play
+	retry tongma.Retry
 	next  []string // what to do or type next
 }
 
@@ -219,6 +220,9 @@ func problemOf(err error) problemDoc {
 		doc.Next = append(append([]string(nil), own.next...), doc.Next...)
 		if own.money != "" {
 			doc.Outcome = own.money
+		}
+		if own.retry != "" {
+			doc.Retry = own.retry
 		}
 	}
 	return doc

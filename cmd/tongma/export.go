@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/tongma/tongma"
 )
 
 // Bounds of an archive that comes from elsewhere.
@@ -59,11 +61,7 @@ README.txt in it says what it holds: four CSV tables (matrix, nets, legs, paymen
 settlement agent as pacs.009, pacs.010 and pacs.029, the text whose SHA-256 is the sheet's hash, and the sums of all files.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := windowArgument(args[0])
-			if err != nil {
-				return err
-			}
-			return a.with(cmd, &t, func(ctx context.Context, c *client) error {
+			return a.aboutWindow(cmd, &t, args[0], func(ctx context.Context, c *client, id tongma.WindowID) error {
 				bar := a.progress("exporting "+id.String()+", bytes", 0)
 				c.heard = bar.count
 				got, err := c.ask(ctx, http.MethodGet, "/v1/windows/"+id.String()+"?format=zip", "", nil)

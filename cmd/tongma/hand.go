@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/switch/api"
 )
 
@@ -34,7 +35,7 @@ func newWindowHandCmd(a *app, action, short, long string) *cobra.Command {
 				return err
 			}
 			if part != "" {
-				m, err := sumOf(part, currency)
+				m, err := sumOf("--part", part, currency)
 				if err != nil {
 					return err
 				}
@@ -128,11 +129,7 @@ func newWindowWordsCmd(a *app) *cobra.Command {
 		Long:    "What one person has said that the agent did with an instruction, and covers that somebody was asked for and that have no answer.",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := windowArgument(args[0])
-			if err != nil {
-				return err
-			}
-			return a.with(cmd, &t, func(ctx context.Context, c *client) error {
+			return a.aboutWindow(cmd, &t, args[0], func(ctx context.Context, c *client, id tongma.WindowID) error {
 				var list api.WordList
 				return a.show(ctx, c, "/v1/windows/"+id.String()+"/words", &list, func(w io.Writer) { drawWords(w, &list) })
 			})

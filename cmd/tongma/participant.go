@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"io"
-	"net/http"
 
 	"github.com/spf13/cobra"
 
@@ -35,16 +34,8 @@ func newParticipantListCmd(a *app) *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.with(cmd, &t, func(ctx context.Context, c *client) error {
-				got, err := c.ask(ctx, http.MethodGet, "/v1/participants", "", nil)
-				if err != nil {
-					return err
-				}
 				var list api.ParticipantList
-				if err := c.read(got, &list); err != nil {
-					return err
-				}
-				a.print(raw(got.body), func(w io.Writer) { drawParticipants(w, list.Participants) })
-				return nil
+				return a.show(ctx, c, "/v1/participants", &list, func(w io.Writer) { drawParticipants(w, list.Participants) })
 			})
 		},
 	}
@@ -82,6 +73,7 @@ func newStandingCmd(a *app, word, short, long string) *cobra.Command {
 		},
 	}
 	ch.flags(cmd, false)
+	a.completeParticipants(cmd, &ch.t)
 	cmd.Flags().StringVar(&why, "why", "", "one line of up to 64 bytes, for the journal and the participant")
 	require(cmd, "why")
 	return cmd
@@ -101,7 +93,7 @@ func newFundsCmd(a *app, word, resource, short, long string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			m, err := sumOf(amount, currency)
+			m, err := sumOf("--amount", amount, currency)
 			if err != nil {
 				return err
 			}
@@ -112,6 +104,7 @@ func newFundsCmd(a *app, word, resource, short, long string) *cobra.Command {
 		},
 	}
 	ch.flags(cmd, true)
+	a.completeParticipants(cmd, &ch.t)
 	cmd.Flags().StringVar(&amount, "amount", "", "in major units, as 50000.00")
 	cmd.Flags().StringVar(&currency, "currency", "", "ISO 4217")
 	cmd.Flags().StringVar(&ref, "ref", "", "reference of the settlement agent")

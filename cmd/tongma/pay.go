@@ -73,9 +73,10 @@ func (m *money) value() (tongma.Money, error) {
 // ask sends a request under an idempotency key, follows it if that was asked, and
 // shows the answer.
 func (m *money) ask(a *app, cmd *cobra.Command, path string, r tongma.Request) error {
+	tell := false
 	if m.key == "" {
 		m.key = "cli-" + strings.ToLower(rand.Text())
-		a.say("key %s", m.key)
+		tell = true
 	}
 	if err := (&tongma.Request{Key: m.key, Code: r.Code, Order: r.Order, Merchant: r.Merchant}).Check(); err != nil {
 		return err
@@ -84,6 +85,9 @@ func (m *money) ask(a *app, cmd *cobra.Command, path string, r tongma.Request) e
 		r.Budget = min(spare, 10*time.Minute)
 	}
 	return a.with(cmd, &m.target, func(ctx context.Context, c *client) error {
+		if tell { // before it is sent: it can be repeated whatever happens
+			a.say("key %s", m.key)
+		}
 		got, err := c.ask(ctx, http.MethodPost, path, m.key, r.AppendJSON(nil))
 		if err != nil {
 			return err
@@ -175,15 +179,17 @@ func (a *app) drawAnswer(w io.Writer, r *tongma.Answer) {
 		field(w, "Money", moneyText(info.Money.String()))
 		field(w, "Why", info.Reason.Code()+" "+info.Title)
 		if r.Status != tongma.Paid {
-			field(w, "Do", info.Advice)
+			field(w, "Do", adviceOf(&info))
 		}
 	}
 	field(w, "Detail", r.Detail)
-	if !r.Original.IsZero() {
+	from, to := r.Issuer, r.Acquirer
+	if !r.Original.IsZero() { // money that goes back
 		field(w, "Of", r.Original.String())
+		from, to = to, from
 	}
-	if r.Issuer != "" && r.Acquirer != "" {
-		field(w, "From", string(r.Issuer)+" to "+string(r.Acquirer)+" by "+string(r.Scheme))
+	if from != "" && to != "" {
+		field(w, "From", string(from)+" to "+string(to)+" by "+string(r.Scheme))
 	}
 	if r.SchemeRef != "" || r.Approval != "" {
 		field(w, "Ref", strings.TrimSpace(r.SchemeRef+"  approval "+r.Approval))
@@ -291,6 +297,7 @@ func newPayGetCmd(a *app) *cobra.Command {
 		},
 	}
 	t.flags(cmd)
+	a.completePayments(cmd, &t)
 	t.asFlag(cmd, false)
 	cmd.Flags().StringVar(&key, "key", "", "find it by the asker's own key; needs --as")
 	return cmd
@@ -336,16 +343,8 @@ func newPayListCmd(a *app) *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(cmd, &t, func(ctx context.Context, c *client) error {
-				got, err := c.ask(ctx, http.MethodGet, fmt.Sprintf("/v1/payments?limit=%d", limit), "", nil)
-				if err != nil {
-					return err
-				}
 				var list api.PaymentList
-				if err := c.read(got, &list); err != nil {
-					return err
-				}
-				a.print(raw(got.body), func(w io.Writer) { drawPayments(w, list.Payments) })
-				return nil
+				return a.show(ctx, c, fmt.Sprintf("/v1/payments?limit=%d", limit), &list, func(w io.Writer) { drawPayments(w, list.Payments) })
 			})
 		},
 	}
@@ -394,6 +393,7 @@ func newReverseCmd(a *app) *cobra.Command {
 		},
 	}
 	m.flags(cmd)
+	a.completePayments(cmd, &m.target)
 	cmd.Flags().StringVar(&ofKey, "of-key", "", "undo what was asked for with this key")
 	return cmd
 }
@@ -420,6 +420,7 @@ func newRefundCmd(a *app) *cobra.Command {
 		},
 	}
 	m.flags(cmd)
+	a.completePayments(cmd, &m.target)
 	m.amountFlags(cmd)
 	cmd.Flags().StringVar(&order, "order", "", "the merchant's own number of the refund")
 	require(cmd, "amount", "currency")

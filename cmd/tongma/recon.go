@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"mime/multipart"
 	"net/http"
 	"net/url"
@@ -92,6 +93,9 @@ func (a *app) runRecon(ctx context.Context, c *client, ch *change, in *reconFile
 		}
 		query.Add("covers:"+who, other)
 	}
+	if csv && a.json {
+		return failf(exitUsage, "--csv and --json: give one of them")
+	}
 	parts, total, err := in.parts()
 	if err != nil {
 		return err
@@ -108,7 +112,12 @@ func (a *app) runRecon(ctx context.Context, c *client, ch *change, in *reconFile
 	if err := c.read(got, &report); err != nil {
 		return err
 	}
-	a.print(raw(got.body), func(w io.Writer) { drawRecon(w, &report) })
+	a.print(raw(got.body), func(w io.Writer) {
+		if report.DryRun {
+			fmt.Fprintln(w, "dry run: nothing was kept; no money moves by this")
+		}
+		drawRecon(w, &report)
+	})
 	for i := range report.Breaks {
 		if report.Breaks[i].Open() {
 			return &exitError{code: exitChecks}
@@ -138,7 +147,10 @@ func (in *reconFiles) parts() (parts []part, total int64, err error) {
 	for _, p := range parts {
 		info, err := os.Stat(p.path)
 		if err != nil {
-			return nil, 0, fileError(err)
+			return nil, 0, fileError(err).then("nothing was sent or compared: name files that are there")
+		}
+		if info.IsDir() {
+			return nil, 0, failf(exitUsage, "%s is a folder, and no file", p.path).then("nothing was sent or compared: name a file of it")
 		}
 		total += info.Size()
 	}
@@ -176,6 +188,9 @@ func writeParts(form *multipart.Writer, parts []part, bar *progress) error {
 		w, err := form.CreateFormFile(p.name, filepath.Base(p.path))
 		if err == nil {
 			_, err = io.Copy(io.MultiWriter(w, &at), f)
+		}
+		if bad := (*fs.PathError)(nil); errors.As(err, &bad) { // of the file, not of the sending
+			err = fileError(err)
 		}
 		if err = errors.Join(err, f.Close()); err != nil {
 			return err
@@ -273,6 +288,8 @@ func newReconBreaksCmd(a *app) *cobra.Command {
 		{"participant", "whose"}, {"window", "of which window"}, {"payment", "about which payment"}, {"currency", "of the money at risk"}} {
 		filter[row.name] = f.String(row.name, "", row.usage)
 	}
+	choices(cmd, "state", "open", "ended")
+	choices(cmd, "owner", "switch", "participant", "agent")
 	f.IntVar(&atLeast, "at-risk-minor", 0, "at least so much at risk, in minor units")
 	f.IntVar(&age, "age-hours", 0, "open for at least so long")
 	f.IntVar(&limit, "limit", 100, "how many at most, 1 to 10000")
@@ -316,12 +333,21 @@ func newReconResolveCmd(a *app) *cobra.Command {
 				if err := c.read(got, &b); err != nil {
 					return err
 				}
-				a.print(raw(got.body), func(w io.Writer) { drawBreaks(w, []recon.Break{b}, time.Now()) })
+				a.print(raw(got.body), func(w io.Writer) {
+					drawBreaks(w, []recon.Break{b}, time.Now())
+					if ch.dry {
+						fmt.Fprintln(w, "dry run: nothing was written, and the break stands as it did")
+					} else {
+						fmt.Fprintf(w, "ended by %s: %s; no money moves by this\n", clean(b.Resolution.By), clean(b.Resolution.Reason))
+					}
+				})
 				return nil
 			})
 		},
 	}
 	ch.flags(cmd, false)
+	a.completeBreaks(cmd, &ch.t)
+	choices(cmd, "how", "corrected", "explained", "written-off")
 	cmd.Flags().StringVar(&body.How, "how", "", "corrected, explained or written-off")
 	cmd.Flags().Uint64Var(&body.Entry, "entry", 0, "corrected: the journal entry that put it right")
 	cmd.Flags().StringVar(&body.Note, "note", "", "one line: why")

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -30,10 +31,12 @@ type sandboxCode struct {
 
 func newSandboxCodesCmd(a *app) *cobra.Command {
 	var count int
+	var scheme, outcome string
 	cmd := &cobra.Command{
 		Use:   "codes",
 		Short: "Print codes that force each outcome at each simulated scheme",
 		Example: `  tongma sandbox codes
+  tongma sandbox codes --scheme wechat --outcome pending-approve
   tongma sandbox codes --json --count 100`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -42,6 +45,9 @@ func newSandboxCodesCmd(a *app) *cobra.Command {
 			}
 			codes, err := sandboxCodes(count)
 			if err != nil {
+				return err
+			}
+			if codes, err = chosenCodes(codes, scheme, outcome); err != nil {
 				return err
 			}
 			a.print(codes, func(w io.Writer) {
@@ -55,7 +61,42 @@ func newSandboxCodesCmd(a *app) *cobra.Command {
 		},
 	}
 	cmd.Flags().IntVar(&count, "count", 1, "how many of each payer's code; each works once")
+	cmd.Flags().StringVar(&scheme, "scheme", "", "of this scheme only")
+	cmd.Flags().StringVar(&outcome, "outcome", "", "with this outcome only: approve, decline-51, timeout, ...")
+	choices(cmd, "scheme", codeSchemes()...)
+	choices(cmd, "outcome", codeOutcomes()...)
 	return cmd
+}
+
+func codeSchemes() (names []string) {
+	for _, s := range payerStyles {
+		names = append(names, s.scheme)
+	}
+	for _, s := range merchantStyles {
+		names = append(names, s.scheme)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+func codeOutcomes() (names []string) {
+	for _, o := range scripted.Outcomes() {
+		names = append(names, o.String())
+	}
+	return names
+}
+
+// chosenCodes are those of one scheme and outcome; empty: of all.
+func chosenCodes(codes []sandboxCode, scheme, outcome string) ([]sandboxCode, error) {
+	if scheme != "" && !slices.Contains(codeSchemes(), scheme) {
+		return nil, failf(exitUsage, "the sandbox has no scheme %q", clean(scheme)).then("there are: " + strings.Join(codeSchemes(), ", "))
+	}
+	if outcome != "" && !slices.Contains(codeOutcomes(), outcome) {
+		return nil, failf(exitUsage, "no code makes the outcome %q", clean(outcome)).then("there are: " + strings.Join(codeOutcomes(), ", "))
+	}
+	return slices.DeleteFunc(codes, func(c sandboxCode) bool {
+		return (scheme != "" && c.Scheme != scheme) || (outcome != "" && c.Outcome != outcome)
+	}), nil
 }
 
 // payerStyles are the codes of payers that the sandbox's wallets obey.

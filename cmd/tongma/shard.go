@@ -169,6 +169,7 @@ finishes the move by itself, and the same command says how far it is.`,
 		},
 	}
 	ch.flags(cmd, false)
+	a.completeParticipants(cmd, &ch.t)
 	cmd.Flags().Uint16Var(&to, "to", 0, "number of the shard, from 1")
 	require(cmd, "to")
 	return cmd

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
+	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing/agentsim"
 )
 
@@ -30,6 +32,10 @@ func (s *simTarget) flags(cmd *cobra.Command) {
 // ask puts a question to the agent, with one of its two tokens.
 func (s *simTarget) ask(ctx context.Context, a *app, token, method, path string, body any) (reply, error) {
 	t := target{data: s.data, tokenFile: filepath.Join(s.data, "creds", token+".token"), timeout: 30 * time.Second}
+	if path := filepath.Join(s.data, "node.json"); !exists(path) {
+		return reply{}, failf(exitUnreachable, "no simulated agent runs on the folder %s (there is no %s)", s.data, path).then(
+			"that of a sandbox is in its data folder: --data DIR/agent/sandbox-agent", "tongma sim agent --data "+s.data+", for one of its own")
+	}
 	ctx, cancel := context.WithTimeout(ctx, t.timeout)
 	defer cancel()
 	c, err := a.connect(&t)
@@ -37,6 +43,7 @@ func (s *simTarget) ask(ctx context.Context, a *app, token, method, path string,
 		return reply{}, err
 	}
 	defer c.http.CloseIdleConnections()
+	c.agent = true
 	var data []byte
 	if body != nil {
 		if data, err = json.Marshal(body); err != nil {
@@ -44,6 +51,28 @@ func (s *simTarget) ask(ctx context.Context, a *app, token, method, path string,
 		}
 	}
 	return c.ask(ctx, method, path, "", data)
+}
+
+// agentError is what a simulated agent refuses with. The reason is one of the catalogue,
+// but what the catalogue advises is about switches.
+func agentError(problem []byte) error {
+	var p struct {
+		Reason string `json:"reason"`
+		Detail string `json:"detail"`
+	}
+	_ = json.Unmarshal(problem, &p) // what is not there stays empty: an unknown reason
+	reason, _ := tongma.ParseReason(p.Reason)
+	e := failf(exitOfReason(reason), "the simulated agent refuses: %s", clean(p.Detail))
+	e.money = tongma.NotMoved.String()
+	if reason == tongma.NoAccount {
+		e.then("its accounts: tongma sim accounts --data DIR")
+	}
+	return e
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // print shows an answer of the agent as it is.
@@ -125,7 +154,7 @@ func newSimFundCmd(a *app) *cobra.Command {
 		Example: "  tongma sim fund TONGBAO/156 --amount 1000.00 --currency CNY --data market/agent/sandbox-agent",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			m, err := sumOf(amount, currency)
+			m, err := sumOf("--amount", amount, currency)
 			if err != nil {
 				return err
 			}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/switch/api"
 )
 
@@ -23,11 +24,7 @@ func newWindowStressCmd(a *app) *cobra.Command {
 would roll over. It changes nothing. Exit code 8 says that some currency would not settle and would wait for people.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := windowArgument(args[0])
-			if err != nil {
-				return err
-			}
-			return a.with(cmd, &t, func(ctx context.Context, c *client) error {
+			return a.aboutWindow(cmd, &t, args[0], func(ctx context.Context, c *client, id tongma.WindowID) error {
 				var list api.StressList
 				path := fmt.Sprintf("/v1/windows/%s/stress?failing=%d", id, failing)
 				if err := a.show(ctx, c, path, &list, func(w io.Writer) { a.drawStress(w, &list) }); err != nil {

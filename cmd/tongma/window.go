@@ -58,6 +58,7 @@ func newWindowListCmd(a *app) *cobra.Command {
 	t.asFlag(cmd, false)
 	cmd.Flags().IntVar(&limit, "limit", 20, "how many at most, 1 to 200")
 	cmd.Flags().StringVar(&model, "model", "", "of this settlement model only")
+	a.completeModels(cmd, &t)
 	return cmd
 }
 
@@ -107,11 +108,10 @@ func newWindowShowCmd(a *app) *cobra.Command {
 		Long: "pacs009 is one order for each movement that is still due, pacs029 the whole sheet in one message, each in an envelope of\nhead.001, as the settlement agent gets them.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := windowArgument(args[0])
-			if err != nil {
-				return err
+			if a.json && form != "" && form != "json" {
+				return failf(exitUsage, "--format %s and --json: give one of them", clean(form))
 			}
-			return a.with(cmd, &t, func(ctx context.Context, c *client) error {
+			return a.aboutWindow(cmd, &t, args[0], func(ctx context.Context, c *client, id tongma.WindowID) error {
 				path := "/v1/windows/" + id.String()
 				if form == "" {
 					var v api.Window
@@ -147,11 +147,7 @@ func newWindowPaymentsCmd(a *app) *cobra.Command {
 		Long:    "A payment that was moved into a later window, since its payer could not pay, is listed in both, and counts in the later one.",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := windowArgument(args[0])
-			if err != nil {
-				return err
-			}
-			return a.with(cmd, &t, func(ctx context.Context, c *client) error {
+			return a.aboutWindow(cmd, &t, args[0], func(ctx context.Context, c *client, id tongma.WindowID) error {
 				var page api.WindowItems
 				return a.show(ctx, c, fmt.Sprintf("/v1/windows/%s/payments?limit=%d&after=%d", id, limit, after), &page, func(w io.Writer) { a.drawItems(w, &page) })
 			})
@@ -272,6 +268,7 @@ func newWindowCloseCmd(a *app) *cobra.Command {
 	ch.flags(cmd, false)
 	a.completeWindows(cmd, &ch.t)
 	cmd.Flags().StringVar(&model, "model", "", "settlement model whose window is meant; default: the one that every book has")
+	a.completeModels(cmd, &ch.t)
 	cmd.Flags().StringVar(&date, "value-date", "", "day on which it settles, as 2026-11-23; default: by the schedule")
 	return cmd
 }
@@ -320,9 +317,37 @@ func (a *app) showSettlement(c *client, got reply) error {
 	}
 	a.print(raw(got.body), func(w io.Writer) { a.drawSettlement(w, &v) })
 	if !v.Done && !v.DryRun {
+		a.sayNext(&v)
 		return &exitError{code: exitInconclusive}
 	}
 	return nil
+}
+
+// sayNext tells what somebody can do about a window that is not settled yet.
+func (a *app) sayNext(v *api.Settlement) {
+	settle := "tongma window settle " + v.Window.Window
+	var next []string
+	refused, unheard := false, len(v.Waits) == 0
+	for _, e := range v.Waits {
+		short := e.Kind == "short" || e.Kind == "rejected"
+		refused, unheard = refused || short, unheard || !short
+	}
+	if unheard {
+		next = append(next, settle+": the agent is asked what became of it, and pays nothing twice")
+	}
+	if len(v.Plan) > 0 {
+		next = append(next, settle+" --steps 1: the next step of the rules")
+	}
+	if refused {
+		next = append(next, settle+" --retry: asks those again who were refused, once the cause is gone",
+			"tongma window confirm "+v.Window.Window+" INSTRUCTION, by two people: if it was paid by other means")
+	}
+	for i, line := range next {
+		if i == 0 {
+			line = "not settled yet. Next: " + line
+		}
+		a.say("%s", line)
+	}
 }
 
 func (a *app) drawSettlement(w io.Writer, v *api.Settlement) {
@@ -342,6 +367,15 @@ func (a *app) drawSettlement(w io.Writer, v *api.Settlement) {
 		fmt.Fprintln(w)
 	}
 	a.drawWindow(w, &v.Window)
+}
+
+// aboutWindow reads a window's name, connects, and asks about it.
+func (a *app) aboutWindow(cmd *cobra.Command, t *target, name string, ask func(context.Context, *client, tongma.WindowID) error) error {
+	id, err := windowArgument(name)
+	if err != nil {
+		return err
+	}
+	return a.with(cmd, t, func(ctx context.Context, c *client) error { return ask(ctx, c, id) })
 }
 
 func windowArgument(text string) (tongma.WindowID, error) {
@@ -438,16 +472,8 @@ func newPositionCmd(a *app) *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(cmd, &t, func(ctx context.Context, c *client) error {
-				got, err := c.ask(ctx, http.MethodGet, "/v1/positions", "", nil)
-				if err != nil {
-					return err
-				}
 				var list api.PositionsPage
-				if err := c.read(got, &list); err != nil {
-					return err
-				}
-				a.print(raw(got.body), func(w io.Writer) { drawPositions(w, list.Positions) })
-				return nil
+				return a.show(ctx, c, "/v1/positions", &list, func(w io.Writer) { drawPositions(w, list.Positions) })
 			})
 		},
 	}
@@ -484,6 +510,7 @@ func newPositionExplainCmd(a *app) *cobra.Command {
 		},
 	}
 	t.flags(cmd)
+	a.completePosition(cmd, &t)
 	t.asFlag(cmd, false)
 	cmd.Flags().IntVar(&limit, "limit", 100, "the latest so many entries")
 	return cmd

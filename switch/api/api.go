@@ -317,7 +317,7 @@ func (c *call) patience(d time.Duration) {
 // limit reads a count from the query: standard if it is not given, at most most.
 func (c *call) limit(standard, most int) (int, error) {
 	n, err := c.number("limit", uint64(standard))
-	if err == nil && (n == 0 || n > uint64(most)) {
+	if err != nil || n == 0 || n > uint64(most) {
 		err = &tongma.Error{Op: "http", Reason: tongma.FieldInvalid, Field: "?limit", Detail: fmt.Sprintf("1 to %d", most)}
 	}
 	return int(n), err

@@ -162,9 +162,20 @@ func change[B any](c *call, emptyAllowed bool, do func(ctx context.Context, o Of
 	defer cancel()
 	v, err := do(ctx, o, body, dry)
 	if err != nil {
-		return err
+		return about(err, c.r.PathValue("id"))
 	}
 	return c.send(v)
+}
+
+// about gives an error the name of what was asked for, if it has no place yet.
+func about(err error, name string) error {
+	var e *tongma.Error
+	if name == "" || !errors.As(err, &e) || e.Field != "" {
+		return err
+	}
+	named := *e
+	named.Field = name
+	return &named
 }
 
 func (c *call) proposeCap() error {

@@ -401,7 +401,7 @@ func (a *API) bookOperations(d describe) []operation {
 	d.problems(&events, reasonsAsked, reasonsBooks)
 	return []operation{
 		view(base("list-positions", "books", "GET", "/v1/positions", "See positions, holds and caps", "A participant sees its own, and those of whom it is the sponsor."), "By participant and currency.", PositionsPage{}, anyone, (*call).positions),
-		view(windows, "Latest first.", WindowsPage{}, anyone, (*call).windows, tongma.FieldInvalid),
+		view(windows, "Latest first.", WindowsPage{}, anyone, (*call).windows, tongma.FieldInvalid, tongma.ModelUnknown),
 		messageToo(csvToo(view(one, "The sheet.", Window{}, anyone, (*call).oneWindow, tongma.WindowUnknown, tongma.FieldInvalid, tongma.WindowNotClosed, tongma.StateConflict, tongma.SetupInvalid))),
 		view(items, "In the order of the journal.", WindowItems{}, anyone, (*call).windowPayments, tongma.WindowUnknown, tongma.FieldInvalid),
 		view(projecting, "The projection.", Projection{}, operatorOnly, (*call).projectWindows, tongma.WindowUnknown, tongma.StateConflict, tongma.FieldInvalid),

@@ -187,6 +187,11 @@ func (c *call) breakFilter() (f office.BreakFilter, err error) {
 	bad := func(name, detail string) error {
 		return &tongma.Error{Op: "http", Reason: tongma.FieldInvalid, Field: "?" + name, Detail: detail}
 	}
+	for name, values := range map[string][]string{"state": {"open", "ended"}, "owner": {"switch", "participant", "agent"}} {
+		if v := q.Get(name); v != "" && !slices.Contains(values, v) {
+			return f, bad(name, strings.Join(values, ", "))
+		}
+	}
 	f.State, f.Owner, f.Participant = q.Get("state"), recon.Owner(q.Get("owner")), tongma.ParticipantID(q.Get("participant"))
 	if text := q.Get("kind"); text != "" && f.Kind.UnmarshalText([]byte(text)) != nil {
 		return f, bad("kind", "no such kind of break")

@@ -119,7 +119,7 @@ func (c *call) closeWindow() error {
 	defer cancel()
 	e, err := c.closing(ctx)
 	if err != nil {
-		return err
+		return about(err, c.r.URL.Query().Get("model"))
 	}
 	ledger := c.cfg.Engine.Ledger()
 	reason := tongma.NoReason
@@ -136,7 +136,11 @@ func (c *call) closeWindow() error {
 		return err
 	case reason == tongma.WindowNotOpen && c.r.PathValue("id") != "": // named by its path, a window is closed once
 	case reason != tongma.NoReason:
-		return &tongma.Error{Op: "window.close", Reason: reason, Field: e.Window.String()}
+		name := e.Window.String()
+		if e.Window == 0 {
+			name = e.Model
+		}
+		return &tongma.Error{Op: "window.close", Reason: reason, Field: name}
 	}
 	s, err := c.cfg.Engine.Sheet(ctx, e.Window)
 	if err != nil {

@@ -101,12 +101,19 @@ func (c *call) windows() error {
 	}
 	q := c.r.URL.Query()
 	var sheets []clearing.Sheet
+	model, known := q.Get("model"), true
 	see := func(b *clearing.Book) { sheets = b.Sheets(limit) }
 	if q.Has("model") {
-		see = func(b *clearing.Book) { sheets = sheetsOf(b, q.Get("model"), limit) }
+		see = func(b *clearing.Book) {
+			sheets = sheetsOf(b, model, limit)
+			known = slices.ContainsFunc(b.Models(), func(m clearing.Model) bool { return m.Name == model })
+		}
 	}
 	if err := c.read(see); err != nil {
 		return err
+	}
+	if !known {
+		return &tongma.Error{Op: "http.windows", Reason: tongma.ModelUnknown, Field: model}
 	}
 	page := WindowsPage{Windows: []Window{}}
 	for i := len(sheets) - 1; i >= 0; i-- {

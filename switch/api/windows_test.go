@@ -92,8 +92,8 @@ func TestAWindowShowsHowFarItIs(t *testing.T) {
 	if list = decode[WindowsPage](t, b.ask("operator", "GET", "/v1/windows?model=", "")); len(list.Windows) != 2 || list.Windows[0].Window != b.open("").String() {
 		t.Fatalf("%+v", list)
 	}
-	if list = decode[WindowsPage](t, b.ask("operator", "GET", "/v1/windows?model=odd", "")); len(list.Windows) != 0 {
-		t.Fatalf("%+v", list)
+	if r := b.ask("operator", "GET", "/v1/windows?model=odd", ""); r.status != 422 || !strings.Contains(string(r.body), `"TM-5005"`) { // a misspelt model must not pass as an empty one
+		t.Fatalf("%d %s", r.status, r.body)
 	}
 	if list = decode[WindowsPage](t, b.ask("operator", "GET", "/v1/windows", "")); len(list.Windows) < 3 {
 		t.Fatalf("%+v", list)
