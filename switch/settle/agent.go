@@ -42,6 +42,7 @@ type Word struct {
 	Amount  tongma.Money // Settled, Partly: what moved
 	Ref     string       // the agent's own reference
 	Text    string       // its reason, as it wrote it; may name accounts: for people, not for logs
+	Form    bool         // Rejected: for the message, its date or whom it names; nobody is known to want money
 	Err     error        // Unknown: why there is no answer
 }
 

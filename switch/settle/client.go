@@ -202,14 +202,29 @@ func (c *Client) understand(ctx context.Context, t Transfer, message string, bod
 		case s.Outcome == tongma.Approved:
 			w.Outcome, w.Amount = Settled, t.Amount
 			return c.booked(ctx, t, w)
+		case s.Outcome == tongma.Declined && s.Cause() == iso20022.CauseTwice:
+			return c.taken(ctx, t, message != "")
 		case s.Outcome == tongma.Declined:
-			w.Outcome = Rejected
+			w.Outcome, w.Form = Rejected, s.Cause() == iso20022.CauseForm
 		case s.Code == "ACWC": // accepted with a change: the advice says what it was
 			return c.booked(ctx, t, w)
 		}
 		return w
 	}
 	return Word{Err: &tongma.Error{Op: "settle.agent", Reason: tongma.AgentSilent, Detail: "its answer says nothing of the instruction"}}
+}
+
+// taken finds out what became of an instruction of which the agent says that it had it
+// before: that is no refusal of what it took then. Its status tells, or else the advice.
+func (c *Client) taken(ctx context.Context, t Transfer, ask bool) Word {
+	if ask {
+		return c.Ask(ctx, t)
+	}
+	w := c.booked(ctx, t, Word{Outcome: Pending})
+	if w.Outcome == Pending {
+		w = Word{Err: &tongma.Error{Op: "settle.agent", Reason: tongma.AgentSilent, Detail: "it says that it took the instruction before, and not what became of it"}}
+	}
+	return w
 }
 
 // booked corrects a word by the agent's advice. Less than was asked for is a part;

@@ -82,7 +82,7 @@ func (r *run) coverWaits(l short) (waits bool, err error) {
 // searchLate asks whether the agent moved after all what the books have as refused:
 // people may have said so too early, or the agent itself. What it moved counts.
 func (r *run) searchLate(l short, refused []clearing.Word) (found bool, err error) {
-	agent := r.agent(l.currency)
+	agent, form := r.agent(l.currency), map[clearing.Kind]bool{}
 	for i := range refused {
 		x := &refused[i]
 		if agent == nil || x.Debtor != l.debtor || x.Creditor != l.creditor || x.Amount.Currency != l.currency {
@@ -100,6 +100,10 @@ func (r *run) searchLate(l short, refused []clearing.Word) (found bool, err erro
 			t = r.askedOf(x)
 		}
 		w := agent.Ask(r.ctx, t).sound(t)
+		if w.Outcome == Rejected { // of debit and cover, the latest word counts
+			form[x.Kind] = w.Form
+			r.form[legKey{l.debtor, l.creditor, l.currency}] = form[clearing.KindShort] || form[clearing.KindCoverRefused]
+		}
 		if (w.Outcome != Settled && w.Outcome != Partly) || w.Amount.Minor > l.due {
 			continue // if it is more than is due now, reconciliation shows it
 		}
@@ -203,6 +207,9 @@ func (r *run) cover() (again bool, err error) {
 		if r.doubt[s.Amount.Currency] || (s.Kind == StepRecast && len(r.doubt) > 0) {
 			continue // an answer that is still to come could contradict; and a new sheet gives all transfers new ids
 		}
+		if r.how.Steps == 0 && r.formal(s) {
+			continue
+		}
 		switch s.Kind {
 		case StepPrefunding, StepGuarantee, StepShare:
 			r.steps++
@@ -216,6 +223,17 @@ func (r *run) cover() (again bool, err error) {
 		}
 	}
 	return false, nil
+}
+
+// formal tells whether a step would have others pay, or wait, because the agent refused a
+// message for its form.
+func (r *run) formal(s Step) bool {
+	for leg, form := range r.form {
+		if form && leg.currency == s.Amount.Currency && (s.Kind == StepRecast || (leg.debtor == s.Short && leg.creditor == s.Creditor)) {
+			return true
+		}
+	}
+	return false
 }
 
 // ask has somebody pay for one who is short. It is written down first: stopped behind
@@ -263,6 +281,9 @@ func (r *run) answered(l short, t Transfer, w Word, e Event) error {
 		return r.covered(l, t, w, e)
 	case Rejected:
 		r.refused[Account{t.Debtor, l.currency}] = true
+		if w.Form {
+			r.form[legKey{l.debtor, l.creditor, l.currency}], e.Text = true, refusedForm
+		}
 		entry := clearing.Entry{Kind: clearing.KindCoverRefused, Window: r.id, Debtor: l.debtor, Asker: l.creditor, Creditor: t.Debtor, Amount: t.Amount, SchemeRef: t.ID, Reason: tongma.AgentRejected}
 		if err := r.book(entry); err != nil {
 			return err

@@ -130,6 +130,7 @@ type run struct {
 	paid    map[Account]int64        // by the fund and survivors; nil until it is asked for
 	items   []clearing.WindowItem    // nil until they are asked for
 	doubt   map[tongma.Currency]bool // a transfer has no final answer
+	form    map[legKey]bool          // the latest refusal was for the message's form
 	stuck   map[tongma.Currency]bool // nothing more can be deferred
 	steps   int
 }
@@ -145,7 +146,7 @@ func (s *Settler) Settle(ctx context.Context, id tongma.WindowID, how How) (Repo
 		return Report{}, &tongma.Error{Op: "settle", Reason: tongma.StateConflict, Field: id.String(), Detail: "it is being settled already"}
 	}
 	defer s.end(id)
-	r := &run{Settler: s, ctx: ctx, how: how, id: id, asked: map[string]bool{}, retried: map[legKey]bool{}, said: map[string]bool{}, refused: map[Account]bool{}, doubt: map[tongma.Currency]bool{}, stuck: map[tongma.Currency]bool{}}
+	r := &run{Settler: s, ctx: ctx, how: how, id: id, asked: map[string]bool{}, retried: map[legKey]bool{}, said: map[string]bool{}, refused: map[Account]bool{}, doubt: map[tongma.Currency]bool{}, stuck: map[tongma.Currency]bool{}, form: map[legKey]bool{}}
 	err := r.look()
 	if err == nil && r.sheet.State == clearing.WindowOpen {
 		err = &tongma.Error{Op: "settle", Reason: tongma.WindowNotClosed, Field: id.String()}
@@ -281,7 +282,11 @@ func (r *run) allDone() bool {
 func (r *run) wait() (err error) {
 	for _, in := range clearing.Instruct(r.sheet) {
 		if r.short(&in) || r.retried[legOf(&in)] {
-			r.report.Open = append(r.report.Open, Event{Kind: "short", From: in.Debtor, To: in.Creditor, Money: in.Amount})
+			e := Event{Kind: "short", From: in.Debtor, To: in.Creditor, Money: in.Amount}
+			if r.form[legOf(&in)] {
+				e.Text = refusedForm
+			}
+			r.report.Open = append(r.report.Open, e)
 		}
 	}
 	r.report.Plan, err = r.plan()
@@ -449,6 +454,9 @@ func (r *run) instruct(in clearing.Instruction) error {
 		e.Money.Minor -= w.Amount.Minor
 		return r.refuse(in, e)
 	case w.Outcome == Rejected && in.Debtor != "":
+		if r.form[legOf(&in)] = w.Form; w.Form {
+			e.Text = refusedForm
+		}
 		return r.refuse(in, e)
 	}
 	r.undecided(e, w)
@@ -462,6 +470,11 @@ func (r *run) open(e Event) {
 
 // refusedCredit is what is to be done where the agent refuses a credit.
 const refusedCredit = "the agent refuses it: have it tried again, or two people say how it was paid"
+
+// refusedForm is what is to be done where the agent refuses a debit or a cover for its
+// form: a wrong account, or a message behind the agent's own cut-off, is no failure to pay, for
+// which others would have to. So the rules wait until a person has them go on.
+const refusedForm = "the agent refuses it for its form, not for want of money, so nobody else is asked to pay: mend the cause and settle with --retry, or go on by the rules with --steps"
 
 func (r *run) undecided(e Event, w Word) {
 	e.Kind = w.Outcome.String()
