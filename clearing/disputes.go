@@ -107,6 +107,9 @@ func (b *Book) proposeDispute(e *Entry) Verdict {
 		d := &b.disputes[i]
 		return Verdict{Exists: true, Reason: b.otherDispute(e, d), Payment: b.show(b.payments.at(d.payment))}
 	}
+	if b.shards.claims[key] != 0 { // another shard uses it
+		return Verdict{Exists: true, Reason: tongma.ExistsOtherOperation}
+	}
 	if _, twice := b.find(e.Payment); twice || b.disputeOf(e.Payment) != nil || e.Payment.IsZero() {
 		return Verdict{Reason: tongma.Internal}
 	}

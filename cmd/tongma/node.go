@@ -13,7 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -411,11 +410,11 @@ func (n *node) makeAPI(feed *api.Feed, reg *prometheus.Registry) error {
 		return &exitError{code: exitConfig, err: err}
 	}
 	n.desk, err = desk.New(desk.Options{Shard: n.journalNumber(), Ledger: n.engine.Ledger(), Journal: n.store, Directory: n.registry.Current, Now: time.Now, Data: n.cfg.data,
-		NewID: func() tongma.PaymentID { return tongma.PaymentID(uuid.Must(uuid.NewV7())) }})
+		NewID: n.disputeID})
 	if err != nil {
 		return &exitError{code: exitConfig, err: err}
 	}
-	n.api, err = api.New(api.Config{Engine: n.engine, Auth: tokens, Settler: n.settler, Office: n.desk, Store: n.store, Feed: feed, Gatherer: reg,
+	n.api, err = api.New(api.Config{Engine: n.engine, Auth: tokens, Settler: n.settler, Office: n.officeOfAPI(), Store: n.store, Feed: feed, Gatherer: reg,
 		Logger: n.cfg.logger, Version: buildVersion(), Sandbox: n.cfg.sandbox, Shards: n.shardsOfAPI()})
 	if err != nil {
 		return err

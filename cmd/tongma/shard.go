@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
@@ -91,6 +92,22 @@ func (n *node) newID() func() tongma.PaymentID {
 		return nil
 	}
 	return n.others.NewID
+}
+
+// disputeID makes ids of disputes: those of a shard name it.
+func (n *node) disputeID() tongma.PaymentID {
+	if n.others == nil {
+		return tongma.PaymentID(uuid.Must(uuid.NewV7()))
+	}
+	return n.others.NewID()
+}
+
+// officeOfAPI is the office, which of several shards knows the disputes of all.
+func (n *node) officeOfAPI() api.Office {
+	if n.others == nil {
+		return n.desk
+	}
+	return shard.NewDesk(n.others, n.desk)
 }
 
 // committed shows every batch to the feed, and to the other shards what concerns them.

@@ -47,7 +47,8 @@ type Node struct {
 	ledger Ledger
 	engine Engine
 
-	started atomic.Bool // ledger and engine are there
+	started atomic.Bool          // ledger and engine are there
+	desk    atomic.Pointer[Desk] // nil until there is one
 
 	homes atomic.Pointer[map[tongma.ParticipantID]uint16] // who is not at home where its id says
 	fresh atomic.Bool                                     // the head is known to have no payments of before there were others
@@ -274,6 +275,14 @@ func (n *Node) serve(verb string, data []byte) (any, error) {
 		return read(data, func(m homeMsg) (any, error) { return n.comesHome(ctx, m) })
 	case verbMove:
 		return read(data, func(m moveMsg) (any, error) { return n.letGo(ctx, m) })
+	case verbRaise:
+		return read(data, func(m raiseMsg) (any, error) { return n.raise(ctx, m) })
+	case verbStep:
+		return read(data, func(m stepMsg) (any, error) { return n.step(ctx, m) })
+	case verbDispute:
+		return read(data, func(m showMsg) (any, error) { return n.showDispute(ctx, m) })
+	case verbDisputes:
+		return read(data, func(m listMsg) (any, error) { return n.listDisputes(ctx, m) })
 	case verbPositions:
 		return n.ownPositions(ctx)
 	}

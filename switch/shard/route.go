@@ -303,6 +303,10 @@ func (n *Node) holder(ctx context.Context, m keyMsg) (any, error) {
 
 func (n *Node) knows(ctx context.Context, id tongma.PaymentID) (any, error) {
 	var known bool
-	err := n.ledger.Read(ctx, func(b *clearing.Book) { _, known = b.Payment(id) })
+	err := n.ledger.Read(ctx, func(b *clearing.Book) {
+		if _, known = b.Payment(id); !known {
+			_, known = b.Dispute(id)
+		}
+	})
 	return yesMsg{known}, err
 }

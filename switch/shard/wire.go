@@ -19,7 +19,7 @@ const (
 	verbResolve   = "resolve"   // say what a wallet's payer would pay, and keep the quote
 	verbClaim     = "claim"     // give a key to the shard that asks
 	verbHolder    = "holder"    // which shard has the payment under a key
-	verbKnows     = "knows"     // is a payment with this id here?
+	verbKnows     = "knows"     // is a payment, or a dispute, with this id here?
 	verbSpent     = "spent"     // was this code spent here, by somebody who has left?
 	verbCarry     = "carry"     // take in what has left for here
 	verbRoom      = "room"      // send room of somebody who is at home here
@@ -29,6 +29,10 @@ const (
 	verbMove      = "move"      // let somebody go, or say how far that is
 	verbHome      = "home"      // somebody is at home there now
 	verbPositions = "positions" // what everybody has here
+	verbRaise     = "raise"     // dispute a payment that is here
+	verbStep      = "step"      // take a dispute that is kept here to its next stage
+	verbDispute   = "dispute"   // say how a dispute stands
+	verbDisputes  = "disputes"  // list those that are kept here
 )
 
 const (
