@@ -36,6 +36,11 @@ func (e *Engine) Adopt(ctx context.Context, d *schemes.Directory) error {
 			return err
 		}
 	}
+	// Before the entry that names it: a payment that is held behind that goes by no
+	// earlier version, its fees among the rest. An earlier one the books will refuse.
+	if at := e.Directory(); at == nil || d.Version() >= at.Version() {
+		e.inForce.Store(d)
+	}
 	a := adoption{to: d}
 	if err := e.ledger.Read(ctx, func(b *clearing.Book) { a.standing = b.Positions() }); err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/tongma/tongma"
@@ -153,5 +154,47 @@ func TestWhoLeavesTheDirectoryLeavesNothingBehind(t *testing.T) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// TestAVersionIsInForceOnceItIsKept: not when the registry has it, and never behind the
+// entry that names it. One that could not be kept is not gone by.
+func TestAVersionIsInForceOnceItIsKept(t *testing.T) {
+	var engine atomic.Pointer[Engine]
+	registry := schemes.NewMemoryRegistry(market(t, 1, fast))
+	full := errors.New("no room")
+	b := over(t, journal.NewMemory(), func(o *Options) {
+		o.Registry = registry
+		o.Keep = func(_ context.Context, d *schemes.Directory) error {
+			if e := engine.Load(); e != nil && e.Directory().Version() == d.Version() {
+				t.Errorf("version %d is in force, and not kept", d.Version())
+			}
+			err := full
+			if full = nil; d.Version() == 1 {
+				full, err = err, nil
+			}
+			return err
+		}
+		o.OnCommit = func(_ uint64, es []clearing.Entry) {
+			for _, e := range es {
+				if at := engine.Load(); at != nil && e.Kind == clearing.KindDirectory && at.Directory().Version() != e.Directory {
+					t.Errorf("version %d is named, and %d in force", e.Directory, at.Directory().Version())
+				}
+			}
+		}
+	})
+	engine.Store(b.engine)
+	d, err := registry.Add([]byte(fast + "# the second\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.engine.Adopt(t.Context(), d); err == nil || b.engine.Directory().Version() != 1 {
+		t.Errorf("version %d is in force, %v", b.engine.Directory().Version(), err)
+	}
+	if err := b.engine.Adopt(t.Context(), d); err != nil || b.engine.Directory().Version() != 2 {
+		t.Errorf("version %d is in force, %v", b.engine.Directory().Version(), err)
+	}
+	if err := b.engine.Adopt(t.Context(), market(t, 1, fast)); err == nil || b.engine.Directory().Version() != 2 {
+		t.Errorf("version %d is in force again, %v", b.engine.Directory().Version(), err)
 	}
 }

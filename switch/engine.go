@@ -89,6 +89,7 @@ type Engine struct {
 	opts     Options
 	ledger   *clearing.Ledger
 	adopting chan struct{} // whoever has put something in brings a version into force
+	inForce  atomic.Pointer[schemes.Directory]
 	reached  atomic.Pointer[map[tongma.SchemeID]Adapter]
 
 	ctx    context.Context // ends when the engine stops
@@ -137,6 +138,7 @@ func Open(ctx context.Context, opts Options) (*Engine, error) {
 	e.ledger = ledger
 	adapters := maps.Clone(opts.Adapters)
 	e.reached.Store(&adapters)
+	e.inForce.Store(opts.Registry.Current())
 	opts.Metrics.watch("tongma_open_payments", "Payments that are not decided, by the books.", e.openPayments)
 	opts.Metrics.watch("tongma_courses", "Payments that are being worked on here.", func() float64 { return float64(e.under()) })
 	if err = e.declare(ctx); err == nil {
@@ -184,8 +186,9 @@ func (o *Options) defaults() {
 // Ledger returns the books, for views and for closing windows.
 func (e *Engine) Ledger() *clearing.Ledger { return e.ledger }
 
-// Directory returns the directory version in force.
-func (e *Engine) Directory() *schemes.Directory { return e.opts.Registry.Current() }
+// Directory returns the directory version in force: the latest that Adopt has kept. The
+// registry may be ahead of it.
+func (e *Engine) Directory() *schemes.Directory { return e.inForce.Load() }
 
 // Close stops driving payments, lets the batch in flight finish, and waits. What
 // is open stays open in the journal, for the next Open.
