@@ -77,6 +77,7 @@ func newCapListCmd(a *app) *cobra.Command {
 		Use:     "ls",
 		Short:   "List proposed caps, latest first",
 		Example: `  tongma cap ls --waiting`,
+		Long:    "A proposal is stale when its cap was changed after it was made: it can only be rejected.",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			query := url.Values{"waiting": {strconv.FormatBool(waiting)}}

@@ -54,7 +54,7 @@ keeps. Write it again when the directory has changed, and have the servers reloa
 			}
 			text, err := accountsFor(data, source)
 			if err != nil {
-				return err
+				return directoryError(directory, err)
 			}
 			a.print(struct {
 				Accounts string `json:"accounts"`

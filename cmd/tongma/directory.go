@@ -103,11 +103,21 @@ func (a *app) directory(file string) (*schemes.Directory, error) {
 // goodDirectory is directory for commands that need a valid one.
 func (a *app) goodDirectory(file string) (*schemes.Directory, error) {
 	d, err := a.directory(file)
+	return d, directoryError(file, err)
+}
+
+// directoryError lists all that is wrong with a directory, one a line, each with the
+// file and the line in it.
+func directoryError(file string, err error) error {
 	var parse *schemes.ParseError
-	if errors.As(err, &parse) {
-		return nil, &exitError{code: exitConfig, err: errors.New(parse.Error()), next: []string{"tongma directory validate " + file}}
+	if !errors.As(err, &parse) {
+		return err
 	}
-	return d, err
+	lines := make([]string, len(parse.Problems))
+	for i, p := range parse.Problems {
+		lines[i] = file + ": " + p.String()
+	}
+	return &exitError{code: exitConfig, err: errors.New(strings.Join(lines, "\n")), next: []string{"tongma directory validate " + file}}
 }
 
 type participantDoc struct {

@@ -86,10 +86,56 @@ func left(name string) column  { return column{name: name} }
 func right(name string) column { return column{name: name, right: true} }
 
 // showTable prints rows under columns, without lines, two blanks apart. Cells may
-// come from outside.
+// come from outside. A terminal that is narrower than the table gets a record for
+// each row instead: broken lines are no table.
 func showTable(w io.Writer, columns []column, rows [][]string) {
+	if len(rows) == 0 {
+		fmt.Fprintln(w, strings.TrimRight(drawTable(columns, rows), "\n"))
+		fmt.Fprintln(w, "none")
+		return
+	}
+	drawn := drawTable(columns, rows)
+	if most := widthOf(w); most > 0 && widest(drawn) > most {
+		drawn = drawRecords(columns, rows)
+	}
+	_, _ = io.WriteString(w, drawn)
+}
+
+func widest(lines string) (width int) {
+	for line := range strings.Lines(lines) {
+		width = max(width, text.StringWidth(strings.TrimRight(line, "\n")))
+	}
+	return width
+}
+
+// drawRecords draws each row as lines of a name and a value, an empty line between.
+// What is empty is left out, and a column without a name goes on with the one before.
+func drawRecords(columns []column, rows [][]string) string {
+	var b strings.Builder
+	longest := 0
+	for _, c := range columns {
+		longest = max(longest, text.StringWidth(strings.TrimSpace(c.name)))
+	}
+	for i, r := range rows {
+		if i > 0 {
+			b.WriteString("\n")
+		}
+		for j := 0; j < len(r); j++ {
+			name, value := strings.TrimSpace(columns[j].name), strings.TrimSpace(clean(r[j]))
+			for name != "" && j+1 < len(r) && columns[j+1].name == "" {
+				j++
+				value = strings.TrimSpace(value + " " + clean(r[j]))
+			}
+			if value != "" {
+				fmt.Fprintf(&b, "%s  %s\n", text.Pad(name, longest, ' '), value)
+			}
+		}
+	}
+	return b.String()
+}
+
+func drawTable(columns []column, rows [][]string) string {
 	t := table.NewWriter()
-	t.SetOutputMirror(w)
 	style := table.StyleDefault
 	style.Options = table.OptionsNoBordersAndSeparators
 	style.Box.PaddingLeft, style.Box.PaddingRight = "", "  "
@@ -114,10 +160,7 @@ func showTable(w io.Writer, columns []column, rows [][]string) {
 		}
 		t.AppendRow(row)
 	}
-	t.Render()
-	if len(rows) == 0 {
-		fmt.Fprintln(w, "none")
-	}
+	return t.Render() + "\n"
 }
 
 // progress is a counter on one line of a terminal; elsewhere it says nothing.

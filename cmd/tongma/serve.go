@@ -73,7 +73,10 @@ func (a *app) serve(ctx context.Context, cfg config) error {
 	if cfg.Directory != "" {
 		data, err := os.ReadFile(cfg.Directory)
 		if err != nil {
-			return &exitError{code: exitConfig, err: err}
+			return &exitError{code: exitConfig, err: err, next: []string{"write one to begin with: tongma directory init --out " + cfg.Directory}}
+		}
+		if _, err := schemes.Parse(1, data); err != nil { // before anything is touched
+			return directoryError(cfg.Directory, err)
 		}
 		directory = data
 	}

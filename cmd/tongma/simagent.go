@@ -57,16 +57,9 @@ directory. creds/admin.token opens /admin, where money and faults come from: see
 }
 
 func (a *app) simulateAgent(ctx context.Context, s *agentFlags) error {
-	source := schemes.Sandbox()
-	if s.directory != "" {
-		var err error
-		if source, err = os.ReadFile(s.directory); err != nil {
-			return fileError(err)
-		}
-	}
-	d, err := schemes.Parse(1, source)
+	d, err := a.goodDirectory(s.directory)
 	if err != nil {
-		return &exitError{code: exitConfig, err: err}
+		return err
 	}
 	agent, err := oneAgent(d, schemes.AgentID(s.id))
 	if err != nil {

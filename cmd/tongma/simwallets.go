@@ -3,13 +3,11 @@ package main
 import (
 	"context"
 	"errors"
-	"os"
 
 	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
 
 	"github.com/tongma/tongma"
-	"github.com/tongma/tongma/schemes"
 	"github.com/tongma/tongma/schemes/keyring"
 )
 
@@ -38,16 +36,9 @@ as the participant would, and says yes to every payer's code but those whose dig
 }
 
 func (a *app) simulateWallets(ctx context.Context, s *walletFlags) error {
-	source := schemes.Sandbox()
-	if s.directory != "" {
-		var err error
-		if source, err = os.ReadFile(s.directory); err != nil {
-			return fileError(err)
-		}
-	}
-	d, err := schemes.Parse(1, source)
+	d, err := a.goodDirectory(s.directory)
 	if err != nil {
-		return &exitError{code: exitConfig, err: err}
+		return err
 	}
 	keys, err := keyring.Open(s.data)
 	if err != nil {
