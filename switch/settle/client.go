@@ -252,7 +252,8 @@ func (c *Client) booked(ctx context.Context, t Transfer, w Word) Word {
 	return w
 }
 
-// advised sums up what was booked on the settlement account under an id.
+// advised sums up what was booked on the settlement account under an id, each of the
+// agent's references once, less what went back.
 func (c *Client) advised(ctx context.Context, t Transfer) (sum tongma.Money, found bool, err error) {
 	if t.Debtor != "" && t.Creditor != "" {
 		return sum, false, nil // it does not touch the settlement account
@@ -268,16 +269,27 @@ func (c *Client) advised(ctx context.Context, t Transfer) (sum tongma.Money, fou
 	if err != nil {
 		return sum, false, err
 	}
+	type booking struct {
+		ref    string
+		amount tongma.Money
+		credit bool
+	}
+	seen := map[booking]bool{}
 	for _, a := range m.Advices {
 		for _, e := range a.Entries {
 			for _, d := range e.Details {
-				if e.Booked && d.About(t.ID) && d.Credit == t.Debit {
-					if sum.Currency == 0 {
-						sum.Currency, found = d.Amount.Currency, true
-					}
-					if sum, err = sum.Add(d.Amount); err != nil {
-						return sum, false, err
-					}
+				one := booking{cmp.Or(d.AgentRef, e.AgentRef), d.Amount, d.Credit}
+				if !e.Booked || !d.About(t.ID) || seen[one] {
+					continue
+				}
+				if seen[one] = one.ref != ""; d.Credit != t.Debit {
+					d.Amount.Minor = -d.Amount.Minor
+				}
+				if !found {
+					sum.Currency, found = d.Amount.Currency, true
+				}
+				if sum, err = sum.Add(d.Amount); err != nil {
+					return sum, false, err
 				}
 			}
 		}

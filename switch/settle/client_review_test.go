@@ -1,6 +1,7 @@
 package settle
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing"
 	"github.com/tongma/tongma/clearing/agentsim"
+	"github.com/tongma/tongma/clearing/iso20022"
 	"github.com/tongma/tongma/schemes"
 )
 
@@ -82,6 +84,70 @@ func TestWhatWasRefusedForItsAccountGoesThroughTheNewOne(t *testing.T) {
 		want := map[string]int64{"BANK-A": 400, "BANK-C": 1400}[who]
 		if rep := w.settle(id, How{Retry: true}); !rep.Done() || w.agent.Balance(who+"2", tongma.CNY) != want || w.agent.Balance(drillAccount, tongma.CNY) != 0 {
 			t.Errorf("%s: %v %s", who, rep.Open, w.money())
+		}
+	}
+}
+
+// advising is an agent that says ACSC of everything, and gives the entries as its advice.
+func advising(t *testing.T, entries func(id string) [][]iso20022.Entry) *httptest.Server {
+	now, count := time.Now(), 0
+	srv := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, in *http.Request) {
+		var doc iso20022.Document
+		var err error
+		count++
+		name := fmt.Sprint("M", count)
+		if id := in.URL.Query().Get("instruction"); id != "" {
+			var all []iso20022.Advice
+			for i, some := range entries(id) {
+				all = append(all, iso20022.Advice{ID: fmt.Sprint("N", i), Created: now, Account: iso20022.Account{Other: drillAccount}, Currency: tongma.CNY, Entries: some})
+			}
+			doc, err = iso20022.AdviceReport(name, now, all)
+		} else {
+			doc, err = iso20022.StatusReport(name, now, iso20022.Pacs009, []iso20022.Status{{Instruction: strings.TrimPrefix(in.URL.Path, "/v1/status/"), Code: "ACSC"}})
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		_, _ = out.Write(doc.XML)
+	}))
+	t.Cleanup(srv.Close)
+	return srv
+}
+
+// TestAnAdviceCountsEachEntryOnce: what the agent advises of twice it has booked once, and
+// what it gave back did not move.
+func TestAnAdviceCountsEachEntryOnce(t *testing.T) {
+	entry := func(ref string, minor int64, credit bool) func(string) iso20022.Entry {
+		return func(id string) iso20022.Entry {
+			return iso20022.Entry{Amount: cny(minor), Credit: credit, Booked: true, Reversal: !credit, AgentRef: ref, Details: []iso20022.Detail{{EndToEnd: id, Amount: cny(minor), Credit: credit}}}
+		}
+	}
+	part := entry("B1", 250, true)
+	for name, c := range map[string]struct {
+		notes [][]func(string) iso20022.Entry
+		want  Word
+	}{
+		"all":                   {[][]func(string) iso20022.Entry{{entry("B1", 500, true)}}, Word{Outcome: Settled, Amount: cny(500)}},
+		"a part":                {[][]func(string) iso20022.Entry{{part}}, Word{Outcome: Partly, Amount: cny(250)}},
+		"a part, advised twice": {[][]func(string) iso20022.Entry{{part}, {part}}, Word{Outcome: Partly, Amount: cny(250)}},
+		"two parts":             {[][]func(string) iso20022.Entry{{part, entry("B2", 250, true)}}, Word{Outcome: Settled, Amount: cny(500)}},
+		"all, given back":       {[][]func(string) iso20022.Entry{{entry("B1", 500, true), entry("B2", 500, false)}}, Word{}},
+		"a part given back":     {[][]func(string) iso20022.Entry{{entry("B1", 500, true), entry("B2", 200, false)}}, Word{Outcome: Partly, Amount: cny(300)}},
+	} {
+		srv := advising(t, func(id string) (all [][]iso20022.Entry) {
+			for _, note := range c.notes {
+				var some []iso20022.Entry
+				for _, e := range note {
+					some = append(some, e(id))
+				}
+				all = append(all, some)
+			}
+			return all
+		})
+		client := NewClient(ClientOptions{URL: srv.URL})
+		transfer := Transfer{Instruction: clearing.Instruction{ID: "0123456789abcdef0123456789abcdef", Debtor: "bank-a", Debit: true, Amount: cny(500)}}
+		if got := client.Ask(t.Context(), transfer).sound(transfer); got.Outcome != c.want.Outcome || got.Amount != c.want.Amount {
+			t.Errorf("%s: %+v", name, got)
 		}
 	}
 }
