@@ -199,9 +199,25 @@ func (r *run) cover() (again bool, err error) {
 	if r.how.Steps != 0 && r.steps >= max(r.how.Steps, 0) {
 		return false, nil
 	}
+	s, id, err := r.choose()
+	if err != nil || s.Kind == 0 {
+		return false, err
+	}
+	if r.steps++; s.Kind == StepRecast {
+		return true, r.recast(s.Amount.Currency)
+	}
+	return true, r.ask(s, id)
+}
+
+// choose picks the next step that may be taken now; none if its kind is zero. Who is to
+// pay is in the books then, under the id that it returns.
+func (r *run) choose() (s Step, id string, err error) {
+	r.asking.Lock()
+	defer r.asking.Unlock()
+	r.paid = nil // others may have asked since
 	steps, err := r.plan()
 	if err != nil {
-		return false, err
+		return s, "", err
 	}
 	for _, s := range steps {
 		if r.doubt[s.Amount.Currency] || (s.Kind == StepRecast && len(r.doubt) > 0) {
@@ -212,17 +228,15 @@ func (r *run) cover() (again bool, err error) {
 		}
 		switch s.Kind {
 		case StepPrefunding, StepGuarantee, StepShare:
-			r.steps++
-			return r.ask(s)
+			id, err := r.promise(s)
+			return s, id, err
 		case StepRecast:
-			if r.stuck[s.Amount.Currency] {
-				continue
+			if !r.stuck[s.Amount.Currency] {
+				return s, "", nil
 			}
-			r.steps++
-			return true, r.recast(s.Amount.Currency)
 		}
 	}
-	return false, nil
+	return Step{}, "", nil
 }
 
 // formal tells whether a step would have others pay, or wait, because the agent refused a
@@ -236,16 +250,20 @@ func (r *run) formal(s Step) bool {
 	return false
 }
 
-// ask has somebody pay for one who is short. It is written down first: stopped behind
-// that line, searchCover finds it and asks the agent.
-func (r *run) ask(s Step) (again bool, err error) {
-	var l short
+// legOf finds the leg that a step is about.
+func (r *run) legOf(s Step) (l short) {
 	for _, one := range shorts(&r.sheet) {
 		if one.debtor == s.Short && one.creditor == s.Creditor && one.currency == s.Amount.Currency {
 			l = one
 		}
 	}
-	tries := 0
+	return l
+}
+
+// promise writes down that somebody is asked to pay for one who is short, before it is.
+// Stopped behind that, searchCover finds it and asks the agent.
+func (r *run) promise(s Step) (id string, err error) {
+	l, tries := r.legOf(s), 0
 	if err := r.opts.Ledger.Read(r.ctx, func(b *clearing.Book) {
 		for _, w := range b.Refusals(r.id) {
 			if w.Kind == clearing.KindCoverRefused && w.Payer == s.Payer && w.Debtor == l.debtor && w.Creditor == l.creditor && w.Amount.Currency == l.currency {
@@ -253,22 +271,24 @@ func (r *run) ask(s Step) (again bool, err error) {
 			}
 		}
 	}); err != nil {
-		return false, err
+		return "", err
 	}
-	id := coverID(&r.sheet, l, s.Payer, tries)
-	entry := clearing.Entry{Kind: clearing.KindCoverAsked, Window: r.id, Debtor: l.debtor, Asker: l.creditor, Creditor: s.Payer, Amount: s.Amount, SchemeRef: id}
-	if err := r.book(entry); err != nil {
-		return false, err
-	}
+	id = coverID(&r.sheet, l, s.Payer, tries)
+	return id, r.book(clearing.Entry{Kind: clearing.KindCoverAsked, Window: r.id, Debtor: l.debtor, Asker: l.creditor, Creditor: s.Payer, Amount: s.Amount, SchemeRef: id})
+}
+
+// ask has somebody pay for one who is short, as it was promised.
+func (r *run) ask(s Step, id string) error {
+	l := r.legOf(s)
 	t := r.askedOf(&clearing.Word{Instruction: id, Debtor: l.debtor, Creditor: l.creditor, Payer: s.Payer, Amount: s.Amount})
 	e := Event{From: s.Payer, To: l.creditor, For: l.debtor, Money: t.Amount, Ref: t.ID}
 	w, ok := r.move(t)
 	if !ok {
 		e.Kind, e.Text = "wait", r.nobody()
 		r.open(e)
-		return true, nil
+		return nil
 	}
-	return true, r.answered(l, t, w, e)
+	return r.answered(l, t, w, e)
 }
 
 // answered writes down what came of a cover that was asked for, if that is known.

@@ -55,6 +55,7 @@ type Funds struct {
 // FundsOf reads off a Book what there is to cover a window with.
 func FundsOf(b *clearing.Book, s *clearing.Sheet) Funds {
 	f := fundsOf(b)
+	f.less(b, s.Window)
 	f.Paid, f.Refused = paidOf(b, s), map[Account]bool{}
 	for _, w := range b.Refusals(s.Window) {
 		if w.Kind == clearing.KindCoverRefused {
@@ -73,6 +74,22 @@ func fundsOf(b *clearing.Book) Funds {
 		}
 	}
 	return f
+}
+
+// less takes away the prefunding that was asked for in other windows, of which the agent
+// has not said whether it took it.
+func (f *Funds) less(b *clearing.Book, window tongma.WindowID) {
+	open, _ := b.Unsettled()
+	for _, other := range open {
+		if other.Window == window {
+			continue
+		}
+		for _, a := range b.Asked(other.Window) {
+			if a.Payer == a.Debtor {
+				f.Prefunded[Account{a.Payer, a.Amount.Currency}] -= a.Amount.Minor
+			}
+		}
+	}
 }
 
 // paidOf sums up what was paid for others. Debts from covers that stand in later

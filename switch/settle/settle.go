@@ -47,6 +47,11 @@ type Options struct {
 type Settler struct {
 	opts Options
 
+	// asking is held from looking at what is left of the funds until whom one asks is in
+	// the books, where the next one sees it: windows are settled beside each other, and the
+	// caps of the rules hold for them all. The Ledger is used while it is held.
+	asking sync.Mutex
+
 	// mu guards what is below. Nothing else is taken while it is held.
 	mu   sync.Mutex
 	busy map[tongma.WindowID]bool
@@ -301,6 +306,7 @@ func (r *run) plan() ([]Step, error) {
 	var f Funds
 	if err := r.opts.Ledger.Read(r.ctx, func(b *clearing.Book) {
 		f = fundsOf(b)
+		f.less(b, r.id)
 		if r.paid == nil {
 			r.paid = paidOf(b, &r.sheet)
 		}
