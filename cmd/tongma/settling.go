@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/tongma/tongma"
@@ -107,6 +108,8 @@ const settleEvery = time.Minute
 // was not settled then: we may have been stopped, or the agent silent. What was
 // closed by hand is left to people.
 func (n *node) settleAgain(ctx context.Context) {
+	var all sync.WaitGroup
+	defer all.Wait()
 	for {
 		var due []tongma.WindowID
 		_ = n.engine.Ledger().Read(ctx, func(b *clearing.Book) { // what cannot be read now is read the next time
@@ -117,8 +120,8 @@ func (n *node) settleAgain(ctx context.Context) {
 				}
 			}
 		})
-		for _, id := range due {
-			n.settleClosed(ctx, id)
+		for _, id := range due { // beside each other: the agent of one may be silent for long
+			all.Go(func() { n.settleClosed(ctx, id) })
 		}
 		select {
 		case <-ctx.Done():

@@ -75,3 +75,61 @@ func TestPrefundingThatWasAskedForIsNotAskedForTwice(t *testing.T) {
 		t.Errorf("%d left", left)
 	}
 }
+
+// silentTo is an agent that does not answer about some debtors.
+type silentTo struct {
+	*bank
+	to    map[tongma.ParticipantID]bool
+	tried []tongma.ParticipantID
+}
+
+func (s *silentTo) Move(ctx context.Context, t Transfer) Word {
+	s.tried = append(s.tried, t.Debtor)
+	if s.to[t.Debtor] {
+		return Word{}
+	}
+	return s.bank.Move(ctx, t)
+}
+
+func (s *silentTo) Ask(ctx context.Context, t Transfer) Word {
+	if s.to[t.Debtor] {
+		return Word{}
+	}
+	return s.bank.Ask(ctx, t)
+}
+
+// TestAnAgentThatIsSilentIsNotWaitedForOnceForEachDebtor: the call ends, and says who was
+// not asked; and whom the agent is silent about holds up nobody else.
+func TestAnAgentThatIsSilentIsNotWaitedForOnceForEachDebtor(t *testing.T) {
+	r := newRig(t, &market{banks: banks("abcdefghijklmnopqrstuvwxyz"), balance: rich("abcdefghijklmnopqrstuvwxy")})
+	for _, l := range "abcdefghijklmnopqrstuvwxy" {
+		r.pay(string(l)+">z", 100)
+	}
+	id := r.closeWindow()
+	at := &silentTo{bank: r.bank, to: map[tongma.ParticipantID]bool{}}
+	for _, b := range r.market.banks {
+		at.to[b] = true
+	}
+	s := New(Options{Ledger: r.books, Directory: func() *schemes.Directory { return r.dir }, Agent: func(*clearing.Sheet, tongma.Currency) Agent { return at }, Patience: 2 * time.Millisecond, Every: time.Millisecond})
+	rep, err := s.Settle(t.Context(), id, How{})
+	if err != nil || len(at.tried) > silences || len(rep.Open) < 25 {
+		t.Fatalf("%d tried, %d open, %v", len(at.tried), len(rep.Open), err)
+	}
+	// It answers about all but the first ten, who are many enough to use up its patience.
+	clear(at.to)
+	for _, b := range r.market.banks[:10] {
+		at.to[b] = true
+	}
+	for range 4 {
+		if rep, err = s.Settle(t.Context(), id, How{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := r.bank.balance[drillAccount]; got != 1500 {
+		t.Errorf("%d collected of 1500", got)
+	}
+	clear(at.to)
+	if rep, err = s.Settle(t.Context(), id, How{}); err != nil || !rep.Done() {
+		t.Errorf("%v %v", rep.Open, err)
+	}
+}

@@ -59,12 +59,13 @@ type Settler struct {
 	// is known need not be asked again. It is forgotten with the process, and then found
 	// out anew.
 	refusals map[tongma.WindowID]map[string]int
+	hushed   map[tongma.WindowID]map[string]bool // instructions to which the agent was silent
 }
 
 // New returns a Settler.
 func New(opts Options) *Settler {
 	opts.Patience, opts.Every = cmp.Or(opts.Patience, 10*time.Second), cmp.Or(opts.Every, 500*time.Millisecond)
-	return &Settler{opts: opts, busy: map[tongma.WindowID]bool{}, refusals: map[tongma.WindowID]map[string]int{}}
+	return &Settler{opts: opts, busy: map[tongma.WindowID]bool{}, refusals: map[tongma.WindowID]map[string]int{}, hushed: map[tongma.WindowID]map[string]bool{}}
 }
 
 // How says how far a call of Settle may go. The zero How does all that the rules
@@ -136,6 +137,7 @@ type run struct {
 	items   []clearing.WindowItem    // nil until they are asked for
 	doubt   map[tongma.Currency]bool // a transfer has no final answer
 	form    map[legKey]bool          // the latest refusal was for the message's form
+	silent  map[tongma.Currency]time.Duration
 	stuck   map[tongma.Currency]bool // nothing more can be deferred
 	steps   int
 }
@@ -151,7 +153,7 @@ func (s *Settler) Settle(ctx context.Context, id tongma.WindowID, how How) (Repo
 		return Report{}, &tongma.Error{Op: "settle", Reason: tongma.StateConflict, Field: id.String(), Detail: "it is being settled already"}
 	}
 	defer s.end(id)
-	r := &run{Settler: s, ctx: ctx, how: how, id: id, asked: map[string]bool{}, retried: map[legKey]bool{}, said: map[string]bool{}, refused: map[Account]bool{}, doubt: map[tongma.Currency]bool{}, stuck: map[tongma.Currency]bool{}, form: map[legKey]bool{}}
+	r := &run{Settler: s, ctx: ctx, how: how, id: id, asked: map[string]bool{}, retried: map[legKey]bool{}, said: map[string]bool{}, refused: map[Account]bool{}, doubt: map[tongma.Currency]bool{}, stuck: map[tongma.Currency]bool{}, form: map[legKey]bool{}, silent: map[tongma.Currency]time.Duration{}}
 	err := r.look()
 	if err == nil && r.sheet.State == clearing.WindowOpen {
 		err = &tongma.Error{Op: "settle", Reason: tongma.WindowNotClosed, Field: id.String()}
@@ -191,6 +193,7 @@ func (s *Settler) forget(id tongma.WindowID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.refusals, id)
+	delete(s.hushed, id)
 }
 
 // look reads the window's sheet.
@@ -286,6 +289,9 @@ func (r *run) allDone() bool {
 // wait says what the window waits for: whoever is short with no rule left for it.
 func (r *run) wait() (err error) {
 	for _, in := range clearing.Instruct(r.sheet) {
+		if !r.asked[in.ID] && r.rank(&in) == 3 && r.doubt[in.Amount.Currency] {
+			r.report.Open = append(r.report.Open, Event{Kind: "wait", From: in.Debtor, To: in.Creditor, Money: in.Amount, Ref: in.ID, Text: "not sent: the agent is silent"})
+		}
 		if r.short(&in) || r.retried[legOf(&in)] {
 			e := Event{Kind: "short", From: in.Debtor, To: in.Creditor, Money: in.Amount}
 			if r.form[legOf(&in)] {
@@ -391,9 +397,14 @@ func (r *run) transfers() error {
 	}
 }
 
-// next returns the first instruction that was not sent in this call and may be.
-func (r *run) next() (clearing.Instruction, bool) {
+// next returns the first instruction that was not sent in this call and may be. Those of
+// a currency in which the agent is silent come behind those of others, and last those to
+// which it was silent in an earlier call: one agent that is down, or one instruction that it
+// never answers, holds up nothing else. Once it has been silent for long, the rest is left
+// for the next call.
+func (r *run) next() (best clearing.Instruction, ok bool) {
 	waits := map[tongma.Currency]bool{} // debits are due
+	rank := 3
 	for _, in := range clearing.Instruct(r.sheet) {
 		if in.Debtor != "" && in.Creditor == "" {
 			waits[in.Amount.Currency] = true
@@ -402,10 +413,42 @@ func (r *run) next() (clearing.Instruction, bool) {
 		case r.asked[in.ID], in.Debtor == "" && waits[in.Amount.Currency]:
 		case r.retried[legOf(&in)], r.short(&in) && (!r.how.Retry || r.doubt[in.Amount.Currency]): // a cover may be on its way
 		default:
-			return in, true
+			if n := r.rank(&in); n < rank {
+				best, ok, rank = in, true, n
+			}
 		}
 	}
-	return clearing.Instruction{}, false
+	return best, ok
+}
+
+// rank says when an instruction is sent: 0 at once, 1 and 2 behind others, 3 not in this call.
+func (r *run) rank(in *clearing.Instruction) int {
+	switch spent := r.silent[in.Amount.Currency]; {
+	case spent >= silences*r.opts.Patience:
+		return 3
+	case r.unanswered(in.ID, false):
+		return 2
+	case spent > 0:
+		return 1
+	}
+	return 0
+}
+
+// silences is for how many times our patience an agent may be silent in one call.
+const silences = 6
+
+// unanswered tells whether the agent was silent to an instruction in an earlier call, or
+// remembers that it was now. It is forgotten with the process.
+func (r *run) unanswered(id string, now bool) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.hushed[r.id] == nil && now {
+		r.hushed[r.id] = map[string]bool{}
+	}
+	if now {
+		r.hushed[r.id][id] = true
+	}
+	return r.hushed[r.id][id]
 }
 
 // legKey is between whom a leg runs.
@@ -438,6 +481,13 @@ func (r *run) instruct(in clearing.Instruction) error {
 	e := Event{From: in.Debtor, To: in.Creditor, Money: in.Amount, Ref: in.ID}
 	var w Word
 	var ok bool
+	began := time.Now()
+	defer func() {
+		if ok && w.Outcome == Unknown {
+			r.silent[in.Amount.Currency] += max(time.Since(began), r.opts.Patience)
+			r.unanswered(in.ID, true)
+		}
+	}()
 	if in.Debtor == "" {
 		w, t.ID, ok = r.credit(t)
 		e.Ref = t.ID
