@@ -26,9 +26,12 @@ import (
 //	crash    S                                it forgets all but its journal
 //	where    WHO                              what it has, by shard
 //	net      N                                the sheet of window N of the head
+//	whole    MODEL                            its window closes, and the others hand over theirs
+//	in       S COMMAND                        a command of TestScripts, in shard S
+//	quiet                                     all that is on its way arrives
 func TestShardScripts(t *testing.T) {
 	scripttest.Run(t, "testdata/shards/*.script", 4, func(t *testing.T, text string) string {
-		s := &shardScript{t: t, payments: map[string]Entry{}, at: map[string]uint16{}}
+		s := &shardScript{t: t, payments: map[string]Entry{}, at: map[string]uint16{}, ids: map[string]tongma.PaymentID{}, in: map[uint16]*script{}}
 		got := s.render(text)
 		s.m.audit()
 		for _, k := range s.m.shards {
@@ -43,22 +46,32 @@ type shardScript struct {
 	m        *market
 	payments map[string]Entry
 	at       map[string]uint16
+	ids      map[string]tongma.PaymentID
+	in       map[uint16]*script
+	detail   []string // what came out of a line besides its answer
 }
 
 func (s *shardScript) render(text string) string {
 	var out strings.Builder
 	for _, line := range strings.SplitAfter(text, "\n") {
 		body, comment, has := strings.Cut(strings.TrimSuffix(line, "\n"), "#")
+		if strings.HasPrefix(line, " ") {
+			continue // came out of the line above
+		}
 		if body = strings.TrimSpace(body); body == "" {
 			out.WriteString(line)
 			continue
 		}
 		asked, _, _ := strings.Cut(body, " => ")
+		s.detail = nil
 		fmt.Fprintf(&out, "%-46s => %s", strings.TrimSpace(asked), s.do(strings.Fields(strings.ReplaceAll(asked, "->", ""))))
 		if has {
 			out.WriteString("   #" + comment)
 		}
 		out.WriteString("\n")
+		for _, d := range s.detail {
+			out.WriteString("    " + d + "\n")
+		}
 	}
 	return out.String()
 }
@@ -121,7 +134,7 @@ func (s *shardScript) do(line []string) string {
 		if v.Exists || v.Reason != tongma.NoReason {
 			return said(v, "") + fmt.Sprintf(" in shard %d", at)
 		}
-		s.payments[line[1]], s.at[line[1]] = e, at
+		s.payments[line[1]], s.at[line[1]], s.ids[line[1]] = e, at, e.Payment
 		return fmt.Sprintf("held in shard %d", at)
 	case "refund":
 		return s.refund(line)
@@ -169,6 +182,13 @@ func (s *shardScript) more(line []string) string {
 	case "crash":
 		m.crash(s.number(line[1]))
 		return "read again"
+	case "in":
+		return s.inside(s.number(line[1]), line[2:])
+	case "whole":
+		return s.whole(wordOf(line, "whole", ""))
+	case "quiet":
+		m.quiet()
+		return "quiet"
 	case "where":
 		return m.positionsOf(tongma.ParticipantID(line[1]))
 	case "net":
@@ -181,6 +201,27 @@ func (s *shardScript) more(line []string) string {
 	}
 	s.t.Fatalf("no such command: %v", line)
 	return ""
+}
+
+// inside runs a command of a single Book in one of the shards.
+func (s *shardScript) inside(shard uint16, line []string) string {
+	one := s.in[shard]
+	if one == nil {
+		one = &script{t: s.t, keeper: s.m.at(shard), ids: s.ids, asker: map[string]tongma.ParticipantID{}, count: 1000 * uint64(shard)}
+		s.in[shard] = one
+	}
+	said, detail := one.do(line)
+	s.detail = detail
+	return said
+}
+
+// whole closes the window of a model in the head, and has the others follow.
+func (s *shardScript) whole(model string) string {
+	v, e := s.m.at(Head).submit(s.t, Entry{Kind: KindClose, Model: model})
+	for o := range s.m.shards[1:] {
+		s.m.follow(uint16(o+2), 1<<30)
+	}
+	return said(v, fmt.Sprintf("%s, head awaits %s", e.Window, s.awaited()))
 }
 
 // refund holds one in the shard of its original; if there is no room for it, that is
