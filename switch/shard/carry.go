@@ -92,6 +92,31 @@ func (n *Node) carry(ctx context.Context, c clearing.Carry) error {
 
 // sweep sends home what of others lies here, or of one of them.
 func (n *Node) sweep(ctx context.Context, who tongma.ParticipantID) error {
+	return n.sweepOf(ctx, func(c *clearing.Carry) bool { return (who == "" || c.Participant == who) && !n.justCame(c.Participant) })
+}
+
+// bringOut sends all that somebody who has left owes here after it. Its cap must not go
+// before: what is used of it would be free once more. A hold that ends meanwhile changes
+// what there is to send, so that it is looked at again.
+func (n *Node) bringOut(ctx context.Context, who tongma.ParticipantID) error {
+	for range 8 {
+		if err := n.sweepOf(ctx, func(c *clearing.Carry) bool { return c.Participant == who }); err != nil {
+			return err
+		}
+		owes := false
+		err := n.ledger.Read(ctx, func(b *clearing.Book) {
+			for _, c := range b.Astray() {
+				owes = owes || (c.Participant == who && c.Amount.Minor < 0)
+			}
+		})
+		if err != nil || !owes {
+			return err
+		}
+	}
+	return &tongma.Error{Op: "switch.shard.move", Reason: tongma.StateConflict, Detail: "what it owes changes all the time: it is tried again"}
+}
+
+func (n *Node) sweepOf(ctx context.Context, which func(*clearing.Carry) bool) error {
 	var astray []clearing.Carry
 	if err := n.ledger.Read(ctx, func(b *clearing.Book) { astray = b.Astray() }); err != nil {
 		return err
@@ -99,7 +124,7 @@ func (n *Node) sweep(ctx context.Context, who tongma.ParticipantID) error {
 	to := map[uint16]bool{}
 	var faults error
 	for _, c := range astray {
-		if (who != "" && c.Participant != who) || n.justCame(c.Participant) {
+		if !which(&c) {
 			continue
 		}
 		err := n.carry(ctx, c)

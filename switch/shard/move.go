@@ -147,7 +147,7 @@ func (n *Node) finishMoves(ctx context.Context) error {
 }
 
 func (n *Node) finishMove(ctx context.Context, m clearing.Move) error {
-	if err := n.sweep(ctx, m.Participant); err != nil {
+	if err := n.bringOut(ctx, m.Participant); err != nil {
 		return err
 	}
 	if err := n.push(ctx, m.Shard); err != nil {

@@ -246,3 +246,66 @@ func TestAKeyThatWasNotWrittenDownIsNobodys(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
+
+// between is books in which something happens just before the first carry is written.
+type between struct {
+	Ledger
+	once sync.Once
+	do   func()
+}
+
+func (b *between) Submit(ctx context.Context, e clearing.Entry) (clearing.Result, error) {
+	if e.Kind == clearing.KindCarryOut {
+		b.once.Do(b.do)
+	}
+	return b.Ledger.Submit(ctx, e)
+}
+
+// TestADebtIsThereBeforeItsCap: whoever moves is let in with its cap only when what it
+// owes is in, though a hold of it ends while that is being carried, or room of it came
+// to its old home a moment ago.
+func TestADebtIsThereBeforeItsCap(t *testing.T) {
+	for _, how := range []string{"a hold ends meanwhile", "room came a moment ago"} {
+		m := newMarket(t, 3)
+		home := clearing.HomeOf("weibank", 3)
+		to := home%3 + 1
+		m.mustPay(home, "weibank", "paid", 1, 4_000)
+		node, ledger := m.nodes[home-1], m.engines[home-1].Ledger()
+		node.Stop() // from here on it does what it is told here
+		node = New(Options{Self: home, Count: 3, Conn: m.conns[home-1]})
+		node.ledger = ledger
+		hold := clearing.Entry{Kind: clearing.KindHold, Op: tongma.OpPay, Payment: node.NewID(), Asker: "weibank", Key: "held", Debtor: "weibank", Creditor: "acq", Scheme: "wechat",
+			Amount: tongma.Money{Minor: 3_000, Currency: tongma.CNY}}
+		for i := 0; clearing.OwnerOf("weibank", hold.Key, 3) != home; i++ {
+			hold.Key = fmt.Sprint("held-", i)
+		}
+		if res := m.submit(home, hold); !res.Write || res.Entry.Kind != clearing.KindHold {
+			t.Fatalf("%+v", res)
+		}
+		if how == "a hold ends meanwhile" {
+			node.ledger = &between{Ledger: ledger, do: func() { m.submit(home, clearing.Entry{Kind: clearing.KindVoid, Payment: hold.Payment}) }}
+		} else {
+			node.came["weibank"] = time.Now()
+		}
+		m.submit(home, clearing.Entry{Kind: clearing.KindHome, Debtor: "weibank", Shard: to, Sequence: 1})
+		if err := node.finishMoves(t.Context()); err != nil {
+			t.Logf("%s: not yet: %v", how, err)
+		}
+		_ = m.engines[to-1].Ledger().Read(t.Context(), func(b *clearing.Book) {
+			for _, p := range b.Positions() {
+				if p.Participant == "weibank" && p.Cap > 0 && p.Position < 4_000 {
+					t.Errorf("%s: it has a cap of %d and owes %d there, 4000 in all", how, p.Cap, p.Position)
+				}
+			}
+		})
+		for range 3 { // and it arrives
+			_ = node.finishMoves(t.Context())
+		}
+		at := uint16(0)
+		_ = m.engines[to-1].Ledger().Read(t.Context(), func(b *clearing.Book) { at, _ = b.Home("weibank") })
+		if at != to {
+			t.Errorf("%s: it is at home in %d", how, at)
+		}
+		m.audit()
+	}
+}
