@@ -77,6 +77,8 @@ type node struct {
 	engine  *switching.Engine
 	api     *api.API
 	settler *settle.Settler
+	agents  agents
+	tokens  tokens
 	desk    *desk.Office
 	others  *shard.Node // of a switch of several shards
 
@@ -360,7 +362,7 @@ func (n *node) startEngine(ctx context.Context) error {
 		Office: func(ctx context.Context, opts clearing.LedgerOptions) (*clearing.Ledger, error) {
 			ledger, err := n.enter(ctx, opts, outbox)
 			if err == nil {
-				n.makeAdapters(sc, adapters)
+				n.makeAdapters(adapters)
 			}
 			return ledger, err
 		},
@@ -386,12 +388,16 @@ func (n *node) startEngine(ctx context.Context) error {
 }
 
 // makeAdapters makes the schemes' adapters, by the directory that will be in force.
-func (n *node) makeAdapters(sc *nats.Conn, adapters map[tongma.SchemeID]switching.Adapter) {
+func (n *node) makeAdapters(adapters map[tongma.SchemeID]switching.Adapter) {
 	for _, s := range n.registry.Current().Schemes() {
-		a := native.NewAdapter(sc, s.ID, native.AdapterOptions{Timeout: s.AuthoriseTimeout})
-		n.onClose(func(context.Context) { a.Close() })
-		adapters[s.ID] = a
+		adapters[s.ID] = n.adapter(s)
 	}
+}
+
+func (n *node) adapter(s *schemes.Scheme) switching.Adapter {
+	a := native.NewAdapter(n.office.people, s.ID, native.AdapterOptions{Timeout: s.AuthoriseTimeout})
+	n.onClose(func(context.Context) { a.Close() })
+	return a
 }
 
 // dealer makes how a dealer is asked who quotes for itself.
@@ -401,20 +407,16 @@ func dealer(sc *nats.Conn, id tongma.ParticipantID) (switching.Dealer, func()) {
 }
 
 func (n *node) makeAPI(feed *api.Feed, reg *prometheus.Registry) error {
-	var ids []tongma.ParticipantID
-	for _, p := range n.registry.Current().Participants() {
-		ids = append(ids, p.ID)
-	}
-	tokens, err := api.NewTokens(n.cfg.data, ids)
+	err := n.tokens.know(n.cfg.data, n.registry.Current())
 	if err != nil {
-		return &exitError{code: exitConfig, err: err}
+		return err
 	}
 	n.desk, err = desk.New(desk.Options{Shard: n.journalNumber(), Ledger: n.engine.Ledger(), Journal: n.store, Directory: n.registry.Current, Now: time.Now, Data: n.cfg.data,
 		NewID: n.disputeID})
 	if err != nil {
 		return &exitError{code: exitConfig, err: err}
 	}
-	n.api, err = api.New(api.Config{Engine: n.engine, Auth: tokens, Settler: n.settler, Office: n.officeOfAPI(), Store: n.store, Feed: feed, Gatherer: reg,
+	n.api, err = api.New(api.Config{Engine: n.engine, Auth: &n.tokens, Settler: n.settler, Office: n.officeOfAPI(), Store: n.store, Feed: feed, Gatherer: reg,
 		Logger: n.cfg.logger, Version: buildVersion(), Sandbox: n.cfg.sandbox, Shards: n.shardsOfAPI()})
 	if err != nil {
 		return err

@@ -9,8 +9,10 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -30,8 +32,12 @@ and several switches may run on it, each on a folder of its own. One writes. The
 books warm, and one takes over about a second after the writer was lost. A switch that was deposed stands by. All may be
 started with the same settings.
 
-Without --standby a switch takes over at once. That is how a new directory comes into force: restart one that stands by
-with --directory and without --standby. Who stands by finds the directory beside the journal, and takes its own only on a
+On SIGHUP the writer reads --directory again and brings it into force while payments go on: participants, schemes, dealers
+and agents that are new are let in, asked and told without a restart. A file that cannot be read or is refused changes
+nothing, and is said.
+
+Without --standby a switch takes over at once. That is how a new directory comes into force if its file is elsewhere: restart
+one that stands by with --directory and without --standby. Who stands by finds the directory beside the journal, and takes its own only on a
 journal that has none; it does not lead with another than the journal's, and says so at /readyz.
 
 Folders of one cluster have the same creds/: see "tongma cluster credentials".
@@ -97,13 +103,16 @@ func (a *app) serve(ctx context.Context, cfg config) error {
 		return err
 	}
 	defer n.Close()
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, syscall.SIGHUP)
+	defer signal.Stop(again)
 	for {
 		if n.cfg.standby {
 			a.say("tongma %s standing by: http://%s  %s  data %s", buildVersion(), n.httpAddr, n.natsURL, cfg.Data)
 		}
 		err := n.takeOffice(ctx)
 		if err == nil {
-			err = a.inOffice(ctx, n, cfg, market)
+			err = a.inOffice(ctx, n, cfg, market, again)
 			n.leaveOffice()
 		}
 		switch {
@@ -145,8 +154,8 @@ func external(cfg *config, logger *slog.Logger) *bus.External {
 }
 
 // inOffice runs the switch until it is told to stop, which is no error, or until
-// its journal cannot be written any more, by it.
-func (a *app) inOffice(ctx context.Context, n *node, cfg config, market bool) error {
+// its journal cannot be written any more, by it. At each again it reads the directory.
+func (a *app) inOffice(ctx context.Context, n *node, cfg config, market bool, again <-chan os.Signal) error {
 	if market {
 		sims, err := startSimulators(ctx, n, 1)
 		if err != nil {
@@ -161,10 +170,18 @@ func (a *app) inOffice(ctx context.Context, n *node, cfg config, market bool) er
 	go func() { kept <- n.desk.RunDisputeClock(ctx, time.Minute, n.disputesLate) }()
 	defer func() { cancel(); <-kept; <-kept }()
 	select {
-	case <-ctx.Done():
-		return nil
-	case <-n.engine.Ledger().Stopped():
-		return stoppedError(n.engine.Ledger().Err())
+	case <-again: // told while it stood by, where the directory comes from the journal
+	default:
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-n.engine.Ledger().Stopped():
+			return stoppedError(n.engine.Ledger().Err())
+		case <-again:
+			a.readAgain(ctx, n, cfg.Directory)
+		}
 	}
 }
 

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tongma/tongma"
@@ -15,35 +17,57 @@ import (
 	"github.com/tongma/tongma/switch/settle"
 )
 
-// startSettling connects the directory's settlement agents, and those that it has
-// dropped, which may have been told to move money. One that has no address is people's business; in a sandbox it is simulated, as a service that is
-// reached over HTTP like any other.
+// agents are the settlement agents that can be reached. Never changed, only replaced.
+type agents struct {
+	of atomic.Pointer[map[schemes.AgentID]settle.Agent]
+}
+
+// startSettling connects the settlement agents, and has windows settled by them.
 func (n *node) startSettling(context.Context) error {
-	links := map[schemes.AgentID]settle.Agent{}
-	for _, version := range n.registry.Versions() { // what an agent was told it is asked after, though it has left the directory since
-		d, _ := n.registry.At(version)
-		for _, agent := range d.Agents() {
-			links[agent.ID] = nil
-		}
-	}
-	for id := range links {
-		by := func() *schemes.Directory { return settle.Naming(n.registry, id) }
-		d := by()
-		agent, _ := d.Agent(id)
-		address, token, err := n.agentDoor(d, agent)
-		if err != nil {
-			return err
-		}
-		if delete(links, id); address != "" {
-			links[id] = settle.NewClient(settle.ClientOptions{Agent: id, Directory: by, URL: address, Token: token})
-		}
+	n.agents.of.Store(nil)
+	if err := n.connectAgents(); err != nil {
+		return err
 	}
 	n.settler = settle.New(settle.Options{Ledger: n.engine.Ledger(), Directory: n.registry.Current, Past: n.registry, Agent: func(s *clearing.Sheet, c tongma.Currency) settle.Agent {
-		if id, ok := settle.AgentOf(n.registry, s, c); ok && links[id] != nil {
-			return links[id]
+		if id, ok := settle.AgentOf(n.registry, s, c); ok {
+			if agent, there := (*n.agents.of.Load())[id]; there {
+				return agent
+			}
 		}
 		return nil
 	}})
+	return nil
+}
+
+// connectAgents connects the directory's settlement agents, and those that it has
+// dropped, which may have been told to move money; whoever is connected stays so. One
+// that has no address is people's business; in a sandbox it is simulated, as a service
+// that is reached over HTTP like any other.
+func (n *node) connectAgents() error {
+	links := map[schemes.AgentID]settle.Agent{}
+	if connected := n.agents.of.Load(); connected != nil {
+		maps.Copy(links, *connected)
+	}
+	for _, version := range n.registry.Versions() { // what an agent was told it is asked after, though it has left the directory since
+		d, _ := n.registry.At(version)
+		for _, named := range d.Agents() {
+			id := named.ID
+			if _, there := links[id]; there {
+				continue
+			}
+			by := func() *schemes.Directory { return settle.Naming(n.registry, id) }
+			d := by()
+			agent, _ := d.Agent(id)
+			address, token, err := n.agentDoor(d, agent)
+			if err != nil {
+				return err
+			}
+			if address != "" {
+				links[id] = settle.NewClient(settle.ClientOptions{Agent: id, Directory: by, URL: address, Token: token})
+			}
+		}
+	}
+	n.agents.of.Store(&links)
 	return nil
 }
 

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync/atomic"
+
+	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/schemes"
+	"github.com/tongma/tongma/switch/api"
+)
+
+// tokens are whose HTTP tokens are known, of the directory in force.
+type tokens struct{ of atomic.Pointer[api.Tokens] }
+
+// Identify implements api.Authenticator.
+func (t *tokens) Identify(token string) (api.Caller, bool) { return t.of.Load().Identify(token) }
+
+// Operators implements api.Authenticator.
+func (t *tokens) Operators() int { return t.of.Load().Operators() }
+
+// know reads the tokens of a directory's participants, and makes those that are missing.
+func (t *tokens) know(dir string, d *schemes.Directory) error {
+	var ids []tongma.ParticipantID
+	for _, p := range d.Participants() {
+		ids = append(ids, p.ID)
+	}
+	known, err := api.NewTokens(dir, ids)
+	if err != nil {
+		return &exitError{code: exitConfig, err: err}
+	}
+	t.of.Store(known)
+	return nil
+}
+
+// adopt brings a directory into force while the switch runs: payments go on. Whoever
+// comes with it is let in, and whoever leaves is let out, once its rules stand in the
+// books. An error before that leaves all as it was; one behind it says what does not go
+// by the new version yet, and the same directory once more tries that again.
+//
+// It must be called by whoever may leave the office.
+func (n *node) adopt(ctx context.Context, source []byte) (*schemes.Directory, error) {
+	d, err := schemes.Parse(n.registry.Current().Version()+1, source)
+	if err != nil {
+		return nil, &exitError{code: exitConfig, err: err}
+	}
+	participants, err := admitted(d, n.keys)
+	if err != nil {
+		return nil, err
+	}
+	if d, err = n.registry.Add(source); err != nil {
+		return nil, &exitError{code: exitConfig, err: err}
+	}
+	n.reach(d)
+	if err := n.engine.Adopt(ctx, d); err != nil {
+		return nil, fmt.Errorf("directory version %d: %w", d.Version(), err)
+	}
+	n.coming = d
+	err = errors.Join(n.tokens.know(n.cfg.data, d), n.connectAgents())
+	if n.bus != nil { // on a NATS elsewhere its operator lets them in
+		err = errors.Join(err, n.bus.UpdateParticipants(participants))
+	}
+	return d, err
+}
+
+// reach makes adapters of schemes that a directory brings.
+func (n *node) reach(d *schemes.Directory) {
+	for _, s := range d.Schemes() {
+		if _, there := n.engine.Directory().Scheme(s.ID); !there {
+			n.engine.Reach(s.ID, n.adapter(s))
+		}
+	}
+}
+
+// readAgain brings the file of the directory into force as it is now.
+func (a *app) readAgain(ctx context.Context, n *node, path string) {
+	if path == "" {
+		a.say("no --directory to read again")
+		return
+	}
+	source, err := os.ReadFile(path)
+	if err == nil {
+		var d *schemes.Directory
+		if d, err = n.adopt(ctx, source); err == nil {
+			a.say("directory version %d is in force", d.Version())
+			return
+		}
+	}
+	a.say("directory %s: %v", path, err)
+	n.cfg.logger.Error("the directory was not read again", "path", path, "err", err)
+}
