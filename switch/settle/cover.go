@@ -212,8 +212,12 @@ func (r *run) cover() (again bool, err error) {
 // choose picks the next step that may be taken now; none if its kind is zero. Who is to
 // pay is in the books then, under the id that it returns.
 func (r *run) choose() (s Step, id string, err error) {
-	r.asking.Lock()
-	defer r.asking.Unlock()
+	select {
+	case r.asking <- struct{}{}:
+		defer func() { <-r.asking }()
+	case <-r.ctx.Done():
+		return s, "", &tongma.Error{Op: "settle", Reason: tongma.ShuttingDown, Field: r.id.String(), Err: r.ctx.Err()}
+	}
 	r.paid = nil // others may have asked since
 	steps, err := r.plan()
 	if err != nil {

@@ -47,10 +47,11 @@ type Options struct {
 type Settler struct {
 	opts Options
 
-	// asking is held from looking at what is left of the funds until whom one asks is in
+	// asking is full from looking at what is left of the funds until whom one asks is in
 	// the books, where the next one sees it: windows are settled beside each other, and the
-	// caps of the rules hold for them all. The Ledger is used while it is held.
-	asking sync.Mutex
+	// caps of the rules hold for them all. The Ledger is used meanwhile, so whoever waits
+	// for it waits with its context.
+	asking chan struct{}
 
 	// mu guards what is below. Nothing else is taken while it is held.
 	mu   sync.Mutex
@@ -65,7 +66,7 @@ type Settler struct {
 // New returns a Settler.
 func New(opts Options) *Settler {
 	opts.Patience, opts.Every = cmp.Or(opts.Patience, 10*time.Second), cmp.Or(opts.Every, 500*time.Millisecond)
-	return &Settler{opts: opts, busy: map[tongma.WindowID]bool{}, refusals: map[tongma.WindowID]map[string]int{}, hushed: map[tongma.WindowID]map[string]bool{}}
+	return &Settler{opts: opts, asking: make(chan struct{}, 1), busy: map[tongma.WindowID]bool{}, refusals: map[tongma.WindowID]map[string]int{}, hushed: map[tongma.WindowID]map[string]bool{}}
 }
 
 // How says how far a call of Settle may go. The zero How does all that the rules
