@@ -193,6 +193,15 @@ func (n *Node) comesHome(ctx context.Context, m homeMsg) (any, error) {
 	if err == nil {
 		err = n.learnHomes(ctx)
 	}
+	if err == nil && res.Write && e.Shard == n.opts.Self {
+		// It brings the caps that it left with; the directory may have others by now. If we
+		// stop in between, the next start sees to it.
+		n.spawn(func() {
+			if err := n.engine.Adopt(n.ctx, n.engine.Directory()); err != nil && n.ctx.Err() == nil {
+				n.opts.Logger.Warn("shard: the directory's caps of who has come are not in force", "participant", string(e.Debtor), "err", err)
+			}
+		})
+	}
 	return yesMsg{true}, err
 }
 

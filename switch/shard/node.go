@@ -15,6 +15,7 @@ import (
 
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing"
+	"github.com/tongma/tongma/schemes"
 	switching "github.com/tongma/tongma/switch"
 )
 
@@ -29,6 +30,8 @@ type Ledger interface {
 type Engine interface {
 	Do(ctx context.Context, r tongma.Request) (tongma.Answer, error)
 	Resolve(ctx context.Context, r tongma.Request) (tongma.Resolution, error)
+	Directory() *schemes.Directory
+	Adopt(ctx context.Context, d *schemes.Directory) error
 }
 
 // Options are the edges of a Node. Self, Count and Conn are required.

@@ -3,6 +3,7 @@ package shard
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -308,4 +309,37 @@ func TestADebtIsThereBeforeItsCap(t *testing.T) {
 		}
 		m.audit()
 	}
+}
+
+// TestACapThatChangedOnTheWayIsInForce: whoever is let in brings the cap that it left
+// with. If the directory has another by then, that one counts.
+func TestACapThatChangedOnTheWayIsInForce(t *testing.T) {
+	m := newMarket(t, 3)
+	home := clearing.HomeOf("weibank", 3)
+	to := home%3 + 1
+	m.mustPay(home, "weibank", "paid", 1, 4_000)
+	m.stop(to)
+	if res := m.submit(home, clearing.Entry{Kind: clearing.KindHome, Debtor: "weibank", Shard: to, Sequence: 1}); !res.Write {
+		t.Fatalf("%+v", res)
+	}
+	m.later = strings.Replace(source, `id: weibank, name: W, country: CN, roles: [acquirer, issuer], caps: {CNY: "100.00"}`, `id: weibank, name: W, country: CN, roles: [acquirer, issuer], caps: {CNY: "50.00"}`, 1)
+	if m.later == source {
+		t.Fatal("the directory is the same")
+	}
+	m.start(to)
+	cap := func() (minor int64) {
+		_ = m.engines[to-1].Ledger().Read(t.Context(), func(b *clearing.Book) {
+			for _, p := range b.Positions() {
+				if at, _ := b.Home("weibank"); p.Participant == "weibank" && p.Currency == tongma.CNY && at == to {
+					minor = p.Cap
+				}
+			}
+		})
+		return minor
+	}
+	m.eventually("it has arrived, and its cap is the directory's", func() bool { return cap() == 5_000 })
+	if a, err := m.pay(to, "weibank", "over", 2, 1_001); err != nil || a.Reason != tongma.OverCap {
+		t.Errorf("%+v, %v", a, err)
+	}
+	m.audit()
 }

@@ -82,7 +82,8 @@ type market struct {
 	conns   []*nats.Conn
 	wallet  *wallet
 	source  string
-	standby bool // writers to come follow the journal first, and take over
+	later   string // the next version of it, for writers to come; empty: there is none
+	standby bool   // writers to come follow the journal first, and take over
 }
 
 func newMarket(t *testing.T, shards int) *market { return newMarketOf(t, shards, source) }
@@ -117,6 +118,11 @@ func (m *market) start(s uint16) {
 		m.t.Fatal(err)
 	}
 	d, err := schemes.Parse(1, []byte(m.source))
+	versions := []*schemes.Directory{d}
+	if m.later != "" && err == nil {
+		d, err = schemes.Parse(2, []byte(m.later))
+		versions = append(versions, d)
+	}
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -132,7 +138,7 @@ func (m *market) start(s uint16) {
 			return warm.TakeOver(ctx)
 		}
 	}
-	e, err := switching.Open(m.t.Context(), switching.Options{Office: office, Store: m.stores[s-1], Shard: s - 1, Registry: schemes.NewMemoryRegistry(d), Adapters: adapters, Digest: digest,
+	e, err := switching.Open(m.t.Context(), switching.Options{Office: office, Store: m.stores[s-1], Shard: s - 1, Registry: schemes.NewMemoryRegistry(versions...), Adapters: adapters, Digest: digest,
 		NewID: node.NewID, Shards: node, OnCommit: func(_ uint64, es []clearing.Entry) { node.OnCommit(es) }})
 	if err == nil {
 		err = node.Start(m.t.Context(), e.Ledger(), e)
