@@ -9,7 +9,8 @@
     if (answer.ok) return answer;
     let problem = {};
     try { problem = await answer.json(); } catch { /* not a document */ }
-    const fault = new Error([problem.code, problem.title, problem.field, problem.detail].filter(Boolean).join(" · ") || "HTTP " + answer.status);
+    const money = options.method === "POST" && { not_executed: "no money moved", executed: "the money moved", unknown: "whether money moved is not known yet" }[problem.outcome];
+    const fault = new Error([problem.code, problem.title, problem.field, problem.detail, money, ...(problem.next || []).slice(0, 1)].filter(Boolean).join(" · ") || "HTTP " + answer.status);
     fault.status = answer.status;
     throw fault;
   };
@@ -26,7 +27,16 @@
     b.addEventListener("click", act);
     return b;
   };
-  const button = (words, path) => link(words, path, async (e) => {
+  // What cannot be taken back is asked for twice, within five seconds.
+  let meant = { path: "", until: 0 };
+  const button = (words, path) => link(meant.path === path && Date.now() < meant.until ? "Sure? " + words : words, path, async (e) => {
+    if (meant.path !== path || Date.now() >= meant.until) {
+      meant = { path, until: Date.now() + 5000 };
+      setTimeout(() => { due = 1; }, 5100);
+      slow = 0;
+      return refresh();
+    }
+    meant = { path: "", until: 0 };
     e.target.disabled = true;
     try { tell(await post(path)); say(""); } catch (fault) { say(fault.message); }
     slow = 0;
@@ -126,8 +136,8 @@
       const m = cutoff.get(w.model || ""), id = el("td", undefined, "id");
       id.append(link(w.window, "window " + w.window, () => { chosen = w.window; stressed = null; refresh(); }));
       const closes = w.state !== "open" ? utc(w.closed_at).slice(11) && "closed " + utc(w.closed_at).slice(11) : m && m.next ? m.next.local.slice(5, 16) + m.next.local.slice(19) : m && m.fault ? m.fault : "by hand";
-      const tr = row(id, el("td", w.model || "default"), el("td", w.state + (w.recasting ? ", recast" : "") + (w.awaited_shards ? ", waits for shard " + w.awaited_shards.join(", ") : ""), w.awaited_shards ? "short" : w.state), el("td", text.grouped(String(w.payments)), "num"), el("td", byCurrency(w.gross), "num pre"),
-        el("td", byCurrency(w.to_move), "num pre"), el("td", Object.keys(w.compression).sort().map((c) => w.compression[c] + " %").join("\n"), "num pre opt"), el("td", closes, "opt"), actions(w));
+      const tr = row(id, el("td", w.model || "default"), el("td", w.state + (w.recasting ? ", recast" : "") + (w.awaited_shards ? ", waits for shard " + w.awaited_shards.join(", ") : ""), w.awaited_shards ? "short" : w.state), actions(w), el("td", text.grouped(String(w.payments)), "num"), el("td", byCurrency(w.gross), "num pre"),
+        el("td", byCurrency(w.to_move), "num pre"), el("td", Object.keys(w.compression).sort().map((c) => w.compression[c] + " %").join("\n"), "num pre opt"), el("td", closes, "opt"));
       if (w.window === seen) tr.className = "chosen";
       return tr;
     }));
@@ -250,18 +260,18 @@
       el("td", text.grouped(r.after), "num"), el("td", text.grouped(r.reserved), "num opt"), el("td", text.grouped(r.cap || ""), "num"), el("td", text.grouped(r.beyond || ""), "num short"))));
   };
 
-  const showBreaks = (list) => list.map((b) => row(el("td", b.kind), el("td", b.owner), el("td", b.participant || ""), el("td", b.window ? String(b.window) : "", "id"),
-    el("td", (b.payment || b.ref || "").slice(0, 18), "id opt"), el("td", text.money(b.at_risk), "num"), el("td", utc(b.first_seen))));
+  const showBreaks = (list) => list.map((b) => row(el("td", b.kind), el("td", text.money(b.at_risk), "num"), el("td", b.owner), el("td", b.participant || ""), el("td", b.window ? String(b.window) : "", "id"),
+    el("td", utc(b.first_seen).slice(5)), el("td", (b.payment || b.ref || "").slice(0, 18), "id opt")));
   const showCaps = (list) => list.map((c) => {
     const act = el("td"), path = "/v1/caps/proposals/" + encodeURIComponent(c.key);
     if (c.state === "waiting") act.append(button("Approve", path + "/approve"));
     act.append(button("Reject", path + "/reject"));
-    return row(el("td", c.participant), el("td", text.money(c.standing), "num"), el("td", text.money(c.cap), "num"), el("td", c.maker), el("td", c.state === "stale" ? "the cap was changed since" : c.state), act);
+    return row(el("td", c.participant), el("td", text.money(c.cap), "num"), act, el("td", text.money(c.standing), "num"), el("td", c.maker), el("td", c.state === "stale" ? "the cap was changed since" : c.state));
   });
   const showDisputes = (list) => list.map((d) => {
     const id = el("td", undefined, "id");
     id.append(link(d.payment.slice(0, 8) + "…" + d.payment.slice(-6), "dispute " + d.dispute, () => open(d.payment)));
-    return row(id, el("td", d.raiser + " → " + d.respondent), el("td", d.stage), el("td", d.turn || "nobody"), el("td", utc(d.deadline), d.passed ? "short" : ""), el("td", text.money(d.amount), "num"), el("td", d.title || d.reason, "opt"));
+    return row(id, el("td", text.money(d.amount), "num"), el("td", d.turn || "nobody"), el("td", utc(d.deadline).slice(5), d.passed ? "short" : ""), el("td", d.stage), el("td", d.raiser + " → " + d.respondent), el("td", d.title || d.reason, "opt"));
   });
 
   // A list that this switch does not offer, or not to this caller, is not shown.
@@ -299,8 +309,10 @@
     const rows = list.map((p) => {
       const id = el("td", undefined, "id");
       id.append(link(p.payment.slice(0, 8) + "…" + p.payment.slice(-6), "payment " + p.payment, () => open(p.payment)));
-      return row(el("td", p.changed_at.slice(11, 23)), id, el("td", p.operation || "", "opt"), el("td", p.debtor || ""), el("td", p.creditor || ""), el("td", p.scheme || "", "opt"),
-        el("td", p.amount ? text.grouped(p.amount) + " " + p.currency + (p.target ? " → " + text.grouped(p.target) + " " + p.target_currency : "") : "", "num"), el("td", p.state, p.status), el("td", [p.reason, p.reason_name].filter(Boolean).join(" "), "opt"));
+      const time = el("td", p.changed_at.slice(11, 19));
+      time.append(el("span", p.changed_at.slice(19, 23), "opt"));
+      return row(time, id, el("td", p.operation || "", "opt"), el("td", p.amount ? text.grouped(p.amount) + " " + p.currency + (p.target ? " → " + text.grouped(p.target) + " " + p.target_currency : "") : "", "num"), el("td", p.state, p.status),
+        el("td", p.debtor || ""), el("td", p.creditor || ""), el("td", p.scheme || "", "opt"), el("td", [p.reason, p.reason_name].filter(Boolean).join(" "), "opt"));
     });
     $("payments").replaceChildren(...(rows.length ? rows : [none("none yet: tongma pay send", 9)]));
   };
