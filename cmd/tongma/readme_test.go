@@ -8,7 +8,9 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -16,7 +18,7 @@ import (
 // documents are those whose console blocks are run as they stand: a line behind
 // "$ " is typed into a shell, the lines under it are what it must say, in this
 // order, with "…" for anything.
-var documents = []string{"README.md", "docs/settlement.md", "docs/sql.md", "docs/exchange.md"}
+var documents = []string{"README.md", "docs/joining.md", "docs/settlement.md", "docs/sql.md", "docs/exchange.md"}
 
 func TestConsoleBlocksOfTheDocumentsRun(t *testing.T) {
 	if testing.Short() {
@@ -68,33 +70,40 @@ func consoleBlocks(text string) (all []typed) {
 
 func runBlocks(t *testing.T, bin, text string) {
 	dir := t.TempDir()
-	env := append(os.Environ(), "PATH="+filepath.Dir(bin)+":"+os.Getenv("PATH"))
-	var background *exec.Cmd
-	stop := func() {
-		if background != nil {
-			_ = background.Process.Signal(os.Interrupt)
-			_ = background.Wait()
-			background = nil
+	env := append(os.Environ(), "PATH="+filepath.Dir(bin)+":"+os.Getenv("PATH"),
+		"TONGMA_HTTP_LISTEN=127.0.0.1:0", "TONGMA_NATS_LISTEN=127.0.0.1:0", "TONGMA_ISO8583_LISTEN=127.0.0.1:0")
+	var jobs []*exec.Cmd // as the shell numbers them, from 1
+	stop := func(job int) {
+		if job < len(jobs) && jobs[job] != nil {
+			_ = jobs[job].Process.Signal(os.Interrupt)
+			_ = jobs[job].Wait()
+			jobs[job] = nil
 		}
 	}
-	defer stop()
+	defer func() {
+		for i := range jobs {
+			stop(len(jobs) - 1 - i)
+		}
+	}()
 	blocks := consoleBlocks(text)
 	if len(blocks) < 5 {
 		t.Fatalf("found %d lines to type", len(blocks))
 	}
 	for _, b := range blocks {
-		if b.line == "kill %1" {
-			stop()
+		if job, ok := strings.CutPrefix(b.line, "kill %"); ok {
+			n, err := strconv.Atoi(job)
+			if err != nil || n < 1 {
+				t.Fatalf("$ %s", b.line)
+			}
+			stop(n - 1)
 			continue
 		}
 		if line, ok := strings.CutSuffix(b.line, " &"); ok {
-			fields := strings.Fields(line)
-			background = exec.Command(bin, fields[1:]...)
-			background.Dir, background.Env = dir, env
-			if err := background.Start(); err != nil {
-				t.Fatal(err)
+			job := slices.Index(jobs, nil)
+			if job < 0 {
+				job, jobs = len(jobs), append(jobs, nil)
 			}
-			waitForNode(t, filepath.Join(dir, "market", "node.json"))
+			jobs[job] = start(t, exec.Command(bin, strings.Fields(line)[1:]...), dir, env)
 			continue
 		}
 		if tool := missingTool(b.line); tool != "" {
@@ -114,6 +123,36 @@ func runBlocks(t *testing.T, bin, text string) {
 			t.Errorf("$ %s\ndoes not say: %s\nbut:\n%s", b.line, missing, out.String())
 		}
 	}
+}
+
+// start starts a job, and returns when it has said on stderr that it is there, and a
+// switch answers.
+func start(t *testing.T, job *exec.Cmd, dir string, env []string) *exec.Cmd {
+	t.Helper()
+	spoke := make(chan struct{})
+	job.Dir, job.Env, job.Stderr = dir, env, &firstWord{said: spoke}
+	if err := job.Start(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-spoke:
+	case <-time.After(20 * time.Second):
+		t.Fatalf("%s says nothing", job)
+	}
+	waitForNode(t, filepath.Join(dir, "market", "node.json"))
+	return job
+}
+
+// firstWord tells when something was written to it.
+type firstWord struct {
+	once sync.Once
+	said chan struct{}
+}
+
+// Write implements io.Writer.
+func (w *firstWord) Write(p []byte) (int, error) {
+	w.once.Do(func() { close(w.said) })
+	return len(p), nil
 }
 
 // outsideTools are checkers that not every machine has; make test installs them where

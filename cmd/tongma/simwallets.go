@@ -29,7 +29,7 @@ as the participant would, and says yes to every payer's code but those whose dig
 	f := cmd.Flags()
 	f.StringVar(&s.data, "data", "", "data folder of a switch, for the participants' keys")
 	f.StringVar(&s.directory, "directory", "", "YAML file of participants and schemes; default: the sandbox market")
-	f.StringVar(&s.nats, "nats", "nats://127.0.0.1:4222", "NATS of the switch, several URLs with commas between")
+	f.StringVar(&s.nats, "nats", "", "NATS of the switch, several URLs with commas between; default: that of the switch that runs on the folder")
 	require(cmd, "data")
 	_ = cmd.MarkFlagDirname("data")
 	return cmd
@@ -40,12 +40,20 @@ func (a *app) simulateWallets(ctx context.Context, s *walletFlags) error {
 	if err != nil {
 		return err
 	}
+	url := s.nats
+	if url == "" {
+		node, err := readNodeFile(s.data)
+		if err != nil {
+			return err
+		}
+		url = node.NATS
+	}
 	keys, err := keyring.Open(s.data)
 	if err != nil {
 		return &exitError{code: exitConfig, err: err}
 	}
 	logger := a.logger(level("warn"))
-	sims, err := simulate(ctx, d, 1, logger, func(p tongma.ParticipantID) (*nats.Conn, error) { return dialAs(keys, p, s.nats, logger) })
+	sims, err := simulate(ctx, d, 1, logger, func(p tongma.ParticipantID) (*nats.Conn, error) { return dialAs(keys, p, url, logger) })
 	if errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) {
 		return &exitError{code: exitUnreachable, err: err, next: []string{"look at --nats"}}
 	}
@@ -53,7 +61,7 @@ func (a *app) simulateWallets(ctx context.Context, s *walletFlags) error {
 		return err
 	}
 	defer sims.stop()
-	a.say("%d SIMULATED wallets and banks on %s", len(sims.rigs), s.nats)
+	a.say("%d SIMULATED wallets and banks on %s", len(sims.rigs), url)
 	<-ctx.Done()
 	return nil
 }
