@@ -23,7 +23,7 @@ const (
 )
 
 var acrossChecks = []AuditCheck{
-	{acrossShards, "There is a journal of every shard, and each says which one it is of how many."},
+	{acrossShards, "There is a journal of every shard, and each says which one it is of how many, and over how many ids and keys are spread."},
 	{acrossTransit, "What came in to a shard is what left the other for it, in the same order; what left and has not come in is on the way, and the accounts of shards add up to that."},
 	{acrossGather, "What the head gathered of a shard's window is what that window comes to, recomputed from the shard's own journal; and each of a shard's windows is settled only if the head's is."},
 	{acrossKeys, "No asker's key has a payment in two shards."},
@@ -86,6 +86,8 @@ func Across(auditors []*Auditor) ShardsReport {
 	for i, a := range auditors {
 		if s := &a.shards; int(s.self) != i+1 || int(s.count) != len(auditors) {
 			x.find(acrossShards, "journal %d is of shard %d of %d, there are %d journals", i+1, s.self, s.count, len(auditors))
+		} else if s.spread != auditors[0].shards.spread {
+			x.find(acrossShards, "in journal %d ids and keys are spread over %d shards, in journal 1 over %d", i+1, s.spread, auditors[0].shards.spread)
 		}
 	}
 	x.transit()
@@ -207,7 +209,7 @@ func (x *across) keys() {
 	}
 	for i, a := range x.auditors {
 		for k := range a.shards.placed {
-			owner := int(auditOwner(k.asker, k.key, uint16(len(x.auditors))))
+			owner := min(int(auditOwner(k.asker, k.key, a.shards.spread)), len(x.auditors))
 			if owner == i+1 {
 				continue
 			}

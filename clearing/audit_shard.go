@@ -11,6 +11,7 @@ import (
 // auditShards is what the audit follows of the other shards.
 type auditShards struct {
 	self, count uint16
+	spread      uint16 // how many there were at first
 	homes       map[tongma.ParticipantID]uint16
 	moves       map[tongma.ParticipantID]uint64
 	out, in     map[uint16][]Carry
@@ -53,7 +54,7 @@ func (a *Auditor) homeOf(who tongma.ParticipantID) uint16 {
 	if s := a.shards.homes[who]; s != 0 {
 		return s
 	}
-	return auditHome(who, a.shards.count)
+	return auditHome(who, a.shards.spread)
 }
 
 // placed holds that a new payment belongs to this shard.
@@ -74,11 +75,16 @@ func (a *Auditor) placed(e *Entry) {
 func (a *Auditor) between(e *Entry) {
 	x := &a.shards
 	if e.Kind == KindHome && e.Debtor == "" {
-		if x.count != 0 || e.Shards < 2 || e.Shard == 0 || e.Shard > e.Shards {
-			a.find(checkHome, "shard %d of %d, it was %d of %d", e.Shard, e.Shards, x.self, x.count)
+		spread := uint64(e.Shards)
+		if e.Upto != 0 {
+			spread = e.Upto
+		}
+		joined := x.count != 0 && e.Shard == x.self && e.Shards > x.count && spread == uint64(x.spread)
+		if (x.count != 0 && !joined) || e.Shards < 2 || e.Shard == 0 || e.Shard > e.Shards || spread < 2 || spread > uint64(e.Shards) {
+			a.find(checkHome, "shard %d of %d, spread over %d; it was %d of %d, spread over %d", e.Shard, e.Shards, spread, x.self, x.count, x.spread)
 			return
 		}
-		x.self, x.count = e.Shard, e.Shards
+		x.self, x.count, x.spread = e.Shard, e.Shards, uint16(spread)
 		return
 	}
 	if e.Shard == 0 || e.Shard > x.count || (e.Shard == x.self && e.Kind != KindHome) {
@@ -92,7 +98,7 @@ func (a *Auditor) between(e *Entry) {
 		a.gathers(e)
 	case KindClaim:
 		k := auditKey{e.Asker, e.Key}
-		if _, used := a.keys[k]; used || x.claims[k] != 0 || auditOwner(e.Asker, e.Key, x.count) != x.self {
+		if _, used := a.keys[k]; used || x.claims[k] != 0 || auditOwner(e.Asker, e.Key, x.spread) != x.self {
 			a.find(checkClaim, "a key of %s is given to shard %d: it was used, or given to %d, or is not this shard's to give", e.Asker, e.Shard, x.claims[k])
 		}
 		x.claims[k] = e.Shard

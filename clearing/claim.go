@@ -11,7 +11,7 @@ import (
 //
 //	FieldInvalid: no asker, no key, no other shard, or a key that is not ours to give; a repeat: Exists, for whatever shard
 func (b *Book) proposeClaim(e *Entry) Verdict {
-	if e.Asker == "" || e.Key == "" || !b.otherShard(e.Shard) || OwnerOf(e.Asker, e.Key, b.shards.count) != b.shards.self {
+	if e.Asker == "" || e.Key == "" || !b.otherShard(e.Shard) || OwnerOf(e.Asker, e.Key, b.shards.spread) != b.shards.self {
 		return Verdict{Reason: tongma.FieldInvalid}
 	}
 	if s := b.HolderOf(e.Asker, e.Key); s != 0 {

@@ -102,7 +102,7 @@ func (b *Book) Former(who tongma.ParticipantID) (shards []uint16, moves uint64) 
 	if !moved || h.shard != b.shards.self || b.clock/day-h.since/day > 1 {
 		return nil, h.moves
 	}
-	first := HomeOf(tongma.ParticipantID(b.names[n]), b.shards.count)
+	first := HomeOf(tongma.ParticipantID(b.names[n]), b.shards.spread)
 	for s := uint16(1); s <= b.shards.count; s++ {
 		if s != b.shards.self && (h.moves > 1 || s == first) {
 			shards = append(shards, s)

@@ -58,6 +58,7 @@ func IsTransit(who tongma.ParticipantID) bool { return strings.HasPrefix(string(
 // sharding is what a Book knows of the other shards. The zero value has none.
 type sharding struct {
 	self, count uint16
+	spread      uint16          // over how many of them ids and keys are spread: how many there were at first
 	older       bool            // it had payments before it was one of several
 	homes       map[uint16]home // who has moved
 	claims      map[Digest]uint16
@@ -95,17 +96,22 @@ func (b *Book) sharded() bool { return b.shards.count > 1 }
 // Shard returns which shard the Book is, and of how many; zero and zero if there is one.
 func (b *Book) Shard() (self, count uint16) { return b.shards.self, b.shards.count }
 
+// Spread returns over how many shards ids and keys are spread, by HomeOf and OwnerOf: how
+// many there were at first. Those that joined later have who was moved to them, and keep
+// no keys. Zero if there is one.
+func (b *Book) Spread() uint16 { return b.shards.spread }
+
 // homeOf returns where a participant is at home: where its sponsor is, if it has one.
 func (b *Book) homeOf(who tongma.ParticipantID) uint16 {
 	n, known := b.numbers[string(who)]
 	if !known {
-		return HomeOf(who, b.shards.count)
+		return HomeOf(who, b.shards.spread)
 	}
 	n = b.settler(n)
 	if h, moved := b.shards.homes[n]; moved {
 		return h.shard
 	}
-	return HomeOf(tongma.ParticipantID(b.names[n]), b.shards.count)
+	return HomeOf(tongma.ParticipantID(b.names[n]), b.shards.spread)
 }
 
 // Home returns the shard in which a participant is at home as far as this one knows,
@@ -179,7 +185,8 @@ func (b *Book) carry(n uint16, c tongma.Currency, minor int64, entry uint64) {
 
 // proposeShard decides on entries between shards. The reasons, in their order:
 //
-//	home without a participant: FieldInvalid; a repeat: Exists, with ExistsOtherContent if it says otherwise
+//	home without a participant: FieldInvalid; a repeat: Exists, with ExistsOtherContent if it says otherwise (another shard,
+//	fewer of them, or another spread)
 //	any other:                  StateConflict: there is one shard
 //	carry-out, carry-in:        see proposeCarry
 //	gather:                     see proposeGather
@@ -203,23 +210,42 @@ func (b *Book) proposeShard(e *Entry) Verdict {
 	return b.proposeHome(e)
 }
 
+// proposeShards decides on which shard this is, of how many: at first, and when more
+// have joined. Upto is the spread, if that is less than Shards.
 func (b *Book) proposeShards(e *Entry) Verdict {
+	if e.Upto == uint64(e.Shards) {
+		e.Upto = 0
+	}
 	switch {
-	case e.Shards < 2 || e.Shards > MaxShards || e.Shard == 0 || e.Shard > e.Shards || len(e.Cells) > 0 || len(e.Terms) > 0:
+	case e.Shards < 2 || e.Shards > MaxShards || e.Shard == 0 || e.Shard > e.Shards || e.Upto == 1 || e.Upto > uint64(e.Shards) || len(e.Cells) > 0 || len(e.Terms) > 0:
 		return Verdict{Reason: tongma.FieldInvalid}
-	case b.sharded() && (e.Shard != b.shards.self || e.Shards != b.shards.count):
+	case !b.sharded():
+		return Verdict{Write: true}
+	case e.Shard != b.shards.self || e.Shards < b.shards.count || (e.Upto != 0 && e.Upto != uint64(b.shards.spread)):
 		return Verdict{Exists: true, Reason: tongma.ExistsOtherContent}
-	case b.sharded():
+	case e.Shards == b.shards.count:
 		return Verdict{Exists: true}
 	}
+	e.Upto = uint64(b.shards.spread)
 	return Verdict{Write: true}
+}
+
+// applyShards makes the Book one of several, or of more than before.
+func (b *Book) applyShards(e *Entry) {
+	if !b.sharded() {
+		b.shards.older = b.payments.len() > 0
+	}
+	b.shards.self, b.shards.count, b.shards.spread = e.Shard, e.Shards, e.Shards
+	if e.Upto != 0 {
+		b.shards.spread = uint16(e.Upto)
+	}
 }
 
 // applyShard makes such an entry part of the Book, and refuses one that a Book would
 // not have proposed.
 func (b *Book) applyShard(e *Entry) error {
 	again := *e
-	if v := b.proposeShard(&again); !v.Write || again.Sequence != e.Sequence {
+	if v := b.proposeShard(&again); !v.Write || again.Sequence != e.Sequence || again.Upto != e.Upto {
 		return b.broken(e, "no Book would have proposed it")
 	}
 	switch e.Kind {
@@ -234,7 +260,7 @@ func (b *Book) applyShard(e *Entry) error {
 		b.shards.claims[keyDigest(e.Asker, e.Key)] = e.Shard
 	case KindHome:
 		if e.Debtor == "" {
-			b.shards.self, b.shards.count, b.shards.older = e.Shard, e.Shards, b.payments.len() > 0
+			b.applyShards(e)
 			return nil
 		}
 		b.applyHome(e)

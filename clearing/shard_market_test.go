@@ -19,11 +19,12 @@ type market struct {
 	t      testing.TB
 	shards []*keeper // by number less one
 	oracle *keeper   // the same market as one shard, if asked for
+	spread uint16    // how many there were at first
 	serial uint64
 }
 
 func newMarket(t testing.TB, shards int) *market {
-	m := &market{t: t, oracle: newKeeper()}
+	m := &market{t: t, oracle: newKeeper(), spread: uint16(shards)}
 	m.oracle.must(t, Entry{Kind: KindOpen})
 	for i := range shards {
 		k := newKeeper()
@@ -32,6 +33,19 @@ func newMarket(t testing.TB, shards int) *market {
 		m.shards = append(m.shards, k)
 	}
 	return m
+}
+
+// grow has a shard know of one more, and join makes it one of them, with an empty journal.
+func (m *market) grow(shard uint16) {
+	self, count := m.at(shard).book.Shard()
+	m.at(shard).submit(m.t, Entry{Kind: KindHome, Shard: self, Shards: count + 1})
+}
+
+func (m *market) join() {
+	k, n := newKeeper(), uint16(len(m.shards)+1)
+	k.must(m.t, Entry{Kind: KindOpen})
+	k.must(m.t, Entry{Kind: KindHome, Shard: n, Shards: n, Upto: uint64(m.spread)})
+	m.shards = append(m.shards, k)
 }
 
 func (m *market) at(shard uint16) *keeper { return m.shards[shard-1] }
@@ -58,14 +72,14 @@ func (m *market) id() tongma.PaymentID { m.serial++; return testID(m.serial) }
 func (m *market) pay(door uint16, e Entry) (uint16, Verdict) {
 	at, _ := m.at(door).book.Home(e.Debtor)
 	if e.Debtor == "" {
-		at = OwnerOf(e.Asker, e.Key, uint16(len(m.shards)))
+		at = OwnerOf(e.Asker, e.Key, m.spread)
 	}
 	for hops := 0; hops < 8; hops++ {
 		if home, _ := m.at(at).book.Home(e.Debtor); e.Debtor != "" && home != at { // it is let go, or not there yet
 			at = home
 			continue
 		}
-		if owner := OwnerOf(e.Asker, e.Key, uint16(len(m.shards))); owner != at {
+		if owner := OwnerOf(e.Asker, e.Key, m.spread); owner != at {
 			_, claim := m.at(owner).submit(m.t, Entry{Kind: KindClaim, Asker: e.Asker, Key: e.Key, Shard: at})
 			if claim.Shard != at {
 				v, _ := m.at(claim.Shard).submit(m.t, e)
@@ -237,7 +251,7 @@ func (m *market) nets(k *keeper, w tongma.WindowID) string {
 // of each window, and in the end all positions, are those of the same payments in one
 // shard; each journal audits, and all of them together.
 func TestAMarketOfShardsIsOneMarket(t *testing.T) {
-	written := map[Kind]int{}
+	written, joined := map[Kind]int{}, 0
 	rapid.Check(t, func(rt *rapid.T) {
 		seed := rapid.Uint64().Draw(rt, "seed")
 		r := rand.New(rand.NewPCG(seed, 1))
@@ -258,7 +272,16 @@ func TestAMarketOfShardsIsOneMarket(t *testing.T) {
 				m.oracle.must(t, Entry{Kind: KindPost, Payment: p.Payment})
 			}
 		}
-		for range 120 {
+		grows := r.IntN(3) * (20 + r.IntN(60)) // when another shard joins: of some markets never
+		for step := range 120 {
+			if step == grows && step > 0 {
+				for s := uint16(1); s <= n; s++ {
+					m.grow(s)
+				}
+				m.join()
+				n++
+				joined++
+			}
 			switch what := r.IntN(100); {
 			case what < 35:
 				e := hold(0, anyone(), anyone(), 1+r.Int64N(2_000))
@@ -283,7 +306,7 @@ func TestAMarketOfShardsIsOneMarket(t *testing.T) {
 					m.at(home).submit(t, Entry{Kind: KindCarryOut, Debtor: who, Shard: at, Amount: tongma.Money{Minor: lacks, Currency: tongma.CNY}})
 					m.push(home, at)
 				}
-				if owner := OwnerOf(e.Asker, e.Key, n); owner != at {
+				if owner := OwnerOf(e.Asker, e.Key, m.spread); owner != at {
 					m.at(owner).submit(t, Entry{Kind: KindClaim, Asker: e.Asker, Key: e.Key, Shard: at})
 				}
 				if v, held := m.at(at).submit(t, e); v.Write && held.Kind == KindHold {
@@ -351,6 +374,9 @@ func TestAMarketOfShardsIsOneMarket(t *testing.T) {
 			}
 		}
 	})
+	if joined == 0 {
+		t.Error("no shard has joined the others")
+	}
 	for _, kind := range []Kind{KindCarryOut, KindCarryIn, KindGather, KindClaim, KindHome} {
 		if written[kind] == 0 {
 			t.Errorf("nothing of kind %s was written", kind)

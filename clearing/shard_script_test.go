@@ -28,6 +28,7 @@ import (
 //	net      N                                the sheet of window N of the head
 //	whole    MODEL                            its window closes, and the others hand over theirs
 //	in       S COMMAND                        a command of TestScripts, in shard S
+//	grow     S                                shard S knows of one more; "join" makes that
 //	quiet                                     all that is on its way arrives
 func TestShardScripts(t *testing.T) {
 	scripttest.Run(t, "testdata/shards/*.script", 4, func(t *testing.T, text string) string {
@@ -36,6 +37,8 @@ func TestShardScripts(t *testing.T) {
 		s.m.audit()
 		for _, k := range s.m.shards {
 			sameBooks(t, replayed(t, k.written), k.book)
+			snapshotAndTail(t, k.written, k.book, len(k.written)/2)
+			snapshotAndTail(t, k.written, k.book, len(k.written))
 		}
 		return got
 	})
@@ -179,6 +182,13 @@ func (s *shardScript) more(line []string) string {
 	case "finish":
 		m.finishMoves(s.number(line[1]), 60000)
 		return "finished"
+	case "grow":
+		m.grow(s.number(line[1]))
+		_, count := m.at(s.number(line[1])).book.Shard()
+		return fmt.Sprintf("it knows of %d shards", count)
+	case "join":
+		m.join()
+		return fmt.Sprintf("shard %d is empty", len(m.shards))
 	case "crash":
 		m.crash(s.number(line[1]))
 		return "read again"
@@ -230,7 +240,7 @@ func (s *shardScript) refund(line []string) string {
 	m, of, at := s.m, s.payments[line[3]], s.at[line[3]]
 	e := hold(0, of.Creditor, of.Debtor, s.amount(line[4]))
 	e.Payment, e.Key, e.Op, e.Original, e.Try = m.id(), line[1], tongma.OpRefund, of.Payment, true
-	if owner := OwnerOf(e.Asker, e.Key, uint16(len(m.shards))); owner != at {
+	if owner := OwnerOf(e.Asker, e.Key, m.spread); owner != at {
 		m.at(owner).submit(s.t, Entry{Kind: KindClaim, Asker: e.Asker, Key: e.Key, Shard: at})
 	}
 	text := ""

@@ -16,7 +16,11 @@ func (b *Book) writeShards(s *snapshotWriter) {
 	x := &b.shards
 	s.begin(blockShards)
 	s.unsigned(uint64(x.self))
-	s.unsigned(uint64(x.count))
+	if x.spread != x.count { // of those that are alike, and of older ones, only one is there
+		s.unsigned(uint64(x.spread)<<16 | uint64(x.count))
+	} else {
+		s.unsigned(uint64(x.count))
+	}
 	s.yes(x.older)
 	s.unsigned(uint64(len(x.homes)))
 	for _, n := range slices.Sorted(maps.Keys(x.homes)) {
@@ -83,8 +87,13 @@ func (b *Book) writeLinks(s *snapshotWriter) {
 func (s *snapshotReader) readShards(r *entryReader) {
 	b := s.book
 	x := &b.shards
-	x.self, x.count, x.older = r.short(), r.short(), r.yes()
-	r.bad = r.bad || x.count < 2 || x.count > MaxShards || x.self == 0 || x.self > x.count || len(b.windows) != s.windows
+	x.self = r.short()
+	both := r.uvarint()
+	x.count, x.spread, x.older = uint16(both), uint16(both>>16), r.yes()
+	if x.spread == 0 {
+		x.spread = x.count
+	}
+	r.bad = r.bad || both>>32 != 0 || x.spread < 2 || x.spread > x.count || x.count < 2 || x.count > MaxShards || x.self == 0 || x.self > x.count || len(b.windows) != s.windows
 	x.homes = map[uint16]home{}
 	for i := r.count(); i > 0 && !r.bad; i-- {
 		n := r.short()

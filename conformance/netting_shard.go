@@ -11,6 +11,7 @@ import (
 // sharding is what a journal that is one of several says of the others.
 type sharding struct {
 	self, count uint64
+	spread      uint64 // how many there were at first
 	homes       map[tongma.ParticipantID]uint64
 	moves       map[tongma.ParticipantID]uint64
 	carried     map[string]uint64 // the latest number, by kind and shard
@@ -53,7 +54,7 @@ func (r *recomputing) homeOf(who tongma.ParticipantID) uint64 {
 		return at
 	}
 	sum := sha256.Sum256([]byte(who))
-	return binary.BigEndian.Uint64(sum[:8])%r.shards.count + 1
+	return binary.BigEndian.Uint64(sum[:8])%r.shards.spread + 1
 }
 
 // placed holds that a new payment belongs to this shard.
@@ -194,7 +195,7 @@ func (r *recomputing) claim(l *line) error {
 	}
 	key := l.Asker + "\x00" + l.Key
 	sum := sha256.Sum256([]byte(key))
-	if owner := binary.BigEndian.Uint64(sum[:8])%r.shards.count + 1; owner != r.shards.self || r.keys[key] || r.shards.claims[key] != 0 {
+	if owner := binary.BigEndian.Uint64(sum[:8])%r.shards.spread + 1; owner != r.shards.self || r.keys[key] || r.shards.claims[key] != 0 {
 		return fmt.Errorf("the key is shard %d's to give, or was used or given before", owner)
 	}
 	r.shards.claims[key] = l.Shard
@@ -205,10 +206,14 @@ func (r *recomputing) claim(l *line) error {
 func (r *recomputing) home(l *line) error {
 	x := &r.shards
 	if l.Debtor == "" {
-		if x.count != 0 || l.Shards < 2 || l.Shard == 0 || l.Shard > l.Shards {
-			return fmt.Errorf("shard %d of %d, it is %d of %d", l.Shard, l.Shards, x.self, x.count)
+		spread := l.Shards
+		if l.Upto != 0 {
+			spread = l.Upto
 		}
-		x.self, x.count = l.Shard, l.Shards
+		if l.Shards < 2 || l.Shard == 0 || l.Shard > l.Shards || spread < 2 || spread > l.Shards || (x.count != 0 && (l.Shard != x.self || l.Shards <= x.count || spread != x.spread)) {
+			return fmt.Errorf("shard %d of %d over %d, it is %d of %d over %d", l.Shard, l.Shards, spread, x.self, x.count, x.spread)
+		}
+		x.self, x.count, x.spread = l.Shard, l.Shards, spread
 		return nil
 	}
 	if x.count == 0 || l.Shard == 0 || l.Shard > x.count || l.Sequence <= x.moves[l.Debtor] || r.sponsors[l.Debtor] != "" {

@@ -2,6 +2,7 @@ package switching
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing"
@@ -33,6 +34,9 @@ type Shards interface {
 	Room(ctx context.Context, hold *clearing.Entry)
 	// Number returns which shard this is, of how many.
 	Number() (self, count uint16)
+	// Spread returns over how many shards ids and keys are spread, for a journal that begins
+	// now. Only the first shard knows, which is waited for; of itself, it says zero: over all.
+	Spread(ctx context.Context) (uint16, error)
 }
 
 // Way is how a request has come to this shard.
@@ -118,7 +122,8 @@ func (e *Engine) submitHold(ctx context.Context, hold clearing.Entry) (clearing.
 }
 
 // declare writes down which shard this journal is of, before any rule of the directory:
-// caps stand where a participant is at home. A journal that says otherwise is not ours.
+// caps stand where a participant is at home. A journal that says otherwise is not ours;
+// there may be more shards than it says, which have joined since.
 func (e *Engine) declare(ctx context.Context) error {
 	var self, count uint16
 	if e.opts.Shards != nil {
@@ -131,11 +136,18 @@ func (e *Engine) declare(ctx context.Context) error {
 	if was == self && of == count {
 		return nil
 	}
-	bad := &tongma.Error{Op: "switch.Open", Reason: tongma.SetupInvalid, Detail: "the journal is of another shard, or of another number of shards"}
-	if of != 0 || count == 0 {
+	bad := &tongma.Error{Op: "switch.Open", Reason: tongma.SetupInvalid, Detail: fmt.Sprintf("the journal is of shard %d of %d, this is to be shard %d of %d: shards can join, and cannot leave", was, of, self, count)}
+	if of != 0 && (was != self || count < of) {
 		return bad
 	}
-	res, err := e.ledger.Submit(ctx, clearing.Entry{Kind: clearing.KindHome, Shard: self, Shards: count})
+	spread := uint16(0)
+	if of == 0 {
+		var err error
+		if spread, err = e.opts.Shards.Spread(ctx); err != nil {
+			return err
+		}
+	}
+	res, err := e.ledger.Submit(ctx, clearing.Entry{Kind: clearing.KindHome, Shard: self, Shards: count, Upto: uint64(spread)})
 	if err == nil && res.Reason != tongma.NoReason {
 		err = bad
 	}

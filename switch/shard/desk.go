@@ -163,7 +163,7 @@ func (n *Node) claimFor(ctx context.Context, asker tongma.ParticipantID, key str
 		}
 		return other
 	}
-	owner := clearing.OwnerOf(asker, key, n.opts.Count)
+	owner := clearing.OwnerOf(asker, key, n.spread())
 	if owner == n.opts.Self { // there, the entry is the claim
 		return nil
 	}

@@ -92,6 +92,9 @@ func (n *Node) letGo(ctx context.Context, m moveMsg) (any, error) {
 	if at != n.opts.Self {
 		return r, &tongma.Error{Op: "switch.shard.move", Reason: tongma.Overloaded, Detail: fmt.Sprintf("it is at home in shard %d, or on its way there: try again", at)}
 	}
+	if r.Refused = n.notJoined(ctx, m.To); r.Refused != "" {
+		return r, nil
+	}
 	if m.Dry {
 		return r, n.tryMove(ctx, &r, m, moves)
 	}
@@ -104,6 +107,23 @@ func (n *Node) letGo(ctx context.Context, m moveMsg) (any, error) {
 		n.nudge()
 	}
 	return r, err
+}
+
+// notJoined says why nobody can be moved yet to a shard that has joined the others: one of
+// them does not know of it, or is away, and would take nothing from there.
+func (n *Node) notJoined(ctx context.Context, to uint16) string {
+	if to <= n.spread() {
+		return ""
+	}
+	for s := uint16(1); s <= n.opts.Count; s++ {
+		if s == n.opts.Self || n.counts[s].Load() >= uint32(to) {
+			continue
+		}
+		if n.learnEpoch(ctx, s); n.counts[s].Load() < uint32(to) {
+			return fmt.Sprintf("shard %d does not know of shard %d, or is away: start it with --shard %d/%d first", s, to, s, n.opts.Count)
+		}
+	}
+	return ""
 }
 
 func why(reason tongma.Reason) string {

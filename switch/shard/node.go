@@ -62,7 +62,9 @@ type Node struct {
 	jobs  sync.WaitGroup
 	subs  []*nats.Subscription
 
+	over    atomic.Uint32                         // shards that ids and keys are spread over, as the books say; zero: not read yet
 	epochs  [clearing.MaxShards + 1]atomic.Uint64 // the latest in which each of the others is known to be written
+	counts  [clearing.MaxShards + 1]atomic.Uint32 // of how many shards each of them knows
 	pushing [clearing.MaxShards + 1]sync.Mutex    // of the way to one shard: carries are sent in order
 
 	// mu guards what follows. Nothing else is taken while it is held.
@@ -191,6 +193,7 @@ func (n *Node) nudge() {
 func (n *Node) learnHomes(ctx context.Context) error {
 	homes := map[tongma.ParticipantID]uint16{}
 	err := n.ledger.Read(ctx, func(b *clearing.Book) {
+		n.over.Store(uint32(b.Spread()))
 		for _, m := range b.Moves() {
 			homes[m.Participant] = m.Shard
 		}
@@ -206,12 +209,44 @@ func (n *Node) learnHomes(ctx context.Context) error {
 	return err
 }
 
+// spread is over how many shards ids and keys are spread.
+func (n *Node) spread() uint16 {
+	if over := n.over.Load(); over != 0 {
+		return uint16(over)
+	}
+	return n.opts.Count
+}
+
+// Spread asks the first shard over how many ids and keys are spread, and waits for it.
+func (n *Node) Spread(ctx context.Context) (uint16, error) {
+	if n.opts.Self == clearing.Head {
+		return 0, nil
+	}
+	for round := 0; ; round++ {
+		asking, cancel := context.WithTimeout(ctx, epochWithin)
+		m, err := n.opts.Conn.RequestWithContext(asking, subjectEpoch(clearing.Head), nil)
+		cancel()
+		var said epochMsg
+		if err == nil && json.Unmarshal(m.Data, &said) == nil && said.Shard == clearing.Head && said.Spread != 0 {
+			return said.Spread, nil
+		}
+		if round%20 == 10 {
+			n.opts.Logger.Warn("shard: this journal is new, and begins when shard 1 is there and has said over how many shards keys are spread")
+		}
+		select {
+		case <-ctx.Done():
+			return 0, &tongma.Error{Op: "switch.shard", Reason: tongma.Overloaded, Detail: "shard 1 is not there, which says over how many shards keys are spread: start it first; nothing was written", Err: ctx.Err()}
+		case <-time.After(epochWithin):
+		}
+	}
+}
+
 // homeOf is where somebody is at home, as far as this shard knows.
 func (n *Node) homeOf(who tongma.ParticipantID) uint16 {
 	if at := (*n.homes.Load())[who]; at != 0 {
 		return at
 	}
-	return clearing.HomeOf(who, n.opts.Count)
+	return clearing.HomeOf(who, n.spread())
 }
 
 // heard answers another shard. A switch that is not the writer any more does not: the

@@ -86,7 +86,7 @@ func (n *Node) seek(ctx context.Context, r *tongma.Request) (uint16, error) {
 		return n.seekID(ctx, r.Original)
 	}
 	m := keyMsg{Asker: r.From, Key: r.OfKey}
-	owner := clearing.OwnerOf(r.From, r.OfKey, n.opts.Count)
+	owner := clearing.OwnerOf(r.From, r.OfKey, n.spread())
 	for _, at := range []uint16{owner, clearing.Head} { // the head may have paid by it before there were others
 		var got keyMsg
 		if err := n.askOr(ctx, at, verbHolder, m, &got, func() (any, error) { return n.holder(ctx, m) }); err != nil {
@@ -217,7 +217,7 @@ func (n *Node) pass(ctx context.Context, r tongma.Request, at uint16, way switch
 // is known for belong to the key's owner, unless the request came from elsewhere.
 func (n *Node) Claim(ctx context.Context, r tongma.Request, first *clearing.Entry) (tongma.Answer, bool, error) {
 	way := switching.WayOf(ctx)
-	owner := clearing.OwnerOf(first.Asker, first.Key, n.opts.Count)
+	owner := clearing.OwnerOf(first.Asker, first.Key, n.spread())
 	if way.Claimed {
 		return tongma.Answer{}, false, nil
 	}

@@ -117,6 +117,19 @@ func (m *market) start(s uint16) {
 	if err != nil {
 		m.t.Fatal(err)
 	}
+	node := New(Options{Self: s, Count: uint16(len(m.nodes)), Conn: nc, Every: 20 * time.Millisecond})
+	e, err := m.open(s, node)
+	if err == nil {
+		err = node.Start(m.t.Context(), e.Ledger(), e)
+	}
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.engines[s-1], m.nodes[s-1], m.conns[s-1] = e, node, nc
+}
+
+// open opens the engine of a shard.
+func (m *market) open(s uint16, node *Node) (*switching.Engine, error) {
 	d, err := schemes.Parse(1, []byte(m.source))
 	versions := []*schemes.Directory{d}
 	if m.later != "" && err == nil {
@@ -124,9 +137,8 @@ func (m *market) start(s uint16) {
 		versions = append(versions, d)
 	}
 	if err != nil {
-		m.t.Fatal(err)
+		return nil, err
 	}
-	node := New(Options{Self: s, Count: uint16(len(m.nodes)), Conn: nc, Every: 20 * time.Millisecond})
 	adapters := map[tongma.SchemeID]switching.Adapter{"wechat": m.wallet, "alipay": m.wallet, "unionpay": m.wallet, "north": m.wallet}
 	var office func(context.Context, clearing.LedgerOptions) (*clearing.Ledger, error)
 	if m.standby {
@@ -138,15 +150,8 @@ func (m *market) start(s uint16) {
 			return warm.TakeOver(ctx)
 		}
 	}
-	e, err := switching.Open(m.t.Context(), switching.Options{Office: office, Store: m.stores[s-1], Shard: s - 1, Registry: schemes.NewMemoryRegistry(versions...), Adapters: adapters, Digest: digest,
+	return switching.Open(m.t.Context(), switching.Options{Office: office, Store: m.stores[s-1], Shard: s - 1, Registry: schemes.NewMemoryRegistry(versions...), Adapters: adapters, Digest: digest,
 		NewID: node.NewID, Shards: node, OnCommit: func(_ uint64, es []clearing.Entry) { node.OnCommit(es) }})
-	if err == nil {
-		err = node.Start(m.t.Context(), e.Ledger(), e)
-	}
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	m.engines[s-1], m.nodes[s-1], m.conns[s-1] = e, node, nc
 }
 
 func digest(code string) (d [16]byte) {

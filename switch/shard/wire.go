@@ -53,8 +53,10 @@ func subjectEpoch(shard uint16) string { return fmt.Sprintf("tm.shard.%d.epoch",
 
 // epochMsg is in which epoch a shard is written, as far as who says it knows.
 type epochMsg struct {
-	Shard uint16 `json:"shard"`
-	Epoch uint64 `json:"epoch"`
+	Shard  uint16 `json:"shard"`
+	Epoch  uint64 `json:"epoch"`
+	Shards uint16 `json:"of,omitempty"`     // how many there are, as far as it knows
+	Spread uint16 `json:"spread,omitempty"` // over how many ids and keys are spread
 }
 
 // fault is an error as it travels.
@@ -244,6 +246,9 @@ func (n *Node) hearEpoch(m *nats.Msg) {
 	if json.Unmarshal(m.Data, &e) != nil || e.Shard == 0 || e.Shard > n.opts.Count || e.Shard == n.opts.Self {
 		return
 	}
+	if e.Epoch >= n.epochs[e.Shard].Load() {
+		n.counts[e.Shard].Store(uint32(e.Shards))
+	}
 	for known := &n.epochs[e.Shard]; ; {
 		if was := known.Load(); e.Epoch <= was || known.CompareAndSwap(was, e.Epoch) {
 			return
@@ -253,7 +258,7 @@ func (n *Node) hearEpoch(m *nats.Msg) {
 
 // sayEpoch tells the others, or whoever asks, in which epoch this shard is written.
 func (n *Node) sayEpoch(to string) {
-	if data, err := json.Marshal(epochMsg{n.opts.Self, n.ledger.Epoch()}); err == nil {
+	if data, err := json.Marshal(epochMsg{n.opts.Self, n.ledger.Epoch(), n.opts.Count, n.spread()}); err == nil {
 		_ = n.opts.Conn.Publish(to, data) // what is not heard is said again
 	}
 }
