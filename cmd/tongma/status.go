@@ -134,7 +134,7 @@ func (a *app) drawStatus(w io.Writer, v *statusView) {
 		return
 	}
 	var states []string
-	for _, state := range []string{"open", "closed", "collecting", "paying", "short", "settled"} {
+	for _, state := range []string{"open", "closed", "collecting", "paying", "short", "recasting", "settled"} {
 		if n.Windows[state] > 0 {
 			states = append(states, strconv.Itoa(n.Windows[state])+" "+state)
 		}
@@ -150,6 +150,9 @@ func (a *app) drawStatus(w io.Writer, v *statusView) {
 	}
 	for _, wait := range n.Awaiting {
 		fmt.Fprintf(w, "           %s\n", a.paint(w).red(fmt.Sprintf("%s is not whole: it waits for what shard %s has to hand over; nothing is instructed before", wait.Window, shardList(wait.Shards))))
+	}
+	for _, wait := range n.Waits {
+		fmt.Fprintf(w, "           %s\n", a.paint(w).red(wait))
 	}
 	fmt.Fprintf(w, "positions  %s\n", add)
 	if len(n.Suspended) > 0 {

@@ -2,7 +2,9 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"time"
 
 	"github.com/tongma/tongma/clearing"
 )
@@ -20,6 +22,7 @@ type Status struct {
 	Windows    map[string]int `json:"windows" doc:"how many are in which state"`
 	Unbalanced []string       `json:"unbalanced" doc:"currencies whose positions, or the net sheet of a window that is not settled, do not add up to zero: must be none"`
 	Suspended  []string       `json:"suspended" doc:"participants that may make no new debits"`
+	Waits      []string       `json:"waits,omitempty" doc:"what settles, or is closed, no more by itself, and what to do"`
 	Shard      uint16         `json:"shard,omitempty" doc:"of a switch of several shards: which one this is; the first closes and settles the windows of all"`
 	Shards     uint16         `json:"shards,omitempty" doc:"of a switch of several shards: how many there are"`
 	Awaiting   []Awaiting     `json:"awaiting,omitempty" doc:"closed windows that are not whole, because other shards have not handed over theirs: nothing of them is instructed before"`
@@ -67,8 +70,40 @@ func (c *call) status() error {
 			s.Suspended = append(s.Suspended, string(p.Participant))
 		}
 	}
+	s.Waits = c.waits(now.sheets, time.Now())
 	slices.Sort(s.Unbalanced)
 	slices.Sort(s.Suspended)
 	s.Suspended = slices.Compact(s.Suspended)
 	return c.send(s)
+}
+
+// lateAfter is how long after its close a window may be under way before people are told.
+const lateAfter = time.Hour
+
+// waits says in lines for people which windows do not settle by themselves, and of which
+// models no cut-off is known.
+func (c *call) waits(sheets []clearing.Sheet, now time.Time) (out []string) {
+	d := c.cfg.Engine.Directory()
+	for i := range sheets {
+		w := &sheets[i]
+		_, named := d.SettlementModel(w.Model)
+		switch id := uint64(w.Window); {
+		case w.Linked != 0: // the first shard settles it
+		case w.Progress == clearing.ProgressShort:
+			out = append(out, fmt.Sprintf("%s is short: tongma window settle %d --dry-run says what the rules would do", w.Window, id))
+		case w.State != clearing.WindowOpen && now.Sub(time.UnixMilli(w.ClosedAt)) > lateAfter:
+			out = append(out, fmt.Sprintf("%s was closed at %s and is %s: tongma window settle %d", w.Window, stamp(w.ClosedAt), w.Progress, id))
+		case w.State == clearing.WindowOpen && !named && len(w.Matrix) > 0:
+			out = append(out, fmt.Sprintf("%s is of model %s, which the directory has dropped: tongma window close %d", w.Window, w.Model, id))
+		}
+	}
+	for _, m := range d.Models() {
+		if m.Schedule == nil {
+			continue
+		}
+		if _, err := m.Schedule.Next(now); err != nil {
+			out = append(out, fmt.Sprintf("model %s has no next cut-off, and its window stays open: %v", m.ID, err))
+		}
+	}
+	return out
 }

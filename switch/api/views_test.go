@@ -376,3 +376,15 @@ func TestAWindowThatIsNotSettledIsSeenHoweverOldItIs(t *testing.T) {
 		t.Error("its legs are not counted")
 	}
 }
+
+// TestStatusSaysWhatWaitsForPeople: a window that is short, and one that has been under way for long.
+func TestStatusSaysWhatWaitsForPeople(t *testing.T) {
+	b := newBench(t)
+	c := &call{API: b.api}
+	now := time.Now()
+	waits := c.waits([]clearing.Sheet{{Window: 1, State: clearing.WindowInstructed, Progress: clearing.ProgressShort}, {Window: 2, State: clearing.WindowClosed, Progress: clearing.ProgressClosed, ClosedAt: now.Add(-2 * time.Hour).UnixMilli()},
+		{Window: 3, State: clearing.WindowInstructed, Progress: clearing.ProgressPaying, ClosedAt: now.UnixMilli()}, {Window: 4}, {Window: 5, Model: "gone", Matrix: []clearing.Obligation{{}}}, {Window: 6, State: clearing.WindowClosed, Linked: 3}}, now)
+	if len(waits) != 3 || !strings.HasPrefix(waits[0], "win_000001 is short") || !strings.HasPrefix(waits[1], "win_000002 was closed") || !strings.HasPrefix(waits[2], "win_000005 is of model gone") {
+		t.Errorf("%q", waits)
+	}
+}

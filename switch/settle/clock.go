@@ -76,29 +76,36 @@ func (c *Clock) Run(ctx context.Context) error {
 	}
 }
 
-// tick closes what is due now, and returns when to look again.
+// tick closes what is due now, and returns when to look again. What the books refuse of
+// one model holds up no other; where they do not answer, the error is returned.
 func (c *Clock) tick(ctx context.Context, now time.Time) (next time.Time, err error) {
 	next = now.Add(c.opts.Look)
 	for _, m := range c.opts.Directory().Models() {
-		w, err := c.open(ctx, m)
-		if err != nil {
+		at, err := c.look(ctx, m, now)
+		switch tongma.ReasonOf(err) {
+		case tongma.NoReason, tongma.CalendarUnknown, tongma.StateConflict, tongma.ModelUnknown, tongma.WindowUnknown, tongma.FieldInvalid, tongma.WindowNotClosed:
+			c.fault(m.ID, err)
+		default:
 			return next, err
 		}
-		due, at, err := c.due(m, w, now)
-		if c.fault(m.ID, err); err != nil {
-			continue
-		}
-		if due != nil {
-			if err := c.close(ctx, m, w, *due); err != nil {
-				return next, err
-			}
-			at = now // and once more, for the next cut-off
-		}
-		if !at.IsZero() && at.Before(next) {
+		if err == nil && !at.IsZero() && at.Before(next) { // what is refused is tried again in a while
 			next = at
 		}
 	}
 	return next, c.dropped(ctx)
+}
+
+// look closes a model's window if that is due, and returns when to look again.
+func (c *Clock) look(ctx context.Context, m *schemes.Model, now time.Time) (next time.Time, err error) {
+	w, err := c.open(ctx, m)
+	if err != nil {
+		return next, err
+	}
+	due, next, err := c.due(m, w, now)
+	if err != nil || due == nil {
+		return next, err
+	}
+	return now, c.close(ctx, m, w, *due) // and once more, for the next cut-off
 }
 
 // dropped tells of models that the directory does not name any more, while

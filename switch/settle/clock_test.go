@@ -221,3 +221,33 @@ func TestAWindowIsClosedByHand(t *testing.T) {
 		}
 	})
 }
+
+// refusing is books that refuse to close the windows of one model.
+type refusing struct {
+	*books
+	model string
+}
+
+func (r refusing) Submit(ctx context.Context, e clearing.Entry) (clearing.Result, error) {
+	if e.Kind == clearing.KindClose && e.Model == r.model {
+		return clearing.Result{Verdict: clearing.Verdict{Reason: tongma.StateConflict}}, nil
+	}
+	return r.books.Submit(ctx, e)
+}
+
+// TestAModelThatIsRefusedHoldsUpNoOther, and people are told.
+func TestAModelThatIsRefusedHoldsUpNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir, b, d := timetableUntil(t, "2000-12-31"), wall(), &diary{}
+		r := refusing{books: b, model: dir.Models()[0].ID} // the first that is looked at
+		if _, err := b.Submit(t.Context(), clearing.Entry{Kind: clearing.KindOpen}); err != nil {
+			t.Fatal(err)
+		}
+		c := d.clock(b, func() *schemes.Directory { return dir }, time.Hour)
+		c.opts.Ledger = r
+		runFor(t, c, 48*time.Hour)
+		if len(d.lines) == 0 || len(d.faults) != 1 || !strings.HasPrefix(d.faults[0], r.model+": ") {
+			t.Errorf("closed %q, faults %q", d.lines, d.faults)
+		}
+	})
+}
