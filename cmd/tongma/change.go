@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -165,6 +166,9 @@ folder. A running switch knows it from its next start on.`,
 				return failf(exitUsage, "no data folder was named").then("--data DIR, the data folder of the switch; TONGMA_DATA")
 			}
 			path, err := api.AddOperator(dir, args[0])
+			if errors.Is(err, os.ErrPermission) {
+				return fileError(err)
+			}
 			if err != nil {
 				return &exitError{code: exitUsage, err: err}
 			}

@@ -206,9 +206,26 @@ func fileError(err error) *exitError {
 	case errors.Is(err, os.ErrNotExist):
 		code = exitNotFound
 	case errors.Is(err, os.ErrPermission):
-		code = exitNotAllowed
+		return &exitError{code: exitNotAllowed, err: err, next: []string{"run it as whoever the file belongs to, or name another one"}}
 	}
 	return &exitError{code: code, err: err}
+}
+
+// usableFolder makes a data folder, and finds out whether anything can be written there
+// before a switch begins to.
+func usableFolder(dir string) error {
+	err := os.MkdirAll(dir, 0o700)
+	if err == nil {
+		var probe *os.File
+		if probe, err = os.CreateTemp(dir, ".probe-*"); err == nil {
+			return errors.Join(probe.Close(), os.Remove(probe.Name()))
+		}
+	}
+	e := failf(exitConfig, "nothing can be written into the data folder %s: %w", dir, err)
+	if errors.Is(err, os.ErrPermission) {
+		e.code = exitNotAllowed
+	}
+	return e.then("nothing was started: run it as whoever the folder belongs to, or give another one with --data DIR")
 }
 
 // sortedKeys returns the keys of a map in order.

@@ -97,6 +97,9 @@ func (a *app) market(ctx context.Context, cfg config, f demoFlags) error {
 		defer os.RemoveAll(dir)
 		data = dir
 	}
+	if err := usableFolder(data); err != nil {
+		return err
+	}
 	// The simulated wallets break the rules on purpose: what NATS says of that is
 	// no news here.
 	quiet := slog.New(slog.DiscardHandler)

@@ -120,9 +120,25 @@ func usageError(err error) error {
 	return e
 }
 
+// plainly says what a flag wants in words of people: what the parser of numbers and
+// durations says is about itself.
+func plainly(err error) error {
+	said, parser, ok := strings.Cut(err.Error(), " flag: ")
+	if !ok {
+		return err
+	}
+	for _, w := range []struct{ parser, wants string }{{"ParseUint", "a whole number of zero or more"}, {"ParseInt", "a whole number"}, {"ParseFloat", "a number"},
+		{"ParseBool", "true or false"}, {"duration", "a time with its unit, as 30s or 5m"}} {
+		if strings.Contains(parser, w.parser) {
+			return errors.New(said + " flag: want " + w.wants)
+		}
+	}
+	return err
+}
+
 // flagError says what is wrong with a flag, and which one was probably meant.
 func flagError(cmd *cobra.Command, err error) error {
-	e := &exitError{code: exitUsage, err: err}
+	e := &exitError{code: exitUsage, err: plainly(err)}
 	if name, ok := strings.CutPrefix(err.Error(), "unknown flag: --"); ok {
 		var names []string
 		add := func(f *pflag.Flag) { names = append(names, f.Name) }

@@ -520,10 +520,15 @@ func dialAs(keys *keyring.Keyring, p tongma.ParticipantID, url string, log *slog
 // openStore opens the journal of a data folder for reading, by an embedded NATS
 // that listens nowhere. A folder that a running switch has is refused.
 func openStore(dir string) (journal.Store, func(), error) {
-	if _, err := os.Stat(filepath.Join(dir, "nats")); err != nil {
-		return nil, nil, &exitError{code: exitNotFound, err: fmt.Errorf("%s holds no journal", dir)}
+	if _, err := os.Stat(filepath.Join(dir, "nats")); errors.Is(err, os.ErrNotExist) {
+		return nil, nil, failf(exitNotFound, "%s holds no journal", dir).then("name the data folder of a switch: --data DIR", "or the cluster that keeps the journal: --nats URL")
+	} else if err != nil {
+		return nil, nil, fileError(err)
 	}
 	srv, err := bus.Start(bus.Config{Dir: dir})
+	if errors.Is(err, os.ErrPermission) {
+		return nil, nil, &exitError{code: exitNotAllowed, err: err, next: []string{"whoever reads a journal locks its folder: work on a copy that you may write"}}
+	}
 	if err != nil {
 		return nil, nil, &exitError{code: exitConflict, err: err, next: []string{"stop the switch that runs on this folder, or work on a copy of it"}}
 	}

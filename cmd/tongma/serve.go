@@ -86,6 +86,9 @@ func (a *app) serve(ctx context.Context, cfg config) error {
 		}
 		directory = data
 	}
+	if err := usableFolder(cfg.Data); err != nil {
+		return err
+	}
 	market, err := sandboxMarket(cfg)
 	if err != nil {
 		return err
