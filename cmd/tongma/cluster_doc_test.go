@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -22,7 +23,7 @@ func TestTheClustersOfTheDocumentsRun(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts clusters: not with -short")
 	}
-	for name, processes := range map[string]int{"cluster.md": 6, "shards.md": 5} {
+	for name, processes := range map[string]int{"cluster.md": 6, "shards.md": 9} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			typeIn(t, name, processes)
@@ -51,12 +52,16 @@ func typeIn(t *testing.T, name string, processes int) {
 	})
 	for _, b := range consoleBlocks(withFreePorts(t, string(text))) {
 		began := time.Now()
-		if number, ok := strings.CutPrefix(b.line, "kill -9 %"); ok {
+		if signal, number, ok := strings.Cut(b.line, "%"); ok && strings.HasPrefix(signal, "kill ") {
 			n, err := strconv.Atoi(number)
 			if err != nil || n < 1 || n > len(jobs) {
 				t.Fatalf("$ %s: %d jobs", b.line, len(jobs))
 			}
-			_ = jobs[n-1].Process.Kill()
+			if strings.Contains(signal, "-9") {
+				_ = jobs[n-1].Process.Kill()
+			} else {
+				_ = jobs[n-1].Process.Signal(syscall.SIGTERM)
+			}
 			_ = jobs[n-1].Wait()
 			continue
 		}

@@ -44,7 +44,8 @@ Folders of one cluster have the same creds/: see "tongma cluster credentials".
 
 With --shard K/N the switch is one of N shards, each with a journal of its own on the same NATS, started with the same
 directory. A payment is held in the shard in which whoever pays is at home; any shard takes any request. Windows are closed
-and settled by the first shard, for all. N cannot be changed later, but for 1 to N.`
+and settled by the first shard, for all. Shards may join later, when each of the others has been started
+again as one of so many; none can leave.`
 
 func newServeCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
