@@ -13,6 +13,7 @@ import (
 
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing"
+	"github.com/tongma/tongma/schemes"
 	"github.com/tongma/tongma/schemes/calendar"
 	"github.com/tongma/tongma/switch/settle"
 )
@@ -45,7 +46,7 @@ func (c *call) archive(s clearing.Sheet) ([]byte, error) {
 	unnamed := ""
 	if s.State != clearing.WindowOpen {
 		files = append(files, settle.File{Name: stem(&s) + "-sheet.txt", Body: sheetText(&s)})
-		messages, err := settle.ISO20022(instructed(s), c.cfg.Engine.Directory(), time.Now())
+		messages, err := settle.ISO20022(instructed(s), c.directoryOf(&s), time.Now())
 		if tongma.ReasonOf(err) == tongma.SetupInvalid {
 			unnamed = err.Error()
 		} else if err != nil {
@@ -54,6 +55,14 @@ func (c *call) archive(s clearing.Sheet) ([]byte, error) {
 		files = append(files, messages...)
 	}
 	return zipped(withProofs(&s, files, left, unnamed))
+}
+
+// directoryOf returns the version that messages about a window are made by.
+func (c *call) directoryOf(s *clearing.Sheet) *schemes.Directory {
+	if c.cfg.Settler == nil || len(s.Totals) == 0 {
+		return c.cfg.Engine.Directory()
+	}
+	return c.cfg.Settler.DirectoryOf(s, s.Totals[0].Currency)
 }
 
 func stem(s *clearing.Sheet) string { return strings.ReplaceAll(s.Window.String(), "_", "-") }

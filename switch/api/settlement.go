@@ -20,6 +20,7 @@ type Settler interface {
 	Confirm(ctx context.Context, h settle.ByHand) (settle.HandDone, error)
 	Refuse(ctx context.Context, h settle.ByHand) (settle.HandDone, error)
 	Dismiss(ctx context.Context, h settle.ByHand) (settle.HandDone, error)
+	DirectoryOf(s *clearing.Sheet, c tongma.Currency) *schemes.Directory
 }
 
 const (
@@ -375,7 +376,7 @@ func (c *call) message(s clearing.Sheet, form string) ([]byte, error) {
 	if d := q.Get("direction"); d != "" && d != "debit" && d != "credit" {
 		return nil, &tongma.Error{Op: "http", Reason: tongma.FieldInvalid, Field: "?direction", Detail: "debit or credit"}
 	}
-	d := c.cfg.Engine.Directory()
+	d := c.directoryOf(&s)
 	agent, ok := d.AgentFor(s.Model, currency)
 	if !ok {
 		return nil, &tongma.Error{Op: "http", Reason: tongma.SetupInvalid, Detail: "the directory names no settlement agent for this model and currency"}

@@ -1,6 +1,8 @@
 package settle
 
 import (
+	"cmp"
+
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing"
 	"github.com/tongma/tongma/schemes"
@@ -57,4 +59,26 @@ func naming(v Versions, from *schemes.Directory, has func(*schemes.Directory) bo
 		d = before
 	}
 	return nil
+}
+
+// DirectoryOf returns the version that messages about a window are made by: the one in
+// force, unless it gives the window's model to nobody, or to another agent than settles it.
+func (s *Settler) DirectoryOf(sheet *clearing.Sheet, c tongma.Currency) *schemes.Directory {
+	current := s.opts.Directory()
+	if s.opts.Past == nil {
+		return current
+	}
+	id, ok := AgentOf(s.opts.Past, sheet, c)
+	if !ok {
+		return current
+	}
+	by := func(d *schemes.Directory) bool { a, ok := d.AgentFor(sheet.Model, c); return ok && a.ID == id }
+	if by(current) {
+		return current
+	}
+	from, ok := s.opts.Past.At(sheet.Directory)
+	if !ok {
+		from = current
+	}
+	return cmp.Or(naming(s.opts.Past, from, by), current)
 }

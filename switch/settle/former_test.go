@@ -91,6 +91,11 @@ func TestAModelThatTheDirectoryDroppedKeepsItsAgent(t *testing.T) {
 		}
 		c.change("  models:\n    - {id: pairs, method: bilateral, agent: drill-agent, currencies: [CNY], schemes: [drill]}\n", "", "    model: pairs\n", "")
 		c.change("name: drill\n", "name: drill again\n", "  models:\n    - {id: pairs, method: bilateral, agent: drill-agent, currencies: [CNY], schemes: [drill]}\n", "", "    model: pairs\n", "")
+		past := schemes.NewMemoryRegistry(c.versions...)
+		s, sheet := New(Options{Directory: past.Current, Past: past}), c.sheet(id)
+		if d := s.DirectoryOf(&sheet, tongma.CNY); d.Version() != 1 {
+			t.Errorf("told %v: version %d", told, d.Version())
+		}
 		if rep := c.settle(id); !rep.Done() || at.balance["BANK-C"] != 800 {
 			t.Errorf("told %v: %v %v", told, rep.Open, at.balance)
 		}
