@@ -10,11 +10,12 @@ import (
 	"github.com/tongma/tongma/schemes"
 )
 
-// Dealer is asked for quotes: for how much of r.PayIn it would give r.Amount. No money
-// moves by a quote, so that an error, silence or a no are all the same: no quote. The
-// method may be called at once from many goroutines, and returns when ctx ends at the
-// latest. The answer's Exchange has the quote's id, its rate with the target fixed,
-// and its end.
+// Dealer is asked for quotes: for how much of r.PayIn it would give r.Amount; or, where
+// r.Exchange.Source is given, how much of r.Exchange.Target's currency it would give for
+// that. No money moves by a quote, so that an error, silence or a no are all the same: no
+// quote. The method may be called at once from many goroutines, and returns when ctx ends
+// at the latest. The answer's Exchange has the quote's id, its rate with the side fixed
+// that was given, and its end.
 type Dealer interface {
 	Quote(ctx context.Context, r tongma.Request) (tongma.Answer, error)
 }

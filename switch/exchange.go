@@ -19,7 +19,9 @@ import (
 type crossing struct {
 	scheme *schemes.Scheme   // by which the payer is reached
 	payIn  []tongma.Currency // in which the payer may pay, best first
+	gets   tongma.Currency   // in which the merchant is paid
 	payee  payee             // of a merchant's code; zero for a payer's
+	fixed  exchange.Side     // what the request's amount is: Target, or what the payer gives
 }
 
 // payee is whom a merchant's code pays, and by which scheme: a quote is for nobody else.
@@ -45,8 +47,36 @@ func (e *Engine) payeeOf(code codespec.Code, c schemes.Candidate) payee {
 // another currency.
 func crossingOf(d *schemes.Directory, id tongma.SchemeID, c tongma.Currency) (crossing, bool) {
 	s, _ := d.Scheme(id)
-	x := crossing{scheme: s, payIn: d.PayIn(s, c)}
+	x := crossing{scheme: s, payIn: d.PayIn(s, c), gets: c, fixed: exchange.Target}
 	return x, len(x.payIn) > 0
+}
+
+// spending tells whether an amount is what a wallet's payer gives, rather than what the
+// merchant gets: it is in a currency of the payer's, and the merchant's code names
+// another one, and no amount.
+func spending(d *schemes.Directory, id tongma.SchemeID, code codespec.Code, amount tongma.Money) (crossing, bool) {
+	if code.MPM == nil || code.MPM.Amount() != "" || amount.Currency == 0 {
+		return crossing{}, false
+	}
+	c, ok := tongma.CurrencyByNumber(code.MPM.Currency())
+	if !ok || c == amount.Currency {
+		return crossing{}, false
+	}
+	x, crosses := crossingOf(d, id, c)
+	x.fixed = exchange.Source
+	return x, crosses && x.only(amount.Currency)
+}
+
+// paid is what the merchant of r gets, as far as it is known: by the quote that r names
+// if the payer's amount is fixed.
+func (e *Engine) paid(r *tongma.Request, x *crossing) tongma.Money {
+	if x.fixed != exchange.Source {
+		return r.Amount
+	}
+	if o, ok := e.offers.find(r.From, r.Quote); ok && o.Target.Currency == x.gets {
+		return o.Target
+	}
+	return tongma.Money{Currency: x.gets}
 }
 
 // only leaves the one currency that the wallet has named, if it has.
@@ -99,8 +129,8 @@ func (e *Engine) keyUsed(ctx context.Context, r *tongma.Request) bool {
 	return used
 }
 
-// quote asks the dealers, and takes the best for the payer: the least to pay, then the
-// dealer's id. The first currency in which there is a quote is taken. If there is none
+// quote asks the dealers, and takes the best for the payer: the least to pay, or the most
+// for what it gives, then the dealer's id. The first currency in which there is a quote is taken. If there is none
 // but such as are over before they could be used, or were used before, all are asked
 // once more. The quote is the caller's alone until it frees it.
 func (e *Engine) quote(ctx context.Context, d *schemes.Directory, x crossing, r *tongma.Request, hold *clearing.Entry) (offer, tongma.Reason) {
@@ -110,8 +140,9 @@ func (e *Engine) quote(ctx context.Context, d *schemes.Directory, x crossing, r 
 	for range 2 {
 		again := false
 		for _, from := range x.payIn {
-			for _, o := range e.askAll(asking, e.able(ctx, d, from, r.Amount, hold), from, r, hold) {
+			for _, o := range e.askAll(asking, e.able(ctx, d, from, &x, r.Amount, hold), from, &x, r, hold) {
 				switch {
+				case x.fixed == exchange.Source && !e.canGive(ctx, o.Dealer, o.Target): // it was asked before that was known
 				case e.opts.Now().UnixMilli() > o.Expiry:
 					late, again = true, true
 				case !e.takeFresh(ctx, &o):
@@ -160,10 +191,21 @@ func (e *Engine) quoteTime(ctx context.Context) time.Duration {
 	return within
 }
 
-// able returns the dealers who could give target as the books stand: third parties,
-// not suspended, and with room below their limits.
-func (e *Engine) able(ctx context.Context, d *schemes.Directory, from tongma.Currency, target tongma.Money, hold *clearing.Entry) []*schemes.Participant {
-	dealers := slices.DeleteFunc(d.Dealers(from, target.Currency), func(p *schemes.Participant) bool {
+// canGive tells whether a dealer has room for so much as the books stand.
+func (e *Engine) canGive(ctx context.Context, dealer tongma.ParticipantID, target tongma.Money) bool {
+	var can bool // of a look that was given up it may be written later
+	err := e.ledger.Read(ctx, func(b *clearing.Book) { can = b.CanGive(dealer, target) })
+	return err == nil && can
+}
+
+// able returns the dealers who could give what is asked for as the books stand: third
+// parties, not suspended, and with room below their limits.
+func (e *Engine) able(ctx context.Context, d *schemes.Directory, from tongma.Currency, x *crossing, amount tongma.Money, hold *clearing.Entry) []*schemes.Participant {
+	target := amount
+	if x.fixed == exchange.Source { // how much of it is the dealer's to say
+		target = tongma.Money{Minor: 1, Currency: x.gets}
+	}
+	dealers := slices.DeleteFunc(d.Dealers(from, x.gets), func(p *schemes.Participant) bool {
 		return p.Suspended || p.ID == hold.Debtor || p.ID == hold.Creditor
 	})
 	if len(dealers) == 0 {
@@ -181,60 +223,74 @@ func (e *Engine) able(ctx context.Context, d *schemes.Directory, from tongma.Cur
 // offer is a quote that was checked, who may use it, and whom it pays.
 type offer struct {
 	tongma.Exchange
+	fixed exchange.Side
 	asker tongma.ParticipantID
 	payee payee
 }
 
+// asked is the amount that a wallet has named for it.
+func (o *offer) asked() tongma.Money {
+	if o.fixed == exchange.Source {
+		return o.Source
+	}
+	return o.Target
+}
+
 // askAll asks dealers at once, and returns what they offer, best first.
-func (e *Engine) askAll(ctx context.Context, dealers []*schemes.Participant, from tongma.Currency, r *tongma.Request, hold *clearing.Entry) []offer {
+func (e *Engine) askAll(ctx context.Context, dealers []*schemes.Participant, from tongma.Currency, x *crossing, r *tongma.Request, hold *clearing.Entry) []offer {
 	found := make([]offer, len(dealers))
 	var asked sync.WaitGroup
 	for i, p := range dealers {
-		pair, _ := p.Dealer.Pair(from, r.Amount.Currency)
+		pair, _ := p.Dealer.Pair(from, x.gets)
 		if pair.TestRate != "" {
-			found[i] = e.testQuote(p, pair, r.Amount)
+			found[i] = e.testQuote(p, pair, x.fixed, r.Amount)
 			continue
 		}
 		if dealer := e.desks.of(p.ID); dealer != nil {
-			asked.Go(func() { found[i] = e.askDealer(ctx, dealer, p, pair, r, hold) })
+			asked.Go(func() { found[i] = e.askDealer(ctx, dealer, p, pair, x.fixed, r.Amount, hold) })
 		}
 	}
 	asked.Wait()
 	found = slices.DeleteFunc(found, func(o offer) bool { return o.Dealer == "" || e.offers.has(r.From, o.Quote) })
 	slices.SortFunc(found, func(a, b offer) int {
-		return cmp.Or(cmp.Compare(a.Source.Minor, b.Source.Minor), cmp.Compare(a.Dealer, b.Dealer))
+		return cmp.Or(cmp.Compare(a.Source.Minor, b.Source.Minor), cmp.Compare(b.Target.Minor, a.Target.Minor), cmp.Compare(a.Dealer, b.Dealer))
 	})
 	return found
 }
 
 // testQuote is the directory's own quote, by a rate for trying things out.
-func (e *Engine) testQuote(p *schemes.Participant, pair *schemes.Pair, target tongma.Money) offer {
+func (e *Engine) testQuote(p *schemes.Participant, pair *schemes.Pair, side exchange.Side, amount tongma.Money) offer {
 	rate, err := exchange.Quoted(pair.From, pair.To, pair.TestRate, pair.MarginBasisPoints, pair.Decimals)
 	if err != nil {
 		e.opts.Logger.Error("test rate", "dealer", string(p.ID), "err", err)
 		return offer{}
 	}
 	id := strings.TrimPrefix(e.opts.NewID().String(), "pay_")
-	return e.offered(p, pair, target, tongma.Exchange{Quote: "test-" + id, Rate: exchange.Terms{Rate: rate, Fixed: exchange.Target}.String(),
+	return e.offered(p, pair, side, amount, tongma.Exchange{Quote: "test-" + id, Rate: exchange.Terms{Rate: rate, Fixed: side}.String(),
 		Expiry: e.opts.Now().Add(p.Dealer.QuoteLifetime).UnixMilli()})
 }
 
 // askDealer asks one dealer for one quote.
-func (e *Engine) askDealer(ctx context.Context, dealer Dealer, p *schemes.Participant, pair *schemes.Pair, r *tongma.Request, hold *clearing.Entry) offer {
+func (e *Engine) askDealer(ctx context.Context, dealer Dealer, p *schemes.Participant, pair *schemes.Pair, side exchange.Side, amount tongma.Money, hold *clearing.Entry) offer {
 	start := e.opts.Now()
-	a, err := dealer.Quote(ctx, tongma.Request{Op: tongma.OpQuote, Key: hold.Payment.String(), Payment: hold.Payment, Amount: r.Amount, PayIn: pair.From,
-		Acquirer: hold.Creditor, Issuer: hold.Debtor, Attempt: 1})
+	q := tongma.Request{Op: tongma.OpQuote, Key: hold.Payment.String(), Payment: hold.Payment, Amount: amount, PayIn: pair.From,
+		Acquirer: hold.Creditor, Issuer: hold.Debtor, Attempt: 1}
+	if side == exchange.Source {
+		q.Exchange = tongma.Exchange{Source: amount, Target: tongma.Money{Currency: pair.To}}
+	}
+	a, err := dealer.Quote(ctx, q)
 	event := classify(tongma.OpQuote, &a, err)
 	e.opts.Metrics.leg(tongma.SchemeID(p.ID), tongma.OpQuote, event, e.opts.Now().Sub(start))
 	if event != Yes {
 		return offer{}
 	}
-	return e.offered(p, pair, r.Amount, a.Exchange)
+	return e.offered(p, pair, side, amount, a.Exchange)
 }
 
-// offered holds a quote against what was asked for, and computes what the payer pays.
-// What a dealer says of that has to be the same. A quote that is none is passed over.
-func (e *Engine) offered(p *schemes.Participant, pair *schemes.Pair, target tongma.Money, x tongma.Exchange) offer {
+// offered holds a quote against what was asked for, and computes what the payer pays, or
+// what the merchant gets. What a dealer says of that has to be the same. A quote that is
+// none is passed over.
+func (e *Engine) offered(p *schemes.Participant, pair *schemes.Pair, side exchange.Side, amount tongma.Money, x tongma.Exchange) offer {
 	terms, err := exchange.ParseTerms(x.Rate)
 	q := exchange.Quote{ID: x.Quote, Dealer: p.ID, Source: pair.From, Target: pair.To, Rate: terms.Rate, Fixed: terms.Fixed,
 		Expiry: min(x.Expiry, e.opts.Now().Add(p.Dealer.QuoteLifetime).UnixMilli())}
@@ -243,14 +299,17 @@ func (e *Engine) offered(p *schemes.Participant, pair *schemes.Pair, target tong
 	}
 	var c exchange.Conversion
 	if err == nil {
-		c, err = exchange.Convert(target, q, exchange.Target)
+		c, err = exchange.Convert(amount, q, side)
 	}
 	said := x.Source == tongma.Money{} || x.Source == c.Source
+	if side == exchange.Source {
+		said = x.Target.Minor == 0 || x.Target == c.Target
+	}
 	if err != nil || !said || !printable(x.Quote) {
 		e.opts.Logger.Warn("a quote that is none", "dealer", string(p.ID), "err", err)
 		return offer{}
 	}
-	return offer{Exchange: tongma.Exchange{Dealer: p.ID, Quote: q.ID, Rate: x.Rate, Source: c.Source, Target: target, Expiry: q.Expiry}}
+	return offer{Exchange: tongma.Exchange{Dealer: p.ID, Quote: q.ID, Rate: x.Rate, Source: c.Source, Target: c.Target, Expiry: q.Expiry}, fixed: side}
 }
 
 // printable tells whether an id is one that can be named in a request.
@@ -356,7 +415,7 @@ func (s *offers) named(r *tongma.Request, x *crossing, now int64) (offer, tongma
 	switch {
 	case !ok || r.Quote == "":
 		return offer{}, tongma.QuoteUnknown
-	case o.Target != r.Amount || o.payee != x.payee || !slices.Contains(x.payIn, o.Source.Currency):
+	case o.fixed != x.fixed || o.asked() != r.Amount || o.payee != x.payee || !slices.Contains(x.payIn, o.Source.Currency):
 		return offer{}, tongma.QuoteMismatch
 	case now > o.Expiry:
 		return offer{}, tongma.QuoteExpired
@@ -375,7 +434,10 @@ func (e *Engine) offer(ctx context.Context, d *schemes.Directory, code codespec.
 	if asked.Currency == 0 && code.MPM != nil {
 		asked.Currency, _ = tongma.CurrencyByNumber(code.MPM.Currency())
 	}
-	x, crosses := crossingOf(d, e.schemeOf(r.From), asked.Currency)
+	x, crosses := spending(d, e.schemeOf(r.From), code, asked)
+	if !crosses {
+		x, crosses = crossingOf(d, e.schemeOf(r.From), asked.Currency)
+	}
 	if !crosses || len(out.Candidates) == 0 {
 		return nil
 	}
@@ -395,27 +457,38 @@ func (e *Engine) offer(ctx context.Context, d *schemes.Directory, code codespec.
 	}
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(r.Budget, e.opts.Budget))
 	defer cancel()
-	r.Amount, r.Op = asked, tongma.OpTransfer // who is paid is found as the transfer will find it
-	chosen, reason := e.choose(ctx, d, code, r)
-	if reason == tongma.NoReason {
-		x.payee = e.payeeOf(code, chosen)
-		out.Exchange, reason = e.show(ctx, d, x, r)
-	}
+	r.Amount, r.Op = asked, tongma.OpTransfer
+	var reason tongma.Reason
+	out.Exchange, reason = e.show(ctx, d, code, x, r)
 	if reason != tongma.NoReason {
 		out.Candidates, out.Reason, out.Detail = nil, reason, "the payer pays in another currency than the merchant is paid in"
 	}
 	return nil
 }
 
-// show gets a quote, and keeps it for the wallet that it is shown to.
-func (e *Engine) show(ctx context.Context, d *schemes.Directory, x crossing, r *tongma.Request) (tongma.Exchange, tongma.Reason) {
-	if !x.only(r.PayIn) {
+// show gets a quote, and keeps it for the wallet that it is shown to. Who is paid is
+// found as the transfer will find it.
+func (e *Engine) show(ctx context.Context, d *schemes.Directory, code codespec.Code, x crossing, r *tongma.Request) (tongma.Exchange, tongma.Reason) {
+	gets := *r
+	gets.Amount = e.paid(r, &x)
+	chosen, reason := e.choose(ctx, d, code, &gets)
+	switch {
+	case reason != tongma.NoReason:
+		return tongma.Exchange{}, reason
+	case !x.only(r.PayIn):
 		return tongma.Exchange{}, tongma.CurrencyNotServed
 	}
+	x.payee = e.payeeOf(code, chosen)
 	hold := clearing.Entry{Payment: e.opts.NewID(), Debtor: r.From, Creditor: x.payee.acquirer}
 	q, reason := e.quote(ctx, d, x, r, &hold)
 	if reason != tongma.NoReason {
 		return tongma.Exchange{}, reason
+	}
+	if gets.Amount = q.Target; x.fixed == exchange.Source { // and may the merchant get so much?
+		if again, reason := e.choose(ctx, d, code, &gets); reason != tongma.NoReason || e.payeeOf(code, again) != x.payee {
+			e.offers.free(&q)
+			return tongma.Exchange{}, cmp.Or(reason, tongma.NoQuote)
+		}
 	}
 	q.asker, q.payee = r.From, x.payee
 	if !e.offers.keep(q) { // and it stays the wallet's alone

@@ -227,6 +227,15 @@ func (s *bourse) shopCode(c tongma.Currency, shop string) string {
 	return code
 }
 
+// shopsCurrency is the one that a line names behind "shop", or the amount's own.
+func (s *bourse) shopsCurrency(w []string, m tongma.Money) tongma.Currency {
+	c, ok := tongma.CurrencyByCode(after(w, "shop"))
+	if !ok {
+		return m.Currency
+	}
+	return c
+}
+
 // run does one line.
 func (s *bourse) run(w []string) string {
 	switch w[0] {
@@ -235,7 +244,7 @@ func (s *bourse) run(w []string) string {
 	case "resolve":
 		m := s.money(w[1], w[2])
 		payIn, _ := tongma.CurrencyByCode(after(w, "in"))
-		r, err := s.engine.Resolve(context.Background(), tongma.Request{From: "wallet", Code: s.shopCode(m.Currency, after(w, "at")), Amount: m, PayIn: payIn, Budget: time.Second})
+		r, err := s.engine.Resolve(context.Background(), tongma.Request{From: "wallet", Code: s.shopCode(s.shopsCurrency(w, m), after(w, "at")), Amount: m, PayIn: payIn, Budget: time.Second})
 		switch {
 		case err != nil:
 			return tongma.ReasonOf(err).String()
@@ -346,7 +355,7 @@ func (s *bourse) pay(w []string) string {
 		}
 		r.Code = fmt.Sprintf("13%016d", n)
 	case tongma.OpTransfer:
-		r.From, r.Code = "wallet", s.shopCode(r.Amount.Currency, after(w, "at"))
+		r.From, r.Code = "wallet", s.shopCode(s.shopsCurrency(w, r.Amount), after(w, "at"))
 	}
 	a, err := s.engine.Do(context.Background(), r)
 	if _, known := s.byKey[r.Key]; !known && !a.Payment.IsZero() {
@@ -433,16 +442,30 @@ func TestADealerThatIsAskedMayNotBendTheArithmetic(t *testing.T) {
 	} {
 		x := good
 		spoil(&x)
-		if o := s.engine.offered(p, pair, target, x); o.Dealer != "" {
+		if o := s.engine.offered(p, pair, exchange.Target, target, x); o.Dealer != "" {
 			t.Errorf("%s: taken as %+v", name, o)
 		}
 	}
-	o := s.engine.offered(p, pair, target, good)
+	gives := s.money("100.00", "HKD")
+	for name, spoil := range map[string]func(*tongma.Exchange){
+		"the target fixed": func(x *tongma.Exchange) { x.Rate = "HKD/THB 4.2 target" },
+		"another target":   func(x *tongma.Exchange) { x.Target = s.money("419.99", "THB") },
+	} {
+		x := tongma.Exchange{Quote: "q", Rate: "HKD/THB 4.2 source", Target: tongma.Money{Currency: tongma.THB}, Expiry: soon}
+		if o := s.engine.offered(p, pair, exchange.Source, gives, x); o.Target != s.money("420.00", "THB") || o.Source != gives {
+			t.Fatalf("%+v", o)
+		}
+		spoil(&x)
+		if o := s.engine.offered(p, pair, exchange.Source, gives, x); o.Dealer != "" {
+			t.Errorf("%s: taken as %+v", name, o)
+		}
+	}
+	o := s.engine.offered(p, pair, exchange.Target, target, good)
 	if o.Source != s.money("119.05", "HKD") || o.Dealer != "fx-c" || o.Expiry != soon {
 		t.Fatalf("%+v", o)
 	}
 	good.Expiry = s.now().Add(time.Hour).UnixMilli()
-	if o = s.engine.offered(p, pair, target, good); o.Expiry > s.now().Add(30*time.Second).UnixMilli() {
+	if o = s.engine.offered(p, pair, exchange.Target, target, good); o.Expiry > s.now().Add(30*time.Second).UnixMilli() {
 		t.Error("a quote holds longer than the directory lets the dealer's hold")
 	}
 	if terms, err := exchange.ParseTerms(o.Rate); err != nil || terms.Check(o.Source, o.Target) != nil {
@@ -455,7 +478,7 @@ func TestADealerThatIsAskedMayNotBendTheArithmetic(t *testing.T) {
 func TestOffersAreBoundedAndTheirOwners(t *testing.T) {
 	var s offers
 	one := offer{Exchange: tongma.Exchange{Quote: "mine", Target: tongma.Money{Minor: 1, Currency: tongma.THB}, Source: tongma.Money{Minor: 1, Currency: tongma.HKD}, Expiry: 9},
-		asker: "a", payee: payee{"shop", "north", "M1"}}
+		fixed: exchange.Target, asker: "a", payee: payee{"shop", "north", "M1"}}
 	s.keep(one)
 	for i := range 2 * mostOffers {
 		s.keep(offer{Exchange: tongma.Exchange{Quote: strconv.Itoa(i)}, asker: "b"})
@@ -464,7 +487,7 @@ func TestOffersAreBoundedAndTheirOwners(t *testing.T) {
 		t.Fatalf("%d kept", n)
 	}
 	r := tongma.Request{From: "b", Quote: "mine", Amount: one.Target}
-	x := crossing{payIn: []tongma.Currency{tongma.HKD}, payee: one.payee}
+	x := crossing{payIn: []tongma.Currency{tongma.HKD}, payee: one.payee, fixed: exchange.Target}
 	if _, reason := s.named(&r, &x, 0); reason != tongma.QuoteUnknown {
 		t.Error(reason)
 	}
@@ -481,6 +504,7 @@ func TestOffersAreBoundedAndTheirOwners(t *testing.T) {
 		"scheme":   func(x *crossing, _ *tongma.Request) { x.payee.scheme = "south" },
 		"merchant": func(x *crossing, _ *tongma.Request) { x.payee.merchant = "M2" },
 		"amount":   func(_ *crossing, r *tongma.Request) { r.Amount.Minor++ },
+		"side":     func(x *crossing, r *tongma.Request) { x.fixed, r.Amount = exchange.Source, one.Source },
 	} {
 		another, r := x, r
 		spoil(&another, &r)

@@ -53,9 +53,15 @@ func (e *Engine) transfer(ctx context.Context, r tongma.Request) (tongma.Answer,
 	if err != nil {
 		return e.refuse(ctx, &r, hold, codeReason(err))
 	}
-	chosen, refusal := e.choose(ctx, d, code, &r)
+	x, crosses := spending(d, e.schemeOf(r.From), code, r.Amount)
+	if !crosses {
+		x, crosses = crossingOf(d, e.schemeOf(r.From), r.Amount.Currency)
+	}
+	gets := r
+	gets.Amount = e.paid(&r, &x)
+	chosen, refusal := e.choose(ctx, d, code, &gets)
 	if refusal == tongma.NoReason {
-		refusal = fixedAmount(code, r.Amount)
+		refusal = fixedAmount(code, gets.Amount)
 	}
 	if refusal == tongma.NoReason {
 		refusal = e.tooLate(ctx, chosen)
@@ -65,7 +71,6 @@ func (e *Engine) transfer(ctx context.Context, r tongma.Request) (tongma.Answer,
 	}
 	hold.Creditor, hold.Scheme = chosen.Participant, chosen.Scheme
 	hold.Model = d.Model(hold.Scheme, hold.Amount.Currency)
-	x, crosses := crossingOf(d, e.schemeOf(r.From), r.Amount.Currency)
 	switch {
 	case crosses:
 		x.payee = e.payeeOf(code, chosen)
@@ -99,7 +104,11 @@ func (e *Engine) Resolve(ctx context.Context, r tongma.Request) (tongma.Resoluti
 		out.Reason, out.Detail = codeReason(err), err.Error()
 		return out, nil
 	}
-	res := d.Explain(code, schemes.Query{Asker: r.From, Op: tongma.OpResolve, Amount: r.Amount, Country: r.Merchant.Country})
+	asked := r.Amount
+	if x, spends := spending(d, e.schemeOf(r.From), code, asked); spends {
+		asked = tongma.Money{Currency: x.gets} // how much of it a dealer says
+	}
+	res := d.Explain(code, schemes.Query{Asker: r.From, Op: tongma.OpResolve, Amount: asked, Country: r.Merchant.Country})
 	out.Reason, out.Detail, out.Merchant = res.Refusal, res.Detail, merchantOf(code, "")
 	if len(res.Candidates) > 0 {
 		out.Merchant = merchantOf(code, res.Candidates[0].Path)

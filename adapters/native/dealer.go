@@ -12,15 +12,20 @@ import (
 // once from many goroutines.
 //
 // Quote says at which rate it would take r.PayIn from r.Issuer and give r.Amount to
-// r.Acquirer. To quote, it answers Approved with an Exchange:
+// r.Acquirer; or, if r.Exchange.Source is given, at which rate it would take that, and
+// give whatever it comes to of r.Exchange.Target's currency. To quote, it answers Approved
+// with an Exchange:
 //
 //   - Quote: its own id of the quote, 1 to 64 printable ASCII characters, never used
 //     again. The switch uses a quote for one payment at most.
 //   - Rate: "HKD/THB 4.1870 target", by which the switch computes what the payer pays:
-//     up to a whole minor unit, so that the dealer keeps the residue.
+//     up to a whole minor unit, so that the dealer keeps the residue. Where the source is
+//     given, "HKD/THB 4.1870 source", by which it computes what the merchant gets: down to
+//     one.
 //   - Expiry: until when. A payment that is held by then binds the dealer to the rate,
 //     however long the payer's network takes to answer.
-//   - Source: if given, what the payer pays by its own arithmetic, which must be the same.
+//   - Source, or Target where the source is given: if it is there, what the other side
+//     comes to by the dealer's own arithmetic, which must be the same.
 //
 // Anything else is no quote. No money moves by one, and a dealer whose quote was used
 // hears of it by an event, "exchange.done".

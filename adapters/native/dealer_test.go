@@ -2,6 +2,7 @@ package native_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,8 +19,10 @@ func (q quotes) Quote(ctx context.Context, r tongma.Request) (tongma.Answer, err
 // it does not say in time, or refuses, is an error that leaves nothing open.
 func TestADealerIsAskedForQuotesAndNothingElse(t *testing.T) {
 	s := startServer(t, "")
+	var seen atomic.Pointer[tongma.Exchange] // what the dealer was told of both sides
 	offered := tongma.Exchange{Quote: "q-1", Rate: "HKD/CNY 0.9193 target", Expiry: 1_790_000_000_000}
 	svc, err := native.ServeDealer(t.Context(), dial(t, s), native.ServiceConfig{Scheme: "bourse", Log: quiet}, quotes(func(ctx context.Context, r tongma.Request) (tongma.Answer, error) {
+		seen.Store(&r.Exchange)
 		switch r.Amount.Minor {
 		case 1:
 			<-ctx.Done()
@@ -48,6 +51,10 @@ func TestADealerIsAskedForQuotesAndNothingElse(t *testing.T) {
 	}
 	if a, err := ask(1250); err != nil || a.Outcome != tongma.Approved || a.Exchange != offered {
 		t.Fatal(a, err)
+	}
+	given := tongma.Exchange{Source: tongma.Money{Minor: 1000, Currency: tongma.HKD}, Target: tongma.Money{Currency: tongma.CNY}}
+	if _, err := d.Quote(t.Context(), tongma.Request{Payment: payment(8), Amount: given.Source, Exchange: given, PayIn: tongma.HKD, Issuer: "wallet", Acquirer: "shop"}); err != nil || *seen.Load() != given {
+		t.Errorf("what the payer gives: the dealer sees %+v, %v", seen.Load(), err)
 	}
 	if a, err := ask(2); err != nil || a.Outcome != tongma.Declined || a.Reason != tongma.NoQuote {
 		t.Error(a, err)

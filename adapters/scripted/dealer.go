@@ -45,10 +45,14 @@ func NewDealer(cfg DealerConfig) *Dealer {
 	return d
 }
 
-// Quote says at which rate it would take r.PayIn and give r.Amount. It declines
-// directions that it does not know.
+// Quote says at which rate it would take r.PayIn and give r.Amount, or take
+// r.Exchange.Source. It declines directions that it does not know.
 func (d *Dealer) Quote(_ context.Context, r tongma.Request) (tongma.Answer, error) {
-	about, ok := d.cfg.Rates[Direction{r.PayIn, r.Amount.Currency}]
+	to, fixed := r.Amount.Currency, "target"
+	if r.Exchange.Source != (tongma.Money{}) {
+		to, fixed = r.Exchange.Target.Currency, "source"
+	}
+	about, ok := d.cfg.Rates[Direction{r.PayIn, to}]
 	if !ok {
 		return tongma.Answer{Payment: r.Payment, Outcome: tongma.Declined, Status: tongma.Refused, Reason: tongma.NoQuote}, nil
 	}
@@ -57,7 +61,7 @@ func (d *Dealer) Quote(_ context.Context, r tongma.Request) (tongma.Answer, erro
 	random := rand.New(rand.NewPCG(d.cfg.Seed, uint64(r.Amount.Minor)<<16|uint64(r.PayIn)))
 	rate := about + about*(random.Int64N(4001)-2000)/million
 	x := tongma.Exchange{Quote: fmt.Sprintf("%s-%d", r.Payment.String()[4:], len(d.quoted)), Expiry: d.clock.Now().Add(d.cfg.Lifetime).UnixMilli(),
-		Rate: fmt.Sprintf("%s/%s %d.%06d target", r.PayIn.Code(), r.Amount.Currency.Code(), rate/million, rate%million)}
+		Rate: fmt.Sprintf("%s/%s %d.%06d %s", r.PayIn.Code(), to.Code(), rate/million, rate%million, fixed)}
 	d.quoted[x.Quote] = x.Rate
 	return tongma.Answer{Payment: r.Payment, Outcome: tongma.Approved, Status: tongma.Paid, Amount: r.Amount, Exchange: x}, nil
 }

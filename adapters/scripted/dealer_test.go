@@ -28,6 +28,11 @@ func TestADealerQuotesWhatItKnows(t *testing.T) {
 	if rate, ok := d.Quoted(two.Exchange.Quote); !ok || rate != two.Exchange.Rate {
 		t.Error("it forgets what it has said")
 	}
+	r.Amount, r.Exchange = tongma.Money{Minor: 10_000, Currency: tongma.HKD}, tongma.Exchange{Source: tongma.Money{Minor: 10_000, Currency: tongma.HKD}, Target: tongma.Money{Currency: tongma.THB}}
+	a, err := d.Quote(context.Background(), r)
+	if rate := a.Exchange.Rate; err != nil || rate < "HKD/THB 4.178626 source" || rate > "HKD/THB 4.195374 source" {
+		t.Error(rate, err)
+	}
 	r.PayIn = tongma.USD
 	if a, err := d.Quote(context.Background(), r); err != nil || a.Outcome != tongma.Declined || a.Reason != tongma.NoQuote {
 		t.Error(a, err)
