@@ -1,6 +1,7 @@
 package office
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -22,16 +23,19 @@ func (o *Office) ExpireDisputes(ctx context.Context) (int, error) {
 		return 0, failed(op, err)
 	}
 	ended := 0
+	var first error // what cannot be ended holds up no other
 	for _, d := range passed {
 		done, err := o.step(ctx, op, DisputeStep{Dispute: d.ID, Action: dispute.Expire}, dispute.Clock)
 		switch reason := tongma.ReasonOf(err); {
 		case err == nil && !done.Exists:
 			ended++
-		case err != nil && reason != tongma.DisputeTurn && reason != tongma.TooEarly:
+		case reason == tongma.JournalStopped || reason == tongma.SteppedDown || reason == tongma.ShuttingDown || ctx.Err() != nil:
 			return ended, err
+		case err != nil && reason != tongma.DisputeTurn && reason != tongma.TooEarly:
+			first = cmp.Or(first, err)
 		}
 	}
-	return ended, nil
+	return ended, first
 }
 
 // RunDisputeClock calls ExpireDisputes now and then, until ctx ends: deadlines are

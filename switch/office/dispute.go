@@ -177,8 +177,11 @@ var deadlineSteps = map[dispute.Stage]schemes.DisputeStep{
 // participant; for the operator a person is named, and a ruling takes two. Giving
 // a dispute up, or the money back, is possible out of turn.
 //
+// Where no calendar tells the next stage's deadline, it has none, and nobody loses by
+// waiting.
+//
 // Reasons: FieldInvalid, DisputeUnknown (also for whoever is no party), those of
-// dispute.Next, CalendarUnknown.
+// dispute.Next.
 func (o *Office) Step(ctx context.Context, s DisputeStep) (DisputeDone, error) {
 	op := "office.dispute-" + s.Action.String()
 	if s.Note != "" && !line(s.Note, maxNote) {
@@ -219,12 +222,14 @@ func (o *Office) step(ctx context.Context, op string, s DisputeStep, as dispute.
 	case dispute.Approve, dispute.Refuse:
 		e.Checker = s.Person
 	}
+	money := "no money moves by this"
 	if step, ok := deadlineSteps[to]; ok {
+		// Whoever acts in time must not lose by it that next year's days are not known: the
+		// deadline of its own stage goes on, and it could not answer before it passes.
 		if e.Expiry, err = o.Directory().DisputeDeadline(step, now); err != nil {
-			return DisputeDone{}, failed(op, err)
+			e.Expiry, money = 0, "no money moves by this; the stage that begins has no deadline, since no calendar tells it"
 		}
 	}
-	money := "no money moves by this"
 	if effect == dispute.Chargeback {
 		money = d.Amount.String() + " goes back from " + string(d.Respondent) + " to " + string(d.Raiser) + " in the disputes' open window"
 	}

@@ -258,3 +258,22 @@ func TestARulingNeedsTwoPeople(t *testing.T) {
 		t.Fatal(got)
 	}
 }
+
+// TestWhoAnswersInTimeIsNotCutOffForACalendarThatEnds: the deadline of the next stage is
+// not known, since next year's days are not. The answer counts all the same; the next
+// stage has no deadline, and nobody loses by it.
+func TestWhoAnswersInTimeIsNotCutOffForACalendarThatEnds(t *testing.T) {
+	m, ctx := newCourt(t), t.Context()
+	m.now = time.Date(2027, 12, 20, 3, 0, 0, 0, time.UTC)
+	d := m.raise("k", m.pay(10_000, "L1"), 100)
+	m.now = d.Deadline.Add(-time.Hour)
+	m.Office = m.open("", directory(t, strings.Replace(marketYAML, "to: 2027-12-31", "to: "+m.now.Format(time.DateOnly), 1)))
+	done, err := m.take(d.ID, "harbour", "", dispute.Represent)
+	if err != nil || done.Dispute.Stage != dispute.Represented || !done.Dispute.Deadline.IsZero() || !strings.Contains(done.Money, "no deadline") {
+		t.Fatalf("%+v %v", done, err)
+	}
+	m.now = m.now.AddDate(1, 0, 0)
+	if n, err := m.ExpireDisputes(ctx); n != 0 || err != nil {
+		t.Errorf("%d ended, %v", n, err)
+	}
+}
