@@ -295,8 +295,11 @@ func (r *run) wait() (err error) {
 		}
 		if r.short(&in) || r.retried[legOf(&in)] {
 			e := Event{Kind: "short", From: in.Debtor, To: in.Creditor, Money: in.Amount}
-			if r.form[legOf(&in)] {
+			switch {
+			case r.form[legOf(&in)]:
 				e.Text = refusedForm
+			case r.stuck[in.Amount.Currency] && r.sheet.Shards > 1:
+				e.Text = staysGathered
 			}
 			r.report.Open = append(r.report.Open, e)
 		}
