@@ -411,7 +411,7 @@ func (n *node) makeAPI(feed *api.Feed, reg *prometheus.Registry) error {
 	if err != nil {
 		return err
 	}
-	n.desk, err = desk.New(desk.Options{Shard: n.journalNumber(), Ledger: n.engine.Ledger(), Journal: n.store, Directory: n.registry.Current, Now: time.Now, Data: n.cfg.data,
+	n.desk, err = desk.New(desk.Options{Shard: n.journalNumber(), Ledger: n.engine.Ledger(), Journal: n.store, Directory: n.engine.Directory, Now: time.Now, Data: n.cfg.data,
 		NewID: n.disputeID})
 	if err != nil {
 		return &exitError{code: exitConfig, err: err}
@@ -444,10 +444,10 @@ func (n *node) startNATSDoor(ctx context.Context) error {
 }
 
 // acquirers finds participants by DE32, in whatever directory is in force.
-type acquirers struct{ registry *schemes.Registry }
+type acquirers struct{ directory func() *schemes.Directory }
 
 func (a acquirers) AcquirerByID(de32 string) (tongma.ParticipantID, bool) {
-	p, ok := a.registry.Current().ParticipantByAcquirerID(de32)
+	p, ok := a.directory().ParticipantByAcquirerID(de32)
 	if !ok {
 		return "", false
 	}
@@ -463,7 +463,7 @@ func (n *node) startISODoor(ctx context.Context) error {
 		return err
 	}
 	n.isoAddr = l.Addr().String()
-	door := iso8583.NewServer(iso8583.Config{Switch: n.engine, Directory: acquirers{n.registry}, Budget: n.cfg.isoBudget, Logger: n.cfg.logger})
+	door := iso8583.NewServer(iso8583.Config{Switch: n.engine, Directory: acquirers{n.engine.Directory}, Budget: n.cfg.isoBudget, Logger: n.cfg.logger})
 	go func() {
 		if err := door.Serve(context.WithoutCancel(ctx), l); err != nil {
 			n.cfg.logger.Error("the ISO 8583 door has stopped", "err", err)

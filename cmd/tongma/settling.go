@@ -28,7 +28,7 @@ func (n *node) startSettling(context.Context) error {
 	if err := n.connectAgents(); err != nil {
 		return err
 	}
-	n.settler = settle.New(settle.Options{Ledger: n.engine.Ledger(), Directory: n.registry.Current, Past: n.registry, Agent: func(s *clearing.Sheet, c tongma.Currency) settle.Agent {
+	n.settler = settle.New(settle.Options{Ledger: n.engine.Ledger(), Directory: n.engine.Directory, Past: n.registry, Agent: func(s *clearing.Sheet, c tongma.Currency) settle.Agent {
 		if id, ok := settle.AgentOf(n.registry, s, c); ok {
 			if agent, there := (*n.agents.of.Load())[id]; there {
 				return agent
@@ -110,7 +110,7 @@ func (n *node) keepTime(ctx context.Context, every time.Duration, settleThem boo
 		defer func() { <-done }()
 		go func() { defer close(done); n.settleAgain(ctx) }()
 	}
-	clock := settle.NewClock(settle.ClockOptions{Ledger: n.engine.Ledger(), Directory: n.registry.Current, Every: every,
+	clock := settle.NewClock(settle.ClockOptions{Ledger: n.engine.Ledger(), Directory: n.engine.Directory, Every: every,
 		Closed: func(ctx context.Context, c settle.Closing) {
 			log.Info("window closed", "window", c.Sheet.Window.String(), "model", c.Sheet.Model, "what", c.String())
 			if settleThem {
@@ -171,7 +171,7 @@ func (n *node) settleClosed(ctx context.Context, id tongma.WindowID) {
 
 // closeAll closes every model's open window by hand.
 func (n *node) closeAll(ctx context.Context) error {
-	d := n.registry.Current()
+	d := n.engine.Directory()
 	for _, m := range d.Models() {
 		_, err := settle.Close(ctx, n.engine.Ledger(), d, m.ID, 0, time.Now())
 		if err != nil && tongma.ReasonOf(err) != tongma.ModelUnknown { // nothing was ever paid in it
