@@ -173,7 +173,7 @@ folder. A running switch knows it from its next start on.`,
 				return &exitError{code: exitUsage, err: err}
 			}
 			if exists(filepath.Join(dir, "node.json")) {
-				a.say("a switch runs on %s: it knows %s from its next start on", dir, args[0])
+				a.say("the switch that runs on %s knows %s from its next start on", dir, args[0])
 			}
 			a.print(struct {
 				Name string `json:"name"`

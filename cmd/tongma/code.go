@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -207,6 +208,9 @@ func fileError(err error) *exitError {
 		code = exitNotFound
 	case errors.Is(err, os.ErrPermission):
 		return &exitError{code: exitNotAllowed, err: err, next: []string{"run it as whoever the file belongs to, or name another one"}}
+	}
+	if errors.Is(err, syscall.EISDIR) {
+		return &exitError{code: exitUsage, err: err, next: []string{"it is a folder: name a file"}}
 	}
 	return &exitError{code: code, err: err}
 }

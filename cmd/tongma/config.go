@@ -204,7 +204,7 @@ func (e configError) Error() string {
 	lines := make([]string, len(e))
 	for i, f := range e {
 		lines[i] = f.Where + ": "
-		if f.Key != "" {
+		if f.Key != "" && strings.TrimPrefix(f.Where, "--") != strings.ReplaceAll(f.Key, "_", "-") { // a flag has the name already
 			lines[i] += f.Key + ": "
 		}
 		lines[i] += f.Message
@@ -462,13 +462,20 @@ type validation struct {
 
 func newConfigValidateCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "validate",
-		Short: "Check the settings, and say what is wrong and where",
-		Example: `  tongma config validate --config tongma.yaml
+		Use:        "validate [FILE]",
+		SuggestFor: []string{"check"},
+		Short:      "Check the settings, and say what is wrong and where",
+		Example: `  tongma config validate tongma.yaml
   tongma config validate --config tongma.yaml --json`,
-		Long: "Exit code 3 if anything is wrong; stdout says what.",
-		Args: cobra.NoArgs,
+		Long: "FILE is the same as --config FILE. Exit code 3 if anything is wrong; stdout says what.",
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				if cmd.Flags().Changed("config") {
+					return failf(exitUsage, "give FILE or --config, not both")
+				}
+				_ = cmd.Flags().Set("config", args[0]) // a text: cannot fail
+			}
 			_, _, err := a.loadSettings(cmd)
 			v := validation{Valid: err == nil, Faults: []configFault{}}
 			var faults configError

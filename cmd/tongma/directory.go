@@ -38,8 +38,9 @@ type directoryFault struct {
 
 func newDirectoryValidateCmd(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:   "validate FILE",
-		Short: "Check a directory's YAML, and say what is wrong and on which line",
+		Use:        "validate FILE",
+		SuggestFor: []string{"check"},
+		Short:      "Check a directory's YAML, and say what is wrong and on which line",
 		Example: `  tongma directory init --out market.yaml
   tongma directory validate market.yaml
   tongma directory validate market.yaml --json`,

@@ -111,13 +111,26 @@ func usageError(err error) error {
 		return err
 	}
 	text, rest, _ := strings.Cut(err.Error(), "\n")
-	e = &exitError{code: exitUsage, err: errors.New(text)}
+	e = &exitError{code: exitUsage, err: errors.New(flagWords(text))}
 	for _, line := range strings.Split(rest, "\n") { // cobra's suggestions, one a line behind a tab
 		if s, ok := strings.CutPrefix(line, "\t"); ok {
 			e.next = append(e.next, "tongma "+s)
 		}
 	}
 	return e
+}
+
+// flagWords puts what cobra says of flags that are missing into words of people.
+func flagWords(text string) string {
+	dashed := func(names []string) string { return "--" + strings.Join(names, ", --") }
+	if list, ok := strings.CutPrefix(text, "required flag(s) "); ok {
+		return "missing: " + dashed(strings.Split(strings.ReplaceAll(strings.TrimSuffix(list, " not set"), `"`, ""), ", "))
+	}
+	group, missing, ok := strings.Cut(text, "] are set they must all be set; missing [")
+	if names, is := strings.CutPrefix(group, "if any flags in the group ["); ok && is {
+		return dashed(strings.Fields(names)) + " go together: missing " + dashed(strings.Fields(strings.TrimSuffix(missing, "]")))
+	}
+	return text
 }
 
 // plainly says what a flag wants in words of people: what the parser of numbers and

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -235,6 +236,11 @@ func (n *node) startBus(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if probe, err := net.Listen("tcp", listen); err == nil {
+		_ = probe.Close()
+	} else if errors.Is(err, syscall.EADDRINUSE) { // before the server says it three times over
+		return busy("the NATS door", listen, "--nats-listen", err)
+	}
 	n.bus, err = bus.Start(bus.Config{Dir: n.cfg.data, Listen: listen, TLS: n.cfg.tls, Participants: participants, Peers: peers, Logger: n.cfg.logger})
 	if errors.Is(err, bus.ErrInUse) {
 		return &exitError{code: exitConflict, err: err, next: []string{"one switch at a time runs on a folder: stop the other one, or give another --data DIR"}}
@@ -325,10 +331,15 @@ func (n *node) listen(addr, what, flag string) (net.Listener, error) {
 	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, &exitError{code: exitUnreachable, err: fmt.Errorf("%s cannot listen on %s: %w", what, addr, err),
-			next: []string{"give another address with " + flag + " HOST:PORT", "see who has the port: ss -ltnp"}}
+		return nil, busy(what, addr, flag, err)
 	}
 	return l, nil
+}
+
+// busy says that an address cannot be had, and what to do about it.
+func busy(what, addr, flag string, err error) error {
+	return &exitError{code: exitUnreachable, err: fmt.Errorf("%s cannot listen on %s: %w", what, addr, err),
+		next: []string{"give another address with " + flag + " HOST:PORT", "see who has the port: ss -ltnp"}}
 }
 
 func (n *node) startEngine(ctx context.Context) error {

@@ -9,7 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -75,6 +75,34 @@ func exists(path string) bool {
 	return err == nil
 }
 
+// accounts asks for those that the agent keeps.
+func (s *simTarget) accounts(ctx context.Context, a *app) (list []agentsim.Account, got reply, err error) {
+	if got, err = s.ask(ctx, a, "admin", http.MethodGet, "/admin/accounts", nil); err != nil {
+		return nil, got, err
+	}
+	if err := json.Unmarshal(got.body, &list); err != nil {
+		return nil, got, failf(exitFault, "the agent's answer cannot be read")
+	}
+	return list, got, nil
+}
+
+// has refuses an account that the agent does not keep: a fault in it would never strike.
+func (s *simTarget) has(ctx context.Context, a *app, account string) error {
+	list, _, err := s.accounts(ctx, a)
+	if err != nil || slices.ContainsFunc(list, func(x agentsim.Account) bool { return x.ID == account }) {
+		return err
+	}
+	var ids []string
+	for _, x := range list {
+		ids = append(ids, x.ID)
+	}
+	e := failf(exitNotFound, "the agent keeps no account %q", clean(account))
+	if near := nearest(account, ids); near != "" {
+		e.then("--account " + near)
+	}
+	return e.then("tongma sim accounts --data " + s.data)
+}
+
 // print shows an answer of the agent as it is.
 func (s *simTarget) print(a *app, got reply) {
 	a.print(raw(got.body), func(w io.Writer) { _, _ = w.Write(got.body) })
@@ -88,20 +116,16 @@ func newSimAccountsCmd(a *app) *cobra.Command {
 		Example: "  tongma sim accounts --data market/agent/sandbox-agent",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			got, err := s.ask(cmd.Context(), a, "admin", http.MethodGet, "/admin/accounts", nil)
+			list, got, err := s.accounts(cmd.Context(), a)
 			if err != nil {
 				return err
-			}
-			var list []agentsim.Account
-			if err := json.Unmarshal(got.body, &list); err != nil {
-				return failf(exitFault, "the agent's answer cannot be read")
 			}
 			a.print(raw(got.body), func(w io.Writer) {
 				rows := make([][]string, len(list))
 				for i, x := range list {
-					rows[i] = []string{x.ID, string(x.Kind), x.Owner, strconv.FormatInt(x.Balance, 10), x.Code}
+					rows[i] = []string{x.ID, string(x.Kind), x.Owner, minor(x.Code)(x.Balance), x.Code}
 				}
-				showTable(w, []column{left("account"), left("kind"), left("owner"), right("balance, minor units"), left("")}, rows)
+				showTable(w, []column{left("account"), left("kind"), left("owner"), right("balance"), left("")}, rows)
 			})
 			return nil
 		},
@@ -124,6 +148,11 @@ instructions that touch the account. Of statements, until taken away: statement-
 		Args:      cobra.ExactArgs(1),
 		ValidArgs: []string{"none", "reject", "partial", "late", "never", "silent", "deaf", "double", "wrong-amount", "late-value", "statement-late", "statement-missing", "statement-twice"},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.Account != "" {
+				if err := s.has(cmd.Context(), a, f.Account); err != nil {
+					return err
+				}
+			}
 			method, body := http.MethodPost, any(&f)
 			if f.Kind = agentsim.FaultKind(args[0]); args[0] == "none" {
 				method, body = http.MethodDelete, nil

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -40,9 +41,28 @@ func (c *call) raise() error {
 		if err != nil {
 			return nil, err
 		}
+		if err := c.knownReason(b.Reason); err != nil {
+			return nil, err
+		}
 		done, err := o.Raise(ctx, office.DisputeRequest{Key: key, By: c.who, Payment: b.Payment, Amount: b.Amount, Reason: b.Reason, DryRun: dry})
 		return c.seen(&done), err
 	})
+}
+
+// knownReason refuses a reason that the directory does not have, and lists those that it has.
+func (c *call) knownReason(code string) error {
+	rules, ok := c.cfg.Engine.Directory().Disputes()
+	if !ok {
+		return nil // nothing can be disputed: the office says so
+	}
+	if _, known := rules.Reason(code); known {
+		return nil
+	}
+	codes := make([]string, len(rules.Reasons))
+	for i, r := range rules.Reasons {
+		codes[i] = r.Code
+	}
+	return &tongma.Error{Op: "http.dispute", Reason: tongma.FieldInvalid, Field: "/reason", Detail: "the directory has: " + strings.Join(codes, ", ")}
 }
 
 // disputeStep takes a dispute to its next stage, by the party that asks.
