@@ -422,7 +422,7 @@ func (n *node) makeAPI(feed *api.Feed, reg *prometheus.Registry) error {
 	if err != nil {
 		return err
 	}
-	n.desk, err = desk.New(desk.Options{Shard: n.journalNumber(), Ledger: n.engine.Ledger(), Journal: n.store, Directory: n.engine.Directory, Now: time.Now, Data: n.cfg.data,
+	n.desk, err = desk.New(desk.Options{Shard: n.journalNumber(), Ledger: n.engine.Ledger(), Journal: n.store, Directory: n.engine.Directory, Past: n.registry, Now: time.Now, Data: n.cfg.data,
 		NewID: n.disputeID})
 	if err != nil {
 		return &exitError{code: exitConfig, err: err}

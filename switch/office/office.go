@@ -22,9 +22,15 @@ type Options struct {
 	Journal   journal.Store             // where the Ledger writes: for what only the entries tell; required
 	Shard     uint16                    // of the journal
 	Directory func() *schemes.Directory // the version in force; required
+	Past      Past                      // the versions before it: accounts that it has dropped are reported on for a while; may be nil
 	Now       func() time.Time          // required
 	NewID     func() tongma.PaymentID   // ids of disputes; required
 	Data      string                    // folder of the register of breaks; empty: there is none
+}
+
+// Past are the directory versions that there were; *schemes.Registry is one.
+type Past interface {
+	At(version uint64) (*schemes.Directory, bool)
 }
 
 // Office is the operations. Any goroutine may call any of them.

@@ -258,13 +258,20 @@ func (r *reconRun) readAgent(body io.Reader) (ReconInput, error) {
 }
 
 // settlementAccounts are the switch's accounts at its agents, as the directory
-// names them: none if it names none, and then any statement is taken.
+// names them or has named them: none if it never named one, and then any statement is
+// taken. The last statements of an account come after it was given up.
 func (o *Office) settlementAccounts() map[string]bool {
 	accounts := map[string]bool{}
-	for _, a := range o.Directory().Agents() {
-		for _, id := range a.Settlement {
-			accounts[cmp.Or(id.IBAN, id.Other)] = true
+	for d, ok := o.Directory(), true; ok; {
+		for _, a := range d.Agents() {
+			for _, id := range a.Settlement {
+				accounts[cmp.Or(id.IBAN, id.Other)] = true
+			}
 		}
+		if o.Past == nil {
+			break
+		}
+		d, ok = o.Past.At(d.Version() - 1)
 	}
 	return accounts
 }

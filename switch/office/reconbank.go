@@ -109,18 +109,23 @@ func sortAgent(files []agentFile) {
 }
 
 // previous gives each statement the closing balance of the one before it on the
-// same account, so that a missing day is seen.
+// same account in its currency, so that a missing day is seen.
 func previous(files []agentFile) []recon.Statement {
 	type closed struct {
 		day time.Time
 		at  int
 	}
+	type account struct {
+		name     string
+		currency tongma.Currency
+	}
 	var out []recon.Statement
-	byAccount := map[string][]closed{}
+	byAccount := map[account][]closed{}
 	for _, f := range files {
 		for i, s := range f.statements {
 			if day := f.closes[i]; !day.IsZero() {
-				byAccount[s.Account] = append(byAccount[s.Account], closed{day, len(out)})
+				k := account{s.Account, s.Closing.Currency}
+				byAccount[k] = append(byAccount[k], closed{day, len(out)})
 			}
 			out = append(out, s)
 		}
