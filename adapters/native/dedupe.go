@@ -51,7 +51,8 @@ type Record struct {
 //     repeat asks Inquire.
 //   - Repeats that come at the same time wait for the first.
 //   - A reversal that comes before its payment is acknowledged and remembered: the
-//     payment, when it comes, is declined with ReversedBeforeOriginal.
+//     payment, when it comes, to this or another instance, is declined with
+//     ReversedBeforeOriginal.
 //   - A reversal that comes while its payment is being worked on ends the context of
 //     that work, waits until it returns, and then undoes what it did.
 //   - Of what was begun and has no answer, "no record" of the wallet's Inquire is not
@@ -203,16 +204,18 @@ func (d *dedupe) once(ctx context.Context, op tongma.Operation, r tongma.Request
 // record.
 func (d *dedupe) begin(ctx context.Context, key Key, r tongma.Request, do func(context.Context, tongma.Request) (tongma.Answer, error)) (tongma.Answer, error) {
 	record := Record{Amount: r.Amount, Original: r.Original, Until: d.endOf(ctx)}
-	if _, reversed := d.store.Get(Key{tongma.OpReverse, r.Payment}); reversed {
-		a := tongma.Answer{Outcome: tongma.Declined, Reason: tongma.ReversedBeforeOriginal}
-		return d.keep(key, r, record, a)
-	}
 	if err := d.store.Put(key, record); err != nil {
 		return tongma.Answer{}, &tongma.Error{Op: "native.Dedupe", Reason: tongma.AdapterBusy, Detail: "cannot be stored", Err: err}
 	}
 	// Begun from here on. If we stop now, the repeat finds it begun and inquires
 	// (TestDedupeInquiresAfterACrash). Of a refund that the wallet has not heard of, it
 	// begins anew (TestARefundThatACrashKeptFromItsWalletIsDoneOnce).
+	//
+	// Looked for only now: of a reversal at another instance and this, one sees the other.
+	if _, reversed := d.store.Get(Key{tongma.OpReverse, r.Payment}); reversed {
+		a := tongma.Answer{Outcome: tongma.Declined, Reason: tongma.ReversedBeforeOriginal}
+		return d.keep(key, r, record, a)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	d.interruptible(r.Payment, cancel)

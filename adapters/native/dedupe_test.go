@@ -354,3 +354,62 @@ func TestDedupeDoesNotReverseWhatItsWalletHasLost(t *testing.T) {
 		t.Errorf("%+v, %v", a, err)
 	}
 }
+
+// shared is a store of several instances: behind a chosen step, another one acts.
+type shared struct {
+	native.Store
+	behindGet, behindPut func(native.Key)
+}
+
+func (s *shared) Get(k native.Key) (native.Record, bool) {
+	r, ok := s.Store.Get(k)
+	if f := s.behindGet; f != nil {
+		f(k)
+	}
+	return r, ok
+}
+
+func (s *shared) Put(k native.Key, r native.Record) error {
+	err := s.Store.Put(k, r)
+	if f := s.behindPut; f != nil {
+		f(k)
+	}
+	return err
+}
+
+// A reversal that reaches another instance, at whatever moment, is not acknowledged if
+// the wallet is called afterwards.
+func TestDedupeOfTwoInstancesNeverDoesWhatWasReversed(t *testing.T) {
+	for _, moment := range []struct {
+		op  tongma.Operation
+		put bool
+	}{{tongma.OpReverse, false}, {tongma.OpAuthorise, false}, {tongma.OpAuthorise, true}} {
+		w := &counting{}
+		memory := native.NewMemoryStore(0, nil)
+		store := &shared{Store: memory}
+		var reversed tongma.Answer
+		var before int64
+		act := func(k native.Key) {
+			if k.Op != moment.op || !reversed.Payment.IsZero() {
+				return
+			}
+			var err error
+			if reversed, err = native.Dedupe(w, memory).Reverse(t.Context(), exampleRequest(1)); err != nil {
+				t.Fatal(err)
+			}
+			reversed.Payment, before = payment(1), w.authorised.Load()
+		}
+		if moment.put {
+			store.behindPut = act
+		} else {
+			store.behindGet = act
+		}
+		a, err := native.Dedupe(w, store).Authorise(t.Context(), exampleRequest(1))
+		if err != nil || reversed.Payment.IsZero() {
+			t.Fatal(a, err)
+		}
+		if reversed.Outcome == tongma.Approved && before == 0 && w.authorised.Load() > 0 {
+			t.Errorf("behind %v: acknowledged, and then debited: %+v", moment, a)
+		}
+	}
+}
