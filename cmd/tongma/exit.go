@@ -263,6 +263,9 @@ func hints(p *tongma.Problem) []string {
 	if reason == tongma.WindowNotClosed && strings.HasPrefix(p.Field, "win_") {
 		return []string{"tongma window close " + p.Field}
 	}
+	if reason == tongma.NotPermittedHere && strings.HasPrefix(p.Detail, "it takes two people") {
+		return []string{"tongma operator add NAME --data DIR, for each person; a switch knows them from its next start on", "then say who you are: --by NAME"}
+	}
 	if command := lists[reason]; command != "" {
 		return []string{command}
 	}

@@ -111,7 +111,7 @@
       if (p.suspended) name.append(" ", el("span", "suspended", "short"));
       if (p.sponsor) name.append(" ", el("small", "through " + p.sponsor));
       return row(name, el("td", text.grouped(p.memo_position || p.position), "num"), el("td", text.grouped(p.memo_reserved || p.reserved), "num opt"), el("td", text.grouped(p.cap || "receives only"), "num"),
-        el("td", text.grouped(p.prefunded || ""), "num opt"), el("td", text.grouped(p.available || ""), "num opt"), td);
+        el("td", text.grouped(p.prefunded || ""), "num opt"), el("td", p.suspended ? "nothing now" : text.grouped(p.available || ""), "num opt"), td);
     });
     $("positions").replaceChildren(...(rows.length ? rows : [none("nobody owes or is owed anything now", 7)]));
   };
@@ -424,7 +424,7 @@
       $("main").hidden = $("find").hidden = true;
       $("door").hidden = false;
       $("live").textContent = "";
-      $("doorword").textContent = word || (token ? fault.message : "");
+      $("doorword").textContent = word || (!token ? "" : fault.status === 401 ? "This is no token of this switch. Copy the one line of the file; a token of another switch, or of a folder that was made anew, opens nothing here." : fault.message);
       $("token").focus();
       return;
     }
