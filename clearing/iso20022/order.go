@@ -164,7 +164,7 @@ func (r *reader) institutionOf(n, account *node, typ string) (p Party) {
 	r.enter(in, "FinancialInstitutionIdentification18")
 	other := r.opt(in, "Othr")
 	r.enter(other, "GenericFinancialIdentification1")
-	p = r.identified(n, r.optText(in, "Nm", 140), r.opt(in, "BICFI"), other, "FinancialIdentificationSchemeName1Choice")
+	p = r.identified(n, r.optText(in, "Nm", 140), r.opt(in, "BICFI"), r.opt(in, "LEI"), other, "FinancialIdentificationSchemeName1Choice")
 	if account != nil {
 		r.enter(account, typ)
 		p.Account = r.account(account)
@@ -184,7 +184,7 @@ func (r *reader) organisationOf(n, account *node) (p Party) {
 		other = others[0]
 	}
 	r.enter(other, "GenericOrganisationIdentification3")
-	p = r.identified(n, r.optText(n, "Nm", 140), r.opt(org, "AnyBIC"), other, "OrganisationIdentificationSchemeName1Choice")
+	p = r.identified(n, r.optText(n, "Nm", 140), r.opt(org, "AnyBIC"), r.opt(org, "LEI"), other, "OrganisationIdentificationSchemeName1Choice")
 	if account != nil {
 		r.enter(account, "CashAccount40")
 		p.Account = r.account(account)
@@ -193,13 +193,13 @@ func (r *reader) organisationOf(n, account *node) (p Party) {
 }
 
 // identified puts a party together; a name alone does not identify.
-func (r *reader) identified(n *node, name string, bic, other *node, scheme string) Party {
-	p := Party{Name: name, BIC: r.text(bic, 11)}
+func (r *reader) identified(n *node, name string, bic, lei, other *node, scheme string) Party {
+	p := r.lei(Party{Name: name, BIC: r.text(bic, 11)}, lei)
 	if bic != nil && r.err == nil && !validBIC(p.BIC) {
 		r.at(FaultParty, bic, "not of the form of ISO 9362")
 	}
 	if other != nil {
-		p.Other = r.id(other, "Id")
+		p.Other, p.Scheme = r.id(other, "Id"), ""
 		if s := r.opt(other, "SchmeNm"); s != nil {
 			p.Scheme, _ = r.choice(s, scheme, 35)
 		}
@@ -208,6 +208,20 @@ func (r *reader) identified(n *node, name string, bic, other *node, scheme strin
 		r.at(FaultParty, n, "neither BIC nor another id")
 	}
 	return p
+}
+
+// lei returns a party with its LEI, if it has one; an id that the agent gave goes before.
+func (r *reader) lei(p Party, n *node) Party {
+	if n == nil || r.err != nil {
+		return p
+	}
+	q := p
+	q.Other, q.Scheme = r.text(n, 20), schemeLEI
+	if q.lei() == "" {
+		r.at(FaultParty, n, "not of the form of ISO 17442")
+		return p
+	}
+	return q
 }
 
 // notes reads remittance information.

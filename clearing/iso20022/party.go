@@ -7,8 +7,8 @@ package iso20022
 type Party struct {
 	Name    string // at most 140 characters; may be empty
 	BIC     string // ISO 9362, 8 or 11 characters
-	Other   string // an id that the agent gave, at most 35 characters
-	Scheme  string // what kind of id Other is, at most 35 characters; may be empty
+	Other   string // an LEI (ISO 17442), or an id that the agent gave, at most 35 characters
+	Scheme  string // what kind of id Other is: "LEI", or at most 35 characters of the agent's own; may be empty
 	Account Account
 	Mandate string // the participant's mandate for direct debits; empty if it gave none
 }
@@ -37,6 +37,7 @@ type (
 	// xmlInstitution is BranchAndFinancialInstitutionIdentification6.
 	xmlInstitution struct {
 		BIC   string    `xml:"FinInstnId>BICFI,omitempty"`
+		LEI   string    `xml:"FinInstnId>LEI,omitempty"`
 		Name  string    `xml:"FinInstnId>Nm,omitempty"`
 		Other *xmlOther `xml:"FinInstnId>Othr"`
 	}
@@ -44,6 +45,7 @@ type (
 	xmlOrganisation struct {
 		Name  string    `xml:"Nm,omitempty"`
 		BIC   string    `xml:"Id>OrgId>AnyBIC,omitempty"`
+		LEI   string    `xml:"Id>OrgId>LEI,omitempty"`
 		Other *xmlOther `xml:"Id>OrgId>Othr"`
 	}
 	// xmlAccount is CashAccount38, 39 or 40.
@@ -54,8 +56,24 @@ type (
 	}
 )
 
+// schemeLEI is the scheme of ids that have an element of their own.
+const schemeLEI = "LEI"
+
+// lei returns Other if it is an LEI: 18 capital letters and digits, and two digits.
+func (p Party) lei() string {
+	if p.Scheme != schemeLEI || len(p.Other) != 20 {
+		return ""
+	}
+	for i, c := range []byte(p.Other) {
+		if (c < '0' || c > '9') && (c < 'A' || c > 'Z' || i >= 18) {
+			return ""
+		}
+	}
+	return p.Other
+}
+
 func (p Party) other() *xmlOther {
-	if p.Other == "" {
+	if p.Other == "" || p.lei() != "" {
 		return nil
 	}
 	o := &xmlOther{ID: p.Other}
@@ -85,7 +103,7 @@ func (c *faults) party(path string, p Party) {
 
 func (c *faults) institution(path string, p Party) xmlInstitution {
 	c.party(path, p)
-	return xmlInstitution{BIC: p.BIC, Name: p.Name, Other: p.other()}
+	return xmlInstitution{BIC: p.BIC, LEI: p.lei(), Name: p.Name, Other: p.other()}
 }
 
 // institutionIf is institution for a party that may be none.
@@ -99,7 +117,7 @@ func (c *faults) institutionIf(path string, p Party) *xmlInstitution {
 
 func (c *faults) organisation(path string, p Party) *xmlOrganisation {
 	c.party(path, p)
-	return &xmlOrganisation{Name: p.Name, BIC: p.BIC, Other: p.other()}
+	return &xmlOrganisation{Name: p.Name, BIC: p.BIC, LEI: p.lei(), Other: p.other()}
 }
 
 // account checks a, which goes to path, and may be none.

@@ -125,12 +125,12 @@ func (r *reader) party(n *node) (p Party) {
 		r.at(FaultMissing, n, "one of FIId and OrgId")
 		return p
 	}
-	var bic, other *node
+	var bic, lei, other *node
 	if institution != nil {
 		r.enter(institution, "BranchAndFinancialInstitutionIdentification6")
 		in := r.one(institution, "FinInstnId")
 		r.enter(in, "FinancialInstitutionIdentification18")
-		p.Name, bic, other = r.optText(in, "Nm", 140), r.opt(in, "BICFI"), r.opt(in, "Othr")
+		p.Name, bic, lei, other = r.optText(in, "Nm", 140), r.opt(in, "BICFI"), r.opt(in, "LEI"), r.opt(in, "Othr")
 		r.enter(other, "GenericFinancialIdentification1")
 	} else {
 		r.enter(organisation, "PartyIdentification135")
@@ -138,7 +138,7 @@ func (r *reader) party(n *node) (p Party) {
 		r.enter(id, "Party38Choice")
 		org := r.opt(id, "OrgId")
 		r.enter(org, "OrganisationIdentification29")
-		p.Name, bic = r.optText(organisation, "Nm", 140), r.opt(org, "AnyBIC")
+		p.Name, bic, lei = r.optText(organisation, "Nm", 140), r.opt(org, "AnyBIC"), r.opt(org, "LEI")
 		if others := r.many(org, "Othr"); len(others) > 0 {
 			other = others[0]
 		}
@@ -147,8 +147,8 @@ func (r *reader) party(n *node) (p Party) {
 	if p.BIC = r.text(bic, 11); bic != nil && !validBIC(p.BIC) {
 		r.at(FaultParty, bic, "not of the form of ISO 9362")
 	}
-	if other != nil {
-		p.Other = r.id(other, "Id")
+	if p = r.lei(p, lei); other != nil {
+		p.Other, p.Scheme = r.id(other, "Id"), ""
 		if scheme := r.opt(other, "SchmeNm"); scheme != nil {
 			p.Scheme, _ = r.choice(scheme, "FinancialIdentificationSchemeName1Choice", 35)
 		}
