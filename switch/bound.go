@@ -74,15 +74,38 @@ func (e *Engine) takeUpStranded() {
 	}
 }
 
-// enter counts a payment of an asker in, unless too many are under way.
+// enter counts a payment of an asker in, unless too many are under way: no scheme takes
+// more than it leaves for others, so that one that is silent, whose payments stay, does
+// not keep theirs out.
 func (e *Engine) enter(c *course) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if len(e.courses) >= e.opts.MostOpen {
+	free := e.opts.MostOpen - len(e.courses)
+	if free <= 0 || (c.scheme != nil && e.open[c.scheme.ID] >= free) {
 		return false
 	}
 	e.courses[c.id] = c
+	e.count(c)
 	return true
+}
+
+// count counts a course for its scheme; its end takes it off. e.mu is held.
+func (e *Engine) count(c *course) {
+	if c.scheme != nil && c.counted == "" {
+		c.counted = c.scheme.ID
+		e.open[c.counted]++
+	}
+}
+
+// discount ends what count began. e.mu is held.
+func (e *Engine) discount(c *course) {
+	if c.counted == "" {
+		return
+	}
+	if e.open[c.counted]--; e.open[c.counted] == 0 {
+		delete(e.open, c.counted)
+	}
+	c.counted = ""
 }
 
 func (e *Engine) under() int {

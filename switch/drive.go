@@ -29,12 +29,13 @@ type course struct {
 	debit   tongma.Money   // what the debtor pays: of a payment in two currencies not always the request's amount
 	scheme  *schemes.Scheme
 	adapter Adapter
-	held    int64       // Unix milliseconds
-	expiry  int64       // of the hold
-	asked   int         // questions of the present kind so far
-	late    atomic.Bool // the asker was told "pending", or may have been
-	owed    *owed       // what the scheme said, and the journal has not taken yet
-	unsaid  bool        // and the entry on its way does not say that somebody waits for the end
+	held    int64           // Unix milliseconds
+	expiry  int64           // of the hold
+	asked   int             // questions of the present kind so far
+	late    atomic.Bool     // the asker was told "pending", or may have been
+	owed    *owed           // what the scheme said, and the journal has not taken yet
+	unsaid  bool            // and the entry on its way does not say that somebody waits for the end
+	counted tongma.SchemeID // for which it is counted; Engine.mu guards it
 	poked   chan struct{}
 	done    chan struct{} // closed when the course has ended
 }
@@ -161,6 +162,7 @@ func (e *Engine) end(c *course) {
 	if e.courses[c.id] == c {
 		delete(e.courses, c.id)
 	}
+	e.discount(c)
 	e.mu.Unlock()
 	close(c.done)
 	select {

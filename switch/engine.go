@@ -74,7 +74,7 @@ type Options struct {
 	// takes over at once.
 	Office func(ctx context.Context, opts clearing.LedgerOptions) (*clearing.Ledger, error)
 
-	MostOpen    int           // payments that may be under way here at once, before Overloaded; default 100,000
+	MostOpen    int           // payments that may be under way here at once, before Overloaded, of one scheme as many as it leaves free; default 100,000
 	AsksAtOnce  int           // questions to one scheme about payments that nobody waits for; default 128
 	LookAgain   time.Duration // pause before a payment whose scheme has no adapter is tried again; default 30 s
 	Budget      time.Duration // an asker's patience when it names none; default 30 s
@@ -103,6 +103,7 @@ type Engine struct {
 	// is taken while it is held.
 	mu       sync.Mutex
 	courses  map[tongma.PaymentID]*course         // payments that somebody is driving
+	open     map[tongma.SchemeID]int              // how many of them by scheme, of those whose scheme is known
 	stranded map[tongma.PaymentID]tongma.SchemeID // open, and their schemes have no adapter
 	looking  bool                                 // somebody tries those again
 	asking   map[tongma.SchemeID]chan struct{}    // bounds the questions that nobody waits for
@@ -113,7 +114,7 @@ type Engine struct {
 // open.
 func Open(ctx context.Context, opts Options) (*Engine, error) {
 	opts.defaults()
-	e := &Engine{opts: opts, courses: map[tongma.PaymentID]*course{}, stranded: map[tongma.PaymentID]tongma.SchemeID{}, asking: map[tongma.SchemeID]chan struct{}{}, adopting: make(chan struct{}, 1)}
+	e := &Engine{opts: opts, courses: map[tongma.PaymentID]*course{}, open: map[tongma.SchemeID]int{}, stranded: map[tongma.PaymentID]tongma.SchemeID{}, asking: map[tongma.SchemeID]chan struct{}{}, adopting: make(chan struct{}, 1)}
 	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	ledger, err := opts.Office(ctx, clearing.LedgerOptions{
 		Shard:    opts.Shard,

@@ -63,6 +63,9 @@ func (e *Engine) outfit(c *course, p *clearing.Payment) bool {
 		return false
 	}
 	c.op, c.scheme, c.adapter, c.held, c.expiry, c.state = p.Op, scheme, adapter, p.HeldAt, p.Expiry, StateOf(p)
+	e.mu.Lock()
+	e.count(c)
+	e.mu.Unlock()
 	c.late.Store(true)
 	c.request = tongma.Request{Key: p.ID.String(), Payment: p.ID, Original: p.Original, Scheme: p.Scheme, Acquirer: p.Creditor, Issuer: p.Debtor}
 	if p.Op == tongma.OpRefund {
