@@ -15,7 +15,9 @@ import (
 // net changes: it is only where the participant's room lies.
 //
 // Those from one shard to another are numbered without a gap, and taken in by number:
-// once each, however often they are sent.
+// once each, however often they are sent. What is in an account goes and comes whoever
+// settles for its owner by now: windows of before settle in that account, and a carry that
+// could not come in would hold up all behind it.
 type Carry struct {
 	Shard       uint16 // where to, or where from
 	Sequence    uint64
@@ -28,12 +30,12 @@ const maxPending = 4096
 
 // proposeCarry decides on room that leaves, or comes in. The reasons, in their order:
 //
-//	FieldInvalid: no other shard, no participant, a sub-participant (its sponsor has the room), or no amount
+//	FieldInvalid: no other shard, no participant, or no amount
 //	carry-out: NoAccount; Overloaded (too many on the way); OverCap (there is no such room), AmountInvalid (there is no
 //	such debt), PositionOverflow
 //	carry-in:  a repeat: Exists; StateConflict (one before it is missing); PositionOverflow
 func (b *Book) proposeCarry(e *Entry) Verdict {
-	if !b.otherShard(e.Shard) || e.Debtor == "" || IsTransit(e.Debtor) || b.sponsored(e.Debtor) || e.Amount.Minor == 0 || e.Amount.Minor == math.MinInt64 || !e.Amount.Currency.Valid() {
+	if !b.otherShard(e.Shard) || e.Debtor == "" || IsTransit(e.Debtor) || e.Amount.Minor == 0 || e.Amount.Minor == math.MinInt64 || !e.Amount.Currency.Valid() {
 		return Verdict{Reason: tongma.FieldInvalid}
 	}
 	w := b.wayNow(e.Shard)
@@ -79,7 +81,10 @@ func (a *account) carriable(minor int64) tongma.Reason {
 // carryFits tells whether the two positions stay well within 64 bits.
 func (b *Book) carryFits(e *Entry) Verdict {
 	for _, who := range []tongma.ParticipantID{e.Debtor, TransitAccount(e.Shard)} {
-		a := b.standing(who, e.Amount.Currency)
+		a := &account{}
+		if own := b.accounts[accountKey{b.numbers[string(who)], e.Amount.Currency}]; own != nil {
+			a = own
+		}
 		for _, minor := range []int64{e.Amount.Minor, -e.Amount.Minor} {
 			if sum, ok := addChecked(a.position, minor); !ok || sum > math.MaxInt64/2 || sum < math.MinInt64/2 {
 				return Verdict{Reason: tongma.PositionOverflow}
@@ -127,7 +132,7 @@ func (b *Book) Astray() []Carry {
 	for k, a := range b.accounts {
 		who := tongma.ParticipantID(b.names[k.participant])
 		use := a.position + a.reserved
-		if use == 0 || IsTransit(who) || b.settler(k.participant) != k.participant || !b.away(who) {
+		if use == 0 || IsTransit(who) || !b.away(who) {
 			continue
 		}
 		out = append(out, Carry{Shard: b.homeOf(who), Participant: who, Amount: tongma.Money{Minor: -use, Currency: k.currency}})

@@ -401,7 +401,10 @@ func yuanOf(minor int64) string { return tongma.Money{Minor: minor, Currency: to
 func (m *market) positionsOf(who tongma.ParticipantID) string {
 	var parts []string
 	for i, k := range m.shards {
-		a := k.book.standing(who, tongma.CNY)
+		a := account{}
+		if own := k.book.accounts[accountKey{k.book.numbers[string(who)], tongma.CNY}]; own != nil {
+			a = *own
+		}
 		if a.position != 0 || a.reserved != 0 || a.cap != 0 {
 			parts = append(parts, fmt.Sprintf("shard %d owes %s held %s cap %s", i+1, yuanOf(a.position), yuanOf(a.reserved), yuanOf(a.cap)))
 		}

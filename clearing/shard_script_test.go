@@ -198,6 +198,9 @@ func (s *shardScript) more(line []string) string {
 		return s.whole(wordOf(line, "whole", ""))
 	case "quiet":
 		m.quiet()
+		if under := m.audit().UnderWay; len(under) > 0 {
+			return fmt.Sprintf("%d are on the way", len(under))
+		}
 		return "quiet"
 	case "where":
 		return m.positionsOf(tongma.ParticipantID(line[1]))

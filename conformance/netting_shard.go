@@ -88,8 +88,8 @@ func (r *recomputing) carry(l *line) error {
 		return err
 	}
 	way := fmt.Sprint(l.Kind, l.Shard)
-	if r.shards.carried[way]++; l.Sequence != r.shards.carried[way] || l.Minor == 0 || r.sponsors[l.Debtor] != "" {
-		return fmt.Errorf("it is number %d, %d was due; or carries nothing, or of a sub-participant", l.Sequence, r.shards.carried[way])
+	if r.shards.carried[way]++; l.Sequence != r.shards.carried[way] || l.Minor == 0 {
+		return fmt.Errorf("it is number %d, %d was due; or carries nothing", l.Sequence, r.shards.carried[way])
 	}
 	currency, _ := tongma.CurrencyByCode(l.Currency)
 	transit := r.standing(Account{tongma.ParticipantID(fmt.Sprintf("~shard-%d", l.Shard)), currency})
@@ -103,10 +103,14 @@ func (r *recomputing) carry(l *line) error {
 	if err := add(&transit.Position, -minor); err != nil {
 		return err
 	}
+	use := s.Position
+	if err := add(&use, s.Reserved); err != nil {
+		return err
+	}
 	switch {
-	case l.Kind == "carry-out" && minor > 0:
-		return r.within(l.Debtor, s)
-	case l.Kind == "carry-out" && s.Position+s.Reserved < 0:
+	case l.Kind == "carry-out" && minor > 0 && use > s.Cap && use-s.Cap > s.Prefunding:
+		return fmt.Errorf("%s is at %d, held %d: that is past its cap of %d, prefunded %d", l.Debtor, s.Position, s.Reserved, s.Cap, s.Prefunding)
+	case l.Kind == "carry-out" && minor < 0 && use < 0:
 		return fmt.Errorf("more debt leaves than there is")
 	}
 	return nil

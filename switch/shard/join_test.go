@@ -58,6 +58,7 @@ func TestAnotherShardJoins(t *testing.T) {
 		}
 	}
 	refused(1, "")
+	refused(3, "shard 2, where it is at home")
 	m.stop(2)
 	m.start(2)
 	refused(2, "shard 1")

@@ -115,6 +115,9 @@ func (n *Node) notJoined(ctx context.Context, to uint16) string {
 	if to <= n.spread() {
 		return ""
 	}
+	if to > n.opts.Count {
+		return fmt.Sprintf("shard %d, where it is at home, does not know of shard %d: start it with --shard %d/%d first", n.opts.Self, to, n.opts.Self, to)
+	}
 	for s := uint16(1); s <= n.opts.Count; s++ {
 		if s == n.opts.Self || n.counts[s].Load() >= uint32(to) {
 			continue
