@@ -80,6 +80,7 @@ func (a *app) readAgain(ctx context.Context, n *node, path string) {
 		a.say("no --directory to read again")
 		return
 	}
+	before := n.registry.Current().Version()
 	source, err := os.ReadFile(path)
 	if err == nil {
 		var d *schemes.Directory
@@ -89,5 +90,8 @@ func (a *app) readAgain(ctx context.Context, n *node, path string) {
 		}
 	}
 	a.say("directory %s: %v", path, err)
+	if now := n.registry.Current().Version(); now == before {
+		a.say("version %d stays in force: put the file right, and send SIGHUP again", now)
+	}
 	n.cfg.logger.Error("the directory was not read again", "path", path, "err", err)
 }

@@ -263,6 +263,12 @@ func hints(p *tongma.Problem) []string {
 	if reason == tongma.WindowNotClosed && strings.HasPrefix(p.Field, "win_") {
 		return []string{"tongma window close " + p.Field}
 	}
+	switch {
+	case reason == tongma.StateConflict && strings.HasPrefix(p.Field, "win_"):
+		return []string{"tongma window show " + p.Field}
+	case reason == tongma.DisputeTurn && strings.HasPrefix(p.Field, "pay_"):
+		return []string{"whose turn it is: tongma dispute show " + p.Field}
+	}
 	if reason == tongma.NotPermittedHere && strings.HasPrefix(p.Detail, "it takes two people") {
 		return []string{"tongma operator add NAME --data DIR, for each person; a switch knows them from its next start on", "then say who you are: --by NAME"}
 	}

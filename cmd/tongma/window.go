@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -299,7 +300,12 @@ something is not known or not done yet; what it waits for is listed.`,
 			if steps != "" {
 				query.Set("steps", steps)
 			}
-			return ch.run(cmd, a, "/v1/windows/"+id.String()+"/settle?"+query.Encode(), nil, a.showSettlement)
+			err = ch.run(cmd, a, "/v1/windows/"+id.String()+"/settle?"+query.Encode(), nil, a.showSettlement)
+			var cut *exitError
+			if errors.As(err, &cut) && cut.money == tongma.MayHaveMoved.String() { // nobody heard the end, but the switch goes on
+				cut.next = []string{"the switch goes on with it; how far it is: tongma window show " + id.String(), "tongma window settle " + id.String() + " again: nothing is paid twice"}
+			}
+			return err
 		},
 	}
 	ch.flags(cmd, false)
