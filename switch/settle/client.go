@@ -15,6 +15,7 @@ import (
 	"github.com/tongma/tongma/clearing"
 	"github.com/tongma/tongma/clearing/iso20022"
 	"github.com/tongma/tongma/schemes"
+	"github.com/tongma/tongma/schemes/calendar"
 )
 
 // ClientOptions are the edges of a Client.
@@ -299,7 +300,8 @@ func (c *Client) advised(ctx context.Context, t Transfer) (sum tongma.Money, fou
 
 // message makes the message of one transfer, with its header.
 func (c *Client) message(t Transfer) (iso20022.Document, iso20022.Header, error) {
-	h, agent, err := Heading(c.opts.Directory(), c.opts.Agent, t.Amount.Currency, t.ValueDate, c.opts.Now())
+	d, now := c.opts.Directory(), c.opts.Now()
+	h, agent, err := Heading(d, c.opts.Agent, t.Amount.Currency, settlesOn(d, &t, now), now)
 	if err != nil {
 		return iso20022.Document{}, iso20022.Header{}, err
 	}
@@ -311,6 +313,31 @@ func (c *Client) message(t Transfer) (iso20022.Document, iso20022.Header, error)
 	}
 	doc, err := messageOf(h, c.opts.Directory(), c.opts.Agent, t)
 	return doc, doc.Header(h.Sender, agent), err
+}
+
+// settlesOn is the settlement date that a transfer is sent with: its value date, or once
+// that has passed where the model's schedule lives, the first good day from today on. No
+// agent books into the past, and what is tried again days later would be refused for ever.
+// That it is late, reconciliation shows.
+func settlesOn(d *schemes.Directory, t *Transfer, now time.Time) uint32 {
+	if t.ValueDate == 0 {
+		return 0
+	}
+	zone, good := time.UTC, calendar.Good{}
+	if m, ok := d.SettlementModel(t.Model); ok && m.Schedule != nil {
+		if there, err := time.LoadLocation(m.Schedule.Zone()); err == nil {
+			zone = there
+		}
+		good, _ = m.Schedule.Good(now)
+	}
+	today := calendar.DateOf(now.In(zone))
+	if dateNumber(today) <= t.ValueDate {
+		return t.ValueDate
+	}
+	if next, err := good.Roll(today, calendar.Following); err == nil {
+		today = next
+	}
+	return dateNumber(today)
 }
 
 func messageOf(h iso20022.Heading, d *schemes.Directory, agent schemes.AgentID, t Transfer) (iso20022.Document, error) {
