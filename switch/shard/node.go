@@ -53,14 +53,15 @@ type Node struct {
 	started atomic.Bool          // ledger and engine are there
 	desk    atomic.Pointer[Desk] // nil until there is one
 
-	homes atomic.Pointer[map[tongma.ParticipantID]uint16] // who is not at home where its id says
-	fresh atomic.Bool                                     // the head is known to have no payments of before there were others
-	wake  chan struct{}
-	busy  chan struct{} // bounds the requests that are carried out for others
-	ctx   context.Context
-	stop  context.CancelFunc
-	jobs  sync.WaitGroup
-	subs  []*nats.Subscription
+	learning sync.Mutex                                      // held while homes are read and kept: none is put in the place of a later one
+	homes    atomic.Pointer[map[tongma.ParticipantID]uint16] // who is not at home where its id says
+	fresh    atomic.Bool                                     // the head is known to have no payments of before there were others
+	wake     chan struct{}
+	busy     chan struct{} // bounds the requests that are carried out for others
+	ctx      context.Context
+	stop     context.CancelFunc
+	jobs     sync.WaitGroup
+	subs     []*nats.Subscription
 
 	over    atomic.Uint32                         // shards that ids and keys are spread over, as the books say; zero: not read yet
 	epochs  [clearing.MaxShards + 1]atomic.Uint64 // the latest in which each of the others is known to be written
@@ -191,6 +192,8 @@ func (n *Node) nudge() {
 
 // learnHomes reads from the books who is at home elsewhere than its id says.
 func (n *Node) learnHomes(ctx context.Context) error {
+	n.learning.Lock()
+	defer n.learning.Unlock()
 	homes := map[tongma.ParticipantID]uint16{}
 	err := n.ledger.Read(ctx, func(b *clearing.Book) {
 		n.over.Store(uint32(b.Spread()))

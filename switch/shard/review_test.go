@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -342,4 +343,44 @@ func TestACapThatChangedOnTheWayIsInForce(t *testing.T) {
 		t.Errorf("%+v, %v", a, err)
 	}
 	m.audit()
+}
+
+// slowRead is books of which the first reading is told late, when something else has
+// been done.
+type slowRead struct {
+	Ledger
+	told  atomic.Bool
+	while func()
+}
+
+func (s *slowRead) Read(ctx context.Context, see func(*clearing.Book)) error {
+	err := s.Ledger.Read(ctx, see)
+	if !s.told.Swap(true) {
+		s.while()
+	}
+	return err
+}
+
+// TestWhatIsKnownOfHomesIsTheLatest, though it is read twice at once, and the earlier
+// reading ends last: else requests of who has moved would go to and fro for ever.
+func TestWhatIsKnownOfHomesIsTheLatest(t *testing.T) {
+	m := newMarket(t, 3)
+	home := clearing.HomeOf("weibank", 3)
+	to := home%3 + 1
+	n := New(Options{Self: home, Count: 3, Conn: m.conns[home-1]})
+	later := make(chan error, 1)
+	n.ledger = &slowRead{Ledger: m.engines[home-1].Ledger(), while: func() {
+		m.submit(home, clearing.Entry{Kind: clearing.KindHome, Debtor: "weibank", Shard: to, Sequence: 1})
+		go func() { later <- n.learnHomes(t.Context()) }()
+		time.Sleep(100 * time.Millisecond)
+	}}
+	if err := n.learnHomes(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-later; err != nil {
+		t.Fatal(err)
+	}
+	if at := n.homeOf("weibank"); at != to {
+		t.Errorf("it is taken to be at home in %d, the books say %d", at, to)
+	}
 }

@@ -3,6 +3,7 @@ package shard
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -128,6 +129,28 @@ func (m *market) start(s uint16) {
 	m.engines[s-1], m.nodes[s-1], m.conns[s-1] = e, node, nc
 }
 
+// complaint is a log in which the accounts of other shards do not turn up: they are
+// nobody's whom a person could do anything about.
+type complaint struct {
+	slog.Handler
+	t *testing.T
+}
+
+func (c *complaint) Enabled(_ context.Context, level slog.Level) bool {
+	return level >= slog.LevelWarn
+}
+func (c *complaint) WithAttrs([]slog.Attr) slog.Handler { return c }
+func (c *complaint) WithGroup(string) slog.Handler      { return c }
+func (c *complaint) Handle(_ context.Context, r slog.Record) error {
+	r.Attrs(func(a slog.Attr) bool {
+		if strings.Contains(a.Value.String(), "~shard-") {
+			c.t.Errorf("the log says: %s %s", r.Message, a.Value)
+		}
+		return true
+	})
+	return nil
+}
+
 // open opens the engine of a shard.
 func (m *market) open(s uint16, node *Node) (*switching.Engine, error) {
 	d, err := schemes.Parse(1, []byte(m.source))
@@ -150,7 +173,7 @@ func (m *market) open(s uint16, node *Node) (*switching.Engine, error) {
 			return warm.TakeOver(ctx)
 		}
 	}
-	return switching.Open(m.t.Context(), switching.Options{Office: office, Store: m.stores[s-1], Shard: s - 1, Registry: schemes.NewMemoryRegistry(versions...), Adapters: adapters, Digest: digest,
+	return switching.Open(m.t.Context(), switching.Options{Office: office, Store: m.stores[s-1], Shard: s - 1, Logger: slog.New(&complaint{t: m.t}), Registry: schemes.NewMemoryRegistry(versions...), Adapters: adapters, Digest: digest,
 		NewID: node.NewID, Shards: node, OnCommit: func(_ uint64, es []clearing.Entry) { node.OnCommit(es) }})
 }
 
