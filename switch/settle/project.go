@@ -48,7 +48,7 @@ type Projection struct {
 // now. It changes nothing. A participant can end up beyond its cap although every
 // debit was within it: when the windows that settle hold its credits, and what stays
 // open its debits. The errors are WindowUnknown, and StateConflict for a window that
-// is settled.
+// is settled, or is the first shard's to settle.
 func Project(b *clearing.Book, windows []tongma.WindowID) (Projection, error) {
 	sheets, err := unsettled(b, windows)
 	if err != nil {
@@ -127,11 +127,12 @@ func row(p clearing.Position, pays, receives int64) ProjectedRow {
 }
 
 // unsettled returns the sheets of the given windows, or of all that are not settled;
-// of these, those in which nothing happened are left out.
+// of these, those in which nothing happened are left out, and those that another shard
+// settles: nothing of them is instructed here.
 func unsettled(b *clearing.Book, windows []tongma.WindowID) (out []clearing.Sheet, err error) {
 	if len(windows) == 0 {
 		out, _ = b.Unsettled()
-		return slices.DeleteFunc(out, func(s clearing.Sheet) bool { return len(s.Nets) == 0 }), nil
+		return slices.DeleteFunc(out, func(s clearing.Sheet) bool { return len(s.Nets) == 0 || s.Linked != 0 }), nil
 	}
 	windows = slices.Sorted(slices.Values(windows))
 	for _, id := range slices.Compact(windows) {
@@ -141,6 +142,8 @@ func unsettled(b *clearing.Book, windows []tongma.WindowID) (out []clearing.Shee
 			return nil, &tongma.Error{Op: "settle.project", Reason: tongma.WindowUnknown, Field: id.String()}
 		case s.State == clearing.WindowSettled:
 			return nil, &tongma.Error{Op: "settle.project", Reason: tongma.StateConflict, Field: id.String(), Detail: "it is settled already"}
+		case s.Linked != 0:
+			return nil, &tongma.Error{Op: "settle.project", Reason: tongma.StateConflict, Field: id.String(), Detail: "it is settled by " + s.Linked.String() + " of the first shard: project that"}
 		}
 		out = append(out, s)
 	}
