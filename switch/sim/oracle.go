@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing"
@@ -76,8 +77,8 @@ func (p *record) given() int64 {
 
 // asked is the amount that its asker named, and told what the wallet was told of.
 func (p *record) asked() tongma.Money {
-	if p.first.Dealer != "" && p.first.Op != tongma.OpRefund {
-		return p.first.Target
+	if f := &p.first; f.Dealer != "" && f.Op != tongma.OpRefund && !strings.HasSuffix(f.Rate, " source") {
+		return f.Target
 	}
 	return p.first.Amount
 }

@@ -28,6 +28,9 @@ func (h *history) complain(t *till) {
 	c := &complaint{of: t, request: office.DisputeRequest{Key: h.newKey(), By: p.first.Debtor, Payment: t.id, Reason: "not-received"}}
 	if h.rand.IntN(2) == 0 {
 		c.request.Amount = tongma.Money{Minor: 1 + h.rand.Int64N(t.request.Amount.Minor), Currency: t.request.Amount.Currency}
+		if t.spends {
+			c.request.Amount.Currency = tongma.USD // what the shop got, or more than that
+		}
 	}
 	if h.rand.IntN(12) == 0 {
 		c.request.By = p.first.Creditor // it may not
@@ -178,17 +181,20 @@ func (d *dealer) Quote(ctx context.Context, r tongma.Request) (tongma.Answer, er
 func (h *history) quote(r *tongma.Request) tongma.Answer {
 	h.quoted++
 	id := fmt.Sprintf("q%d", h.quoted)
-	from, to := r.PayIn.Code(), r.Amount.Currency.Code()
-	rate := fmt.Sprintf("%s/%s 0.%04d target", from, to, 1300+h.rand.IntN(300))
+	from, to, fixed, other := r.PayIn.Code(), r.Amount.Currency.Code(), "target", "source"
+	if r.Exchange.Source.Minor > 0 {
+		to, fixed, other = r.Exchange.Target.Currency.Code(), other, fixed
+	}
+	rate := fmt.Sprintf("%s/%s 0.%04d %s", from, to, 1300+h.rand.IntN(300), fixed)
 	switch h.rand.IntN(16) {
 	case 0:
 		return tongma.Answer{Outcome: tongma.Declined, Status: tongma.Refused, Reason: tongma.NoQuote}
 	case 1:
-		rate = fmt.Sprintf("%s/%s 0.14 source", from, to)
+		rate = fmt.Sprintf("%s/%s 0.14 %s", from, to, other)
 	case 2:
 		id = fmt.Sprintf("q%d", 1+h.rand.IntN(h.quoted)) // one that it has given before
 	case 3:
-		rate = fmt.Sprintf("%s/%s %d.%04d target", to, from, 6+h.rand.IntN(2), h.rand.IntN(10000))
+		rate = fmt.Sprintf("%s/%s %d.%04d %s", to, from, 6+h.rand.IntN(2), h.rand.IntN(10000), fixed)
 	}
 	h.quotes[id] = append(h.quotes[id], rate)
 	return tongma.Answer{Outcome: tongma.Approved, Exchange: tongma.Exchange{Dealer: desk, Quote: id, Rate: rate, Expiry: time.Now().Add(h.night + h.plantShift() + between(h.rand, time.Second, time.Minute)).UnixMilli()}}
@@ -199,7 +205,7 @@ func (h *history) plantShift() time.Duration { return h.plants[len(h.plants)-1].
 
 // wantsQuote tells whether a wallet has to be shown a quote before it pays.
 func (t *till) wantsQuote(r *tongma.Request) bool {
-	return t.h.market.dealing && r.Op == tongma.OpTransfer && r.From == walX && r.Amount.Currency == tongma.USD && r.Amount == t.request.Amount
+	return t.h.market.dealing && r.Op == tongma.OpTransfer && r.From == walX && (t.spends || r.Amount.Currency == tongma.USD) && r.Amount == t.request.Amount
 }
 
 // resolve has the wallet shown what its payer would pay, and keeps the quote: what it

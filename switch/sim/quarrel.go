@@ -165,6 +165,7 @@ func (o *oracle) people(e *clearing.Entry, q *quarrel, stage string) {
 // or of a refund from what was paid.
 func (o *oracle) exchanged(e *clearing.Entry) {
 	o.note(TwoCurrencies, true)
+	o.note(CrossSpent, strings.HasSuffix(e.Rate, " source"))
 	if e.Op == tongma.OpRefund {
 		o.note(CrossRefund, true)
 		if of := o.payments[e.Original]; of != nil {

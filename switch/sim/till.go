@@ -41,6 +41,7 @@ type till struct {
 	reversed bool // a reversal was sent
 	disputed bool // by the payer's network
 	shown    bool // a quote
+	spends   bool // its amount is what its payer gives, of a code in another currency
 }
 
 // openTill plans a payment of a plan's kind.
@@ -61,6 +62,9 @@ func (h *history) openTill() *till {
 			to = subS
 		}
 		t.request.Op, t.request.Code = tongma.OpTransfer, h.codes[shopCode{to, currency}]
+		if t.spends = h.market.dealing && t.shop.who == walX && currency == tongma.USD && t.number%2 == 0; t.spends {
+			t.request.Amount.Currency = tongma.CNY
+		}
 	case n < 4 && h.market.sub:
 		t.shop = h.shops[r.IntN(2)]
 		t.request.Code = fmt.Sprintf("8801%014d", h.seed%1_000_000*1000+uint64(t.number))
@@ -378,6 +382,9 @@ func (t *till) refund() {
 	h := t.h
 	h.count(RefundAsked)
 	amount := t.request.Amount
+	if t.spends { // about what the shop got
+		amount = tongma.Money{Minor: max(1, amount.Minor*13/100), Currency: tongma.USD}
+	}
 	if h.rand.IntN(3) > 0 {
 		amount.Minor = 1 + h.rand.Int64N(amount.Minor)
 	}
