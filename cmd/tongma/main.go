@@ -151,6 +151,9 @@ func group(cmd *cobra.Command, children ...*cobra.Command) *cobra.Command {
 	cmd.AddCommand(children...)
 	cmd.Args = cobra.ArbitraryArgs
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if asked, _ := cmd.Flags().GetBool("json"); asked && len(args) == 0 { // help is no JSON
+			return failf(exitUsage, "%s has commands below it, and says nothing by itself", cmd.CommandPath())
+		}
 		if len(args) == 0 {
 			return cmd.Help()
 		}

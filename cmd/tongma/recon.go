@@ -276,6 +276,9 @@ func newReconBreaksCmd(a *app) *cobra.Command {
 			if age > 0 {
 				query.Set("age_hours", strconv.Itoa(age))
 			}
+			if csv && a.json {
+				return failf(exitUsage, "--csv and --json: give one of them")
+			}
 			if csv {
 				query.Set("format", "csv")
 			}
