@@ -354,6 +354,7 @@ func (m *machine) agreeOnLegs(s *Sheet) {
 	if s.Recasting != m.recasting[w] {
 		m.rt.Fatalf("%s: recasting %t, the oracle says %t", s.Window, s.Recasting, m.recasting[w])
 	}
+	m.readInParts(s.Window)
 	sums := map[string]int64{}
 	add := func(from, to string, c tongma.Currency, minor int64) { sums[from+" to "+to+" in "+c.Code()] += minor }
 	m.book.WindowPayments(s.Window, func(it WindowItem) bool {

@@ -1,6 +1,7 @@
 package clearing
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/tongma/tongma"
@@ -197,6 +198,18 @@ func (b *Book) WindowPayments(id tongma.WindowID, see func(WindowItem) bool) {
 // WindowCursor is how far a reading of a window has come. The zero WindowCursor is at
 // its beginning.
 type WindowCursor struct{ items, debts int }
+
+// WindowCursorBehind returns a cursor behind all that an entry, or one before it, posted
+// into a window.
+func (b *Book) WindowCursorBehind(id tongma.WindowID, entry uint64) (at WindowCursor) {
+	w := b.window(id)
+	if w == nil || entry < w.opened {
+		return at
+	}
+	at.items, _ = slices.BinarySearchFunc(w.items, entry-w.opened+1, func(it item, behind uint64) int { return cmp.Compare(uint64(it.behind), behind) })
+	at.debts, _ = slices.BinarySearchFunc(w.debts, entry+1, func(d debt, entry uint64) int { return cmp.Compare(d.entry, entry) })
+	return at
+}
 
 // WindowPaymentsFrom is WindowPayments from a cursor on, which it moves behind what see
 // was shown: millions of payments are read in parts, between which the Book goes on.

@@ -25,11 +25,9 @@ const archiveMost = 200_000 // payments in an archive; of a larger window they a
 // the sheet's hash, and the sums of all files.
 func (c *call) archive(s clearing.Sheet) ([]byte, error) {
 	var items []clearing.WindowItem
-	if err := c.read(func(b *clearing.Book) {
-		b.WindowPayments(s.Window, func(it clearing.WindowItem) bool {
-			items = append(items, it)
-			return len(items) <= archiveMost
-		})
+	if err := c.eachPayment(s.Window, clearing.WindowCursor{}, func(it *clearing.WindowItem) bool {
+		items = append(items, *it)
+		return len(items) <= archiveMost
 	}); err != nil {
 		return nil, err
 	}

@@ -156,10 +156,19 @@ func (c *call) stress() error {
 	var s clearing.Sheet
 	var items []clearing.WindowItem
 	var funds settle.Funds
+	next := uint64(0)
 	if err := c.read(func(b *clearing.Book) {
 		if s, _ = b.Sheet(id); s.Window != 0 {
-			items, funds = settle.Payments(b, id), settle.FundsOf(b, &s)
+			funds, next = settle.FundsOf(b, &s), b.Next()
 		}
+	}); err != nil {
+		return err
+	}
+	if err := c.eachPayment(id, clearing.WindowCursor{}, func(it *clearing.WindowItem) bool {
+		if it.Entry < next && it.DeferredTo == 0 { // what comes meanwhile is not in the sheet
+			items = append(items, *it)
+		}
+		return it.Entry < next
 	}); err != nil {
 		return err
 	}

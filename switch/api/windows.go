@@ -262,6 +262,33 @@ func dec(minor int64, c tongma.Currency) string {
 	return tongma.Money{Minor: minor, Currency: c}.Decimal()
 }
 
+// atOnce is how many payments of a window are read in one go: some milliseconds, in which
+// the books do nothing else.
+const atOnce = 10_000
+
+// eachPayment calls see for what was posted into a window, from a cursor on, until see
+// returns false. Between the parts of it payments go on, however large the window is and
+// whoever asks.
+func (c *call) eachPayment(id tongma.WindowID, at clearing.WindowCursor, see func(*clearing.WindowItem) bool) error {
+	for more := true; more; {
+		n := 0
+		if err := c.read(func(b *clearing.Book) {
+			b.WindowPaymentsFrom(id, &at, func(it clearing.WindowItem) bool {
+				n++
+				more = see(&it)
+				return more && n < atOnce
+			})
+		}); err != nil {
+			return err
+		}
+		if err := c.r.Context().Err(); err != nil {
+			return &tongma.Error{Op: "http", Reason: tongma.Overloaded, Err: err}
+		}
+		more = more && n == atOnce
+	}
+	return nil
+}
+
 // windowPayments lists what was posted into a window, a page at a time.
 func (c *call) windowPayments() error {
 	id, err := c.windowID()
@@ -278,22 +305,25 @@ func (c *call) windowPayments() error {
 	}
 	page := WindowItems{Window: id.String(), Items: []WindowItem{}}
 	there := false
-	err = c.read(func(b *clearing.Book) {
+	var at clearing.WindowCursor
+	if err = c.read(func(b *clearing.Book) {
 		_, there = b.Sheet(id)
-		b.WindowPayments(id, func(it clearing.WindowItem) bool {
-			if it.Entry <= after || !c.operator && !c.among(&it) {
-				return true
-			}
-			// Items of one entry stay together, or the next page would miss some.
-			if n := len(page.Items); n >= limit && page.Items[n-1].Entry != it.Entry {
-				page.Next = page.Items[n-1].Entry
-				return false
-			}
-			page.Items = append(page.Items, c.item(&it))
+		at = b.WindowCursorBehind(id, after)
+	}); err != nil {
+		return err
+	}
+	if err = c.eachPayment(id, at, func(it *clearing.WindowItem) bool {
+		if !c.operator && !c.among(it) {
 			return true
-		})
-	})
-	if err != nil {
+		}
+		// Items of one entry stay together, or the next page would miss some.
+		if n := len(page.Items); n >= limit && page.Items[n-1].Entry != it.Entry {
+			page.Next = page.Items[n-1].Entry
+			return false
+		}
+		page.Items = append(page.Items, c.item(it))
+		return true
+	}); err != nil {
 		return err
 	}
 	if !there {
