@@ -14,8 +14,8 @@ import (
 )
 
 // Desk is the office of a shard, whose disputes are those of all shards: a dispute is
-// kept where its payment is, and any shard takes whatever is done about it there. All
-// else is the shard's own.
+// kept where its payment is, and any shard takes whatever is done about it there. Who is
+// suspended by a person is so in all of them. All else is the shard's own.
 type Desk struct {
 	*office.Office
 	node *Node
@@ -63,6 +63,48 @@ func (d *Desk) ShowDispute(ctx context.Context, id tongma.PaymentID, who tongma.
 	msg := showMsg{Dispute: id, Who: who}
 	err = d.node.askOr(ctx, at, verbDispute, msg, &out, func() (any, error) { return d.node.showDispute(ctx, msg) })
 	return out, err
+}
+
+// Suspend suspends somebody in the first shard, which all others follow. If that is not
+// there, in this one alone, and the answer says so: whoever is suspended must not wait.
+func (d *Desk) Suspend(ctx context.Context, s office.Standing) (office.Done, error) {
+	done, err := d.stand(ctx, verbSuspend, s)
+	if tongma.ReasonOf(err) != tongma.Overloaded {
+		return done, err
+	}
+	if done, err = d.Office.Suspend(ctx, s); err == nil {
+		done.Money += fmt.Sprintf("; in shard %d only, since shard 1 is not there: repeat it when that is", d.node.opts.Self)
+	}
+	return done, err
+}
+
+// Resume ends a suspension by a person in the first shard, and so in all that follow it,
+// and one of this shard alone.
+func (d *Desk) Resume(ctx context.Context, s office.Standing) (office.Done, error) {
+	done, err := d.stand(ctx, verbResume, s)
+	if err != nil || d.node.opts.Self == clearing.Head {
+		return done, err
+	}
+	alone, err := d.node.suspendedAlone(ctx, s.Participant)
+	if err == nil && alone {
+		return d.Office.Resume(ctx, s)
+	}
+	return done, err
+}
+
+func (d *Desk) stand(ctx context.Context, verb string, s office.Standing) (done office.Done, err error) {
+	msg := standMsg{Who: s.Participant, By: s.By, Why: s.Why, Dry: s.DryRun}
+	err = d.node.askOr(ctx, clearing.Head, verb, msg, &done, func() (any, error) { return d.node.stand(ctx, verb, msg) })
+	return done, err
+}
+
+// suspendedAlone tells whether somebody is suspended by a person of this shard, which is
+// not the first one: the others know nothing of it.
+func (n *Node) suspendedAlone(ctx context.Context, who tongma.ParticipantID) (alone bool, err error) {
+	err = n.ledger.Read(ctx, func(b *clearing.Book) {
+		alone = n.opts.Self != clearing.Head && slices.Contains(b.SuspendedHere(), who)
+	})
+	return alone, err
 }
 
 // Disputes returns disputes of all shards, latest first. A shard that does not answer is
@@ -122,6 +164,12 @@ type (
 		Dispute tongma.PaymentID     `json:"dispute"`
 		Who     tongma.ParticipantID `json:"who,omitempty"`
 	}
+	standMsg struct {
+		Who tongma.ParticipantID `json:"who"`
+		By  string               `json:"by"`
+		Why string               `json:"why"`
+		Dry bool                 `json:"dry,omitempty"`
+	}
 	listMsg struct {
 		Who     tongma.ParticipantID `json:"who,omitempty"`
 		Payment tongma.PaymentID     `json:"payment"`
@@ -177,6 +225,19 @@ func (n *Node) claimFor(ctx context.Context, asker tongma.ParticipantID, key str
 		return other
 	}
 	return nil
+}
+
+// stand suspends or resumes somebody here.
+func (n *Node) stand(ctx context.Context, verb string, m standMsg) (any, error) {
+	o, err := n.own()
+	if err != nil {
+		return nil, err
+	}
+	s := office.Standing{Participant: m.Who, By: m.By, Why: m.Why, DryRun: m.Dry}
+	if verb == verbSuspend {
+		return o.Suspend(ctx, s)
+	}
+	return o.Resume(ctx, s)
 }
 
 func (n *Node) step(ctx context.Context, m stepMsg) (any, error) {

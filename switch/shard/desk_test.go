@@ -181,3 +181,65 @@ func TestADisputesKeyIsUsedOnce(t *testing.T) {
 	}
 	m.audit()
 }
+
+// TestASuspensionGoesAlong: whoever is suspended by a person at any door is so in all
+// shards, and stays so where it moves. One that a shard made while the first was away
+// keeps who it is about from moving.
+func TestASuspensionGoesAlong(t *testing.T) {
+	m := newMarketOf(t, 3, source+court)
+	desks, ctx := m.desks(), t.Context()
+	who := tongma.ParticipantID("") // at home in another shard than the first
+	for _, bank := range []tongma.ParticipantID{"weibank", "alibank", "unibank"} {
+		if clearing.HomeOf(bank, 3) != clearing.Head {
+			who = bank
+		}
+	}
+	home := clearing.HomeOf(who, 3)
+	to := 5 - home
+	serial := 0
+	takes := func(door uint16, want tongma.Reason) bool {
+		serial++
+		a, err := m.pay(door, string(who), fmt.Sprint("k", serial), serial, 10)
+		return err == nil && a.Reason == want
+	}
+	if done, err := desks[home-1].Suspend(ctx, office.Standing{Participant: who, By: "ann", Why: "fraud"}); err != nil || done.Entry == 0 {
+		t.Fatalf("%+v, %v", done, err)
+	}
+	m.eventually("all refuse it", func() bool {
+		return takes(1, tongma.ParticipantSuspended) && takes(2, tongma.ParticipantSuspended) && takes(3, tongma.ParticipantSuspended)
+	})
+	moving, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if r, err := m.nodes[0].Move(moving, who, to, false); err != nil || !r.Done {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	for door := uint16(1); door <= 3; door++ {
+		if !takes(door, tongma.ParticipantSuspended) {
+			t.Errorf("at %d it pays behind its move", door)
+		}
+	}
+	if _, err := desks[home-1].Resume(ctx, office.Standing{Participant: who, By: "ben", Why: "cleared"}); err != nil {
+		t.Fatal(err)
+	}
+	m.eventually("it may pay again", func() bool { return takes(2, tongma.NoReason) })
+	m.stop(1)
+	done, err := desks[to-1].Suspend(ctx, office.Standing{Participant: who, By: "ann", Why: "fraud"})
+	if err != nil || !strings.Contains(done.Money, "only") {
+		t.Fatalf("%+v, %v", done, err)
+	}
+	m.start(1)
+	for _, dry := range []bool{true, false} {
+		if r, err := m.nodes[to-1].Move(moving, who, home, dry); err != nil || r.Done || !strings.Contains(r.Refused, "alone") {
+			t.Errorf("%+v, %v", r, err)
+		}
+	}
+	m.desks()
+	if _, err := desks[to-1].Resume(ctx, office.Standing{Participant: who, By: "ben", Why: "cleared"}); err != nil {
+		t.Fatal(err)
+	}
+	m.eventually("it may pay again", func() bool { return takes(2, tongma.NoReason) })
+	if r, err := m.nodes[to-1].Move(moving, who, home, false); err != nil || !r.Done {
+		t.Errorf("%+v, %v", r, err)
+	}
+	m.audit()
+}

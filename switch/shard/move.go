@@ -95,6 +95,13 @@ func (n *Node) letGo(ctx context.Context, m moveMsg) (any, error) {
 	if r.Refused = n.notJoined(ctx, m.To); r.Refused != "" {
 		return r, nil
 	}
+	switch alone, err := n.suspendedAlone(ctx, m.Who); { // it would be free of that where it comes
+	case err != nil:
+		return r, err
+	case alone:
+		r.Refused = fmt.Sprintf("it is suspended in shard %d alone: suspend it in shard 1 first, which all follow, or resume it", n.opts.Self)
+		return r, nil
+	}
 	if m.Dry {
 		return r, n.tryMove(ctx, &r, m, moves)
 	}

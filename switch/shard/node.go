@@ -324,6 +324,8 @@ func (n *Node) serve(verb string, data []byte) (any, error) {
 		return read(data, func(m showMsg) (any, error) { return n.showDispute(ctx, m) })
 	case verbDisputes:
 		return read(data, func(m listMsg) (any, error) { return n.listDisputes(ctx, m) })
+	case verbSuspend, verbResume:
+		return read(data, func(m standMsg) (any, error) { return n.stand(ctx, verb, m) })
 	case verbPositions:
 		return n.ownPositions(ctx)
 	}

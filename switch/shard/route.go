@@ -126,6 +126,9 @@ func (n *Node) seekID(ctx context.Context, id tongma.PaymentID) (uint16, error) 
 
 // askOr asks a shard, or itself.
 func (n *Node) askOr(ctx context.Context, shard uint16, verb string, msg, body any, own func() (any, error)) error {
+	if _, bounded := ctx.Deadline(); shard != n.opts.Self && bounded && (verb == verbRaise || verb == verbStep) {
+		return n.ask(ctx, shard, verb, msg, body) // it may have to read its journal first
+	}
 	if shard != n.opts.Self {
 		ctx, cancel := soon(ctx)
 		defer cancel()
