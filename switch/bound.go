@@ -81,12 +81,39 @@ func (e *Engine) enter(c *course) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	free := e.opts.MostOpen - len(e.courses)
-	if free <= 0 || (c.scheme != nil && e.open[c.scheme.ID] >= free) {
+	if free <= 0 || (c.scheme != nil && (e.open[c.scheme.ID] >= free || !e.mayWait(c.scheme.ID))) {
 		return false
 	}
 	e.courses[c.id] = c
 	e.count(c)
 	return true
+}
+
+// mayWait tells whether one more asker may wait for a scheme. Those of one that is
+// silent would take up all that the doors can serve at once. e.mu is held.
+func (e *Engine) mayWait(id tongma.SchemeID) bool {
+	free := e.opts.MostWaiting - e.waiters
+	return free > 0 && e.waiting[id] < free
+}
+
+// waitFor counts an asker that waits for a scheme. It returns what ends that; nil if it
+// may not wait, which only somebody who has a payment already has to bear.
+func (e *Engine) waitFor(id tongma.SchemeID, holds bool) (done func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !holds && !e.mayWait(id) {
+		return nil
+	}
+	e.waiters++
+	e.waiting[id]++
+	return func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.waiters--
+		if e.waiting[id]--; e.waiting[id] == 0 {
+			delete(e.waiting, id)
+		}
+	}
 }
 
 // count counts a course for its scheme; its end takes it off. e.mu is held.

@@ -3,6 +3,7 @@ package switching
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -48,5 +49,55 @@ func TestASchemeThatIsSilentLeavesRoomForTheOthers(t *testing.T) {
 	until(t, "the end of all", func() bool { return s.engine.under() == 0 })
 	if a, err := pay(n); err != nil || a.Status != tongma.Paid || len(s.engine.open) != 0 {
 		t.Errorf("%+v, %v; counted %v", a, err, s.engine.open)
+	}
+}
+
+// TestAskersOfASilentSchemeDoNotTakeUpTheDoors: so many wait for it, and no more. Who
+// comes then is refused before anything is held, or hears how its payment stands.
+func TestAskersOfASilentSchemeDoNotTakeUpTheDoors(t *testing.T) {
+	s := newBourse(t)
+	s.engine.opts.MostWaiting = 4
+	s.scheme.mu.Lock()
+	for range 1000 {
+		s.scheme.say(tongma.OpAuthorise, reply{act: true, wait: 10 * time.Second})
+		s.scheme.say(tongma.OpInquire, silent)
+		s.scheme.say(tongma.OpReverse, silent)
+	}
+	s.scheme.mu.Unlock()
+	r := tongma.Request{Op: tongma.OpPay, From: "shop", Amount: s.money("1.00", "HKD"), Budget: 2 * time.Second}
+	pay := func(n int) (tongma.Answer, error) {
+		r := r
+		r.Key, r.Code = fmt.Sprintf("P%d", n), fmt.Sprintf("13%016d", n)
+		return s.engine.Do(context.Background(), r)
+	}
+	var all sync.WaitGroup
+	for n := range 2 {
+		all.Go(func() {
+			if a, err := pay(n); err != nil || a.Status != tongma.Pending {
+				t.Errorf("%+v, %v", a, err)
+			}
+		})
+	}
+	until(t, "two who wait", func() bool { return s.scheme.count(tongma.OpAuthorise) == 2 })
+	if _, err := pay(2); tongma.ReasonOf(err) != tongma.Overloaded {
+		t.Error(err)
+	}
+	begun := time.Now()
+	a, err := pay(0)
+	if err != nil || a.Status != tongma.Pending {
+		t.Errorf("a repeat: %+v, %v", a, err)
+	}
+	if a, err = s.engine.Do(context.Background(), tongma.Request{Op: tongma.OpReverse, From: "shop", OfKey: "P0", Budget: 2 * time.Second}); err != nil || a.Reason != tongma.ReversalPending {
+		t.Errorf("a reversal: %+v, %v", a, err)
+	}
+	if got := s.run([]string{"transfer", "T1", "1.00", "HKD"}); got != "approved 1.00 HKD" || time.Since(begun) > time.Second {
+		t.Errorf("by the other scheme: %s, after %v", got, time.Since(begun))
+	}
+	all.Wait()
+	if s.engine.waiters != 0 || len(s.engine.waiting) != 0 {
+		t.Errorf("%d wait still, %v", s.engine.waiters, s.engine.waiting)
+	}
+	if got := s.position("wallet", "HKD"); got != "1.00 held 2.00" {
+		t.Error(got)
 	}
 }

@@ -71,7 +71,7 @@ func (e *Engine) run(ctx context.Context, r *tongma.Request, hold clearing.Entry
 	c.op, c.scheme, c.adapter, c.held, c.expiry = hold.Op, scheme, adapter, e.opts.Now().UnixMilli(), hold.Expiry
 	c.request = *r
 	c.request.Payment, c.request.From, c.request.PayIn, c.request.Quote = c.id, "", 0, ""
-	if !e.enter(c) { // before the books know it, so that a reversal finds who is driving
+	if !e.enter(c) && !e.keyUsed(ctx, r) { // before the books know it, so that a reversal finds who is driving; a repeat drives nothing
 		return tongma.Answer{}, &tongma.Error{Op: "switch." + r.Op.String(), Reason: tongma.Overloaded}
 	}
 	// Durable before the scheme hears of it. If we stop right after this line,
@@ -101,6 +101,7 @@ func (e *Engine) run(ctx context.Context, r *tongma.Request, hold clearing.Entry
 	}
 	c.tell(res.Payment)
 	e.warn(&res)
+	defer e.waitFor(scheme.ID, true)() // not before: behind a journal that stands still nobody waits for a scheme
 	event, answer := e.ask(ctx, c, legTime(ctx, scheme))
 	writing, cancel := beforeEnd(ctx)
 	p, next := e.take(writing, c, event, &answer, *res.Payment)
@@ -545,8 +546,13 @@ func (e *Engine) undo(ctx context.Context, p clearing.Payment) (tongma.Answer, e
 		if !e.poke(p.ID) {
 			e.resume(p)
 		}
+		done := e.waitFor(p.Scheme, false)
+		if done == nil {
+			break
+		}
 		// A course that ends and leaves it open had written its last entry before ours.
 		ended = e.await(ctx, p.ID) && e.ctx.Err() == nil && e.ledger.Err() == nil
+		done()
 		p = e.reread(ctx, p)
 	}
 	a := answerOf(&p)

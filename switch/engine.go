@@ -75,6 +75,7 @@ type Options struct {
 	Office func(ctx context.Context, opts clearing.LedgerOptions) (*clearing.Ledger, error)
 
 	MostOpen    int           // payments that may be under way here at once, before Overloaded, of one scheme as many as it leaves free; default 100,000
+	MostWaiting int           // askers that may wait for schemes at once, likewise, since they take up the doors; default 4,096
 	AsksAtOnce  int           // questions to one scheme about payments that nobody waits for; default 128
 	LookAgain   time.Duration // pause before a payment whose scheme has no adapter is tried again; default 30 s
 	Budget      time.Duration // an asker's patience when it names none; default 30 s
@@ -104,6 +105,8 @@ type Engine struct {
 	mu       sync.Mutex
 	courses  map[tongma.PaymentID]*course         // payments that somebody is driving
 	open     map[tongma.SchemeID]int              // how many of them by scheme, of those whose scheme is known
+	waiting  map[tongma.SchemeID]int              // askers that wait for what a scheme says
+	waiters  int                                  // all of them
 	stranded map[tongma.PaymentID]tongma.SchemeID // open, and their schemes have no adapter
 	looking  bool                                 // somebody tries those again
 	asking   map[tongma.SchemeID]chan struct{}    // bounds the questions that nobody waits for
@@ -114,7 +117,7 @@ type Engine struct {
 // open.
 func Open(ctx context.Context, opts Options) (*Engine, error) {
 	opts.defaults()
-	e := &Engine{opts: opts, courses: map[tongma.PaymentID]*course{}, open: map[tongma.SchemeID]int{}, stranded: map[tongma.PaymentID]tongma.SchemeID{}, asking: map[tongma.SchemeID]chan struct{}{}, adopting: make(chan struct{}, 1)}
+	e := &Engine{opts: opts, courses: map[tongma.PaymentID]*course{}, open: map[tongma.SchemeID]int{}, waiting: map[tongma.SchemeID]int{}, stranded: map[tongma.PaymentID]tongma.SchemeID{}, asking: map[tongma.SchemeID]chan struct{}{}, adopting: make(chan struct{}, 1)}
 	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	ledger, err := opts.Office(ctx, clearing.LedgerOptions{
 		Shard:    opts.Shard,
@@ -167,7 +170,8 @@ func (o *Options) defaults() {
 	if o.NewID == nil {
 		o.NewID = func() tongma.PaymentID { return tongma.PaymentID(uuid.Must(uuid.NewV7())) }
 	}
-	o.MostOpen, o.AsksAtOnce, o.LookAgain = cmp.Or(o.MostOpen, 100_000), cmp.Or(o.AsksAtOnce, 128), cmp.Or(o.LookAgain, 30*time.Second)
+	o.MostOpen, o.MostWaiting = cmp.Or(o.MostOpen, 100_000), cmp.Or(o.MostWaiting, 4096)
+	o.AsksAtOnce, o.LookAgain = cmp.Or(o.AsksAtOnce, 128), cmp.Or(o.LookAgain, 30*time.Second)
 	if o.Office == nil {
 		store := o.Store
 		o.Office = func(ctx context.Context, opts clearing.LedgerOptions) (*clearing.Ledger, error) {

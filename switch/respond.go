@@ -50,7 +50,10 @@ func (e *Engine) repeat(ctx context.Context, r *tongma.Request, res clearing.Res
 	}
 	p := *res.Payment
 	if p.Phase == clearing.KindHold || p.Phase == clearing.KindReversing {
-		e.await(ctx, p.ID)
+		if done := e.waitFor(p.Scheme, false); done != nil {
+			e.await(ctx, p.ID)
+			done()
+		}
 		p = e.settled(ctx, p)
 	}
 	a := answerOf(&p)
