@@ -107,7 +107,7 @@ func (r *Rules) decodeNumeric(text string) (Code, error) {
 		return c, nil
 	}
 	if c.Matches = r.matchNumeric(text); c.Matches == nil {
-		return c, fail(c.Format, ReasonNoRule, "no scheme's rule covers these digits")
+		return c, fail(c.Format, ReasonNoRule, "no scheme's rule covers these digits"+r.almostNumeric(text))
 	}
 	c.PayCode = &paycode.Code{Digits: text}
 	return c, nil

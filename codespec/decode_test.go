@@ -249,7 +249,11 @@ func TestErrorsSayWhere(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	_, err = Decode("5500000000000000")
-	if err == nil || err.Error() != "paycode: no scheme's rule covers these digits" {
+	if err == nil || err.Error() != "paycode: no scheme's rule covers these digits: none begins so" {
+		t.Errorf("got %v", err)
+	}
+	_, err = Decode("1300000000000000000")
+	if err == nil || err.Error() != "paycode: no scheme's rule covers these digits: codes of wechat begin so and have 18, these are 19" {
 		t.Errorf("got %v", err)
 	}
 }

@@ -2,6 +2,8 @@ package codespec
 
 import (
 	"bytes"
+	"fmt"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -126,6 +128,28 @@ func (r *Rules) matchNumeric(digits string) []Match {
 		}
 	}
 	return nil
+}
+
+// almostNumeric says of digits that no rule covers whose beginning they have, and how
+// many that scheme's have. It repeats none of the digits: they may be a payer's code
+// that was read badly.
+func (r *Rules) almostNumeric(digits string) string {
+	if len(digits) < 2 {
+		return ""
+	}
+	rules := r.numeric[int(digits[0]-'0')*10+int(digits[1]-'0')]
+	for i := range rules {
+		n := &rules[i]
+		if !strings.HasPrefix(digits, n.prefix) {
+			continue
+		}
+		lengths := strconv.Itoa(n.min)
+		if n.max > n.min {
+			lengths += " to " + strconv.Itoa(n.max)
+		}
+		return fmt.Sprintf(": codes of %s begin so and have %s, these are %d", n.matches[0].Scheme, lengths, len(digits))
+	}
+	return ": none begins so"
 }
 
 // matchCPM takes each application in carried order.
