@@ -28,8 +28,9 @@ type Wallet interface {
 	Authorise(ctx context.Context, r tongma.Request) (tongma.Answer, error)
 	// Accept credits the merchant r.Merchant with r.Amount.
 	Accept(ctx context.Context, r tongma.Request) (tongma.Answer, error)
-	// Inquire says what became of r.Original, or of r.Payment if that is none.
-	// No record of it is Unknown with the reason UnknownToScheme.
+	// Inquire says what became of r.Original, or of r.Payment if that is none: of a
+	// refund too, by its own id. No record of it is Unknown with the reason
+	// UnknownToScheme, which is believed: a refund is then given again.
 	Inquire(ctx context.Context, r tongma.Request) (tongma.Answer, error)
 	// Reverse undoes r.Original, or r.Payment if that is none. Approved says that it
 	// is undone; also for a payment never seen, which must be declined from then on.
