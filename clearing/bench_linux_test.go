@@ -66,6 +66,56 @@ func BenchmarkBookHoldPost(b *testing.B) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "payments/s")
 }
 
+// BenchmarkGather is the writer's own work on payments of 1,024 callers who come in turns:
+// each holds, then each posts. Nothing is stored.
+func BenchmarkGather(b *testing.B) {
+	const callers = 1024
+	l := &Ledger{book: NewBook(), calls: 1, opts: LedgerOptions{Now: func() int64 { return startMillis }}}
+	for _, e := range append([]Entry{{Kind: KindOpen}}, benchCaps()...) {
+		l.book.Propose(&e, startMillis)
+		if err := l.book.Apply(&e); err != nil {
+			b.Fatal(err)
+		}
+	}
+	drafts, all, g := make([]Draft, callers), make([]submission, callers), &group{}
+	turn := func(first uint64, make func(uint64) Entry) {
+		for i := range all {
+			s := &all[i]
+			drafts[i].Entry = make(first + uint64(i))
+			s.draft, s.key = &drafts[i], drafts[i].Entry.keyDigest()
+			s.hands.Store(unread)
+			l.queue = append(l.queue, s)
+		}
+		b.StartTimer()
+		for len(l.queue) > 0 {
+			if l.gather(g); l.fault != nil {
+				b.Fatal(l.fault)
+			}
+			g.reset()
+		}
+		b.StopTimer()
+		for i := range drafts {
+			if !drafts[i].Verdict.Write {
+				b.Fatal(drafts[i].Verdict.Reason)
+			}
+		}
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	b.StopTimer()
+	for n := uint64(1); n <= uint64(b.N); n += callers {
+		turn(n, benchHold)
+		turn(n, benchPost)
+	}
+}
+
+func benchCaps() (caps []Entry) {
+	for _, who := range benchNames {
+		caps = append(caps, capOf(who, math.MaxInt64/4))
+	}
+	return caps
+}
+
 // BenchmarkLedger is payments of two durable steps, hold and post, by so many
 // callers that each wait for their own answer. Beside each figure stands what the
 // same callers get from the bare minimum in the same run (floor/s): a channel, one

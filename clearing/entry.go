@@ -204,110 +204,122 @@ const (
 // AppendTo appends the canonical bytes: kind, number, a bit for each field that
 // is present, then those fields in order. Equal entries have equal bytes.
 func (e *Entry) AppendTo(b []byte) []byte {
-	b = append(b, byte(e.Kind))
-	b = binary.AppendUvarint(b, e.Number)
-	at := len(b)
-	b = append(b, 0, 0, 0, 0)
-	if e.hasMore() {
-		b = append(b, 0, 0, 0, 0)
+	has := e.fields()
+	b = binary.AppendUvarint(append(b, byte(e.Kind)), e.Number)
+	b = binary.BigEndian.AppendUint32(b, uint32(has))
+	if has>>32 != 0 {
+		b = binary.BigEndian.AppendUint32(b, uint32(has>>32))
 	}
-	var bits uint64
-	flag := func(f int, on bool) bool {
-		if on {
-			bits |= 1 << f
-		}
-		return on
+	b = appendNumber(b, has, fTime, e.Time)
+	b = appendFixed(b, has, fPayment, e.Payment[:])
+	b = appendFixed(b, has, fOriginal, e.Original[:])
+	b = appendNumber(b, has, fOp, int64(e.Op))
+	b = appendText(b, has, fAsker, string(e.Asker))
+	b = appendText(b, has, fKey, e.Key)
+	b = appendText(b, has, fDebtor, string(e.Debtor))
+	b = appendText(b, has, fCreditor, string(e.Creditor))
+	b = appendText(b, has, fScheme, string(e.Scheme))
+	b = appendMoney(b, has, fAmount, e.Amount)
+	b = appendNumber(b, has, fAuthWindow, int64(e.AuthWindow))
+	b = appendNumber(b, has, fWindow, int64(e.Window))
+	b = appendNumber(b, has, fExpiry, e.Expiry)
+	b = appendFixed(b, has, fContent, e.Content[:])
+	b = appendFixed(b, has, fCode, e.Code[:])
+	b = appendText(b, has, fCodeTail, e.CodeTail)
+	b = appendNumber(b, has, fReason, int64(e.Reason))
+	b = appendText(b, has, fSchemeRef, e.SchemeRef)
+	b = appendText(b, has, fApproval, e.Approval)
+	b = appendText(b, has, fMerchant, e.Merchant)
+	b = appendText(b, has, fOrder, e.Order)
+	b = appendNumber(b, has, fDirectory, int64(e.Directory))
+	if has>>fHash == 0 { // nothing but a payment's
+		return b
 	}
-	text := func(f int, s string) {
-		if flag(f, s != "") {
-			b = append(binary.AppendUvarint(b, uint64(len(s))), s...)
-		}
-	}
-	number := func(f int, n int64) {
-		if flag(f, n != 0) {
-			b = binary.AppendVarint(b, n)
-		}
-	}
-	flag(fLate, e.Late)
-	flag(fKeepCode, e.KeepCode)
-	number(fTime, e.Time)
-	if flag(fPayment, !e.Payment.IsZero()) {
-		b = append(b, e.Payment[:]...)
-	}
-	if flag(fOriginal, !e.Original.IsZero()) {
-		b = append(b, e.Original[:]...)
-	}
-	number(fOp, int64(e.Op))
-	text(fAsker, string(e.Asker))
-	text(fKey, e.Key)
-	text(fDebtor, string(e.Debtor))
-	text(fCreditor, string(e.Creditor))
-	text(fScheme, string(e.Scheme))
-	if flag(fAmount, e.Amount != tongma.Money{}) {
-		b = binary.AppendVarint(b, e.Amount.Minor)
-		b = binary.BigEndian.AppendUint16(b, uint16(e.Amount.Currency))
-	}
-	number(fAuthWindow, int64(e.AuthWindow))
-	number(fWindow, int64(e.Window))
-	number(fExpiry, e.Expiry)
-	if flag(fContent, e.Content != Digest{}) {
-		b = append(b, e.Content[:]...)
-	}
-	if flag(fCode, e.Code != Digest{}) {
-		b = append(b, e.Code[:]...)
-	}
-	text(fCodeTail, e.CodeTail)
-	number(fReason, int64(e.Reason))
-	text(fSchemeRef, e.SchemeRef)
-	text(fApproval, e.Approval)
-	text(fMerchant, e.Merchant)
-	text(fOrder, e.Order)
-	number(fDirectory, int64(e.Directory))
-	if flag(fHash, e.Hash != [32]byte{}) {
-		b = append(b, e.Hash[:]...)
-	}
-	text(fSalt, string(e.Salt))
-	if flag(fLegs, len(e.Legs) > 0) {
+	b = appendFixed(b, has, fHash, e.Hash[:])
+	b = appendText(b, has, fSalt, string(e.Salt))
+	if has&(1<<fLegs) != 0 {
 		b = appendLegs(b, e.Legs)
 	}
-	text(fMaker, e.Maker)
-	text(fChecker, e.Checker)
-	if e.hasMore() {
-		text(fModel, e.Model)
-		number(fMethod, int64(e.Method))
-		number(fCutoff, e.Cutoff)
-		number(fValueDate, int64(e.ValueDate))
-		text(fCalendar, e.Calendar)
-		number(fStage, int64(e.Stage))
-		text(fDealer, string(e.Dealer))
-		if flag(fTarget, e.Target != tongma.Money{}) {
-			b = binary.AppendVarint(b, e.Target.Minor)
-			b = binary.BigEndian.AppendUint16(b, uint16(e.Target.Currency))
-		}
-		text(fQuote, e.Quote)
-		text(fRate, e.Rate)
-		number(fShard, int64(e.Shard))
-		number(fShards, int64(e.Shards))
-		number(fSequence, int64(e.Sequence))
-		number(fUpto, int64(e.Upto))
-		number(fLinked, int64(e.Linked))
-		if flag(fCells, len(e.Cells) > 0) {
-			b = appendCells(b, e.Cells)
-		}
-		if flag(fTerms, len(e.Terms) > 0) {
-			b = appendTerms(b, e.Terms)
-		}
-		bits |= 1 << secondWord
-		binary.BigEndian.PutUint32(b[at+4:], uint32(bits>>32))
+	b = appendText(b, has, fMaker, e.Maker)
+	b = appendText(b, has, fChecker, e.Checker)
+	b = appendText(b, has, fModel, e.Model)
+	b = appendNumber(b, has, fMethod, int64(e.Method))
+	b = appendNumber(b, has, fCutoff, e.Cutoff)
+	b = appendNumber(b, has, fValueDate, int64(e.ValueDate))
+	b = appendText(b, has, fCalendar, e.Calendar)
+	b = appendNumber(b, has, fStage, int64(e.Stage))
+	b = appendText(b, has, fDealer, string(e.Dealer))
+	b = appendMoney(b, has, fTarget, e.Target)
+	b = appendText(b, has, fQuote, e.Quote)
+	b = appendText(b, has, fRate, e.Rate)
+	b = appendNumber(b, has, fShard, int64(e.Shard))
+	b = appendNumber(b, has, fShards, int64(e.Shards))
+	b = appendNumber(b, has, fSequence, int64(e.Sequence))
+	b = appendNumber(b, has, fUpto, int64(e.Upto))
+	b = appendNumber(b, has, fLinked, int64(e.Linked))
+	if has&(1<<fCells) != 0 {
+		b = appendCells(b, e.Cells)
 	}
-	binary.BigEndian.PutUint32(b[at:], uint32(bits))
+	if has&(1<<fTerms) != 0 {
+		b = appendTerms(b, e.Terms)
+	}
 	return b
 }
 
-// hasMore tells whether any field of the second word is present.
-func (e *Entry) hasMore() bool {
-	return e.Model != "" || e.Method != 0 || e.Cutoff != 0 || e.ValueDate != 0 || e.Calendar != "" || e.Stage != 0 ||
-		e.Dealer != "" || e.Target != tongma.Money{} || e.Quote != "" || e.Rate != "" || e.Shard != 0 || e.Shards != 0 || e.Sequence != 0 || e.Upto != 0 || e.Linked != 0 || len(e.Cells) > 0 || len(e.Terms) > 0
+// fields returns the bits of the fields that are present.
+func (e *Entry) fields() uint64 {
+	has := bit(fLate, e.Late) | bit(fKeepCode, e.KeepCode) | bit(fTime, e.Time != 0) | bit(fPayment, !e.Payment.IsZero()) |
+		bit(fOriginal, !e.Original.IsZero()) | bit(fOp, e.Op != 0) | bit(fAsker, e.Asker != "") | bit(fKey, e.Key != "") |
+		bit(fDebtor, e.Debtor != "") | bit(fCreditor, e.Creditor != "") | bit(fScheme, e.Scheme != "") |
+		bit(fAmount, e.Amount != tongma.Money{}) | bit(fAuthWindow, e.AuthWindow != 0) | bit(fWindow, e.Window != 0) |
+		bit(fExpiry, e.Expiry != 0) | bit(fContent, e.Content != Digest{}) | bit(fCode, e.Code != Digest{}) |
+		bit(fCodeTail, e.CodeTail != "") | bit(fReason, e.Reason != 0) | bit(fSchemeRef, e.SchemeRef != "") |
+		bit(fApproval, e.Approval != "") | bit(fMerchant, e.Merchant != "") | bit(fOrder, e.Order != "") |
+		bit(fDirectory, e.Directory != 0) | bit(fHash, e.Hash != [32]byte{}) | bit(fSalt, len(e.Salt) > 0) |
+		bit(fLegs, len(e.Legs) > 0) | bit(fMaker, e.Maker != "") | bit(fChecker, e.Checker != "")
+	more := bit(fModel, e.Model != "") | bit(fMethod, e.Method != 0) | bit(fCutoff, e.Cutoff != 0) | bit(fValueDate, e.ValueDate != 0) |
+		bit(fCalendar, e.Calendar != "") | bit(fStage, e.Stage != 0) | bit(fDealer, e.Dealer != "") |
+		bit(fTarget, e.Target != tongma.Money{}) | bit(fQuote, e.Quote != "") | bit(fRate, e.Rate != "") | bit(fShard, e.Shard != 0) |
+		bit(fShards, e.Shards != 0) | bit(fSequence, e.Sequence != 0) | bit(fUpto, e.Upto != 0) | bit(fLinked, e.Linked != 0) |
+		bit(fCells, len(e.Cells) > 0) | bit(fTerms, len(e.Terms) > 0)
+	return has | more | bit(secondWord, more != 0)
+}
+
+// bit is 1<<f if on.
+func bit(f int, on bool) uint64 {
+	var one uint64
+	if on {
+		one = 1
+	}
+	return one << f
+}
+
+func appendText(b []byte, has uint64, f int, s string) []byte {
+	if has&(1<<f) != 0 {
+		b = append(binary.AppendUvarint(b, uint64(len(s))), s...)
+	}
+	return b
+}
+
+func appendNumber(b []byte, has uint64, f int, n int64) []byte {
+	if has&(1<<f) != 0 {
+		b = binary.AppendVarint(b, n)
+	}
+	return b
+}
+
+func appendFixed(b []byte, has uint64, f int, x []byte) []byte {
+	if has&(1<<f) != 0 {
+		b = append(b, x...)
+	}
+	return b
+}
+
+func appendMoney(b []byte, has uint64, f int, m tongma.Money) []byte {
+	if has&(1<<f) != 0 {
+		b = binary.BigEndian.AppendUint16(binary.AppendVarint(b, m.Minor), uint16(m.Currency))
+	}
+	return b
 }
 
 // appendLegs appends how many there are and, of each, what it is for, what a

@@ -38,6 +38,7 @@ type Ledger struct {
 	apart  bool          // those who wait are better off in two groups that take turns
 	taken  []*submission // off the queue, being applied
 	fault  error         // of the Book
+	seen   uint32        // by looking ahead: means nothing
 
 	wake    chan struct{}
 	quit    chan struct{}
@@ -83,6 +84,14 @@ func (o *LedgerOptions) defaults() {
 	}
 }
 
+// Draft is an entry that is asked for, and what became of it. It is large: who writes
+// many uses one again and again.
+type Draft struct {
+	Entry   Entry // completed once it was written
+	Verdict Verdict
+	payment Payment // of Verdict
+}
+
 // submission is one caller waiting. Its owner is the caller until it is queued,
 // the writer until done is signalled, then the caller again.
 type submission struct {
@@ -91,16 +100,8 @@ type submission struct {
 	read    func(*Book)
 	err     error
 	done    chan struct{}
-	key     Digest  // of entry
-	matter  *matter // or nil: it only reads
-	verdict Verdict
-}
-
-// matter is what a caller asks and is given. It is made for this once, so that nothing
-// of it is copied on the way back, and who has given up may leave it to the writer.
-type matter struct {
-	entry   Entry
-	payment Payment
+	key     Digest // of draft
+	draft   *Draft // or nil: it only reads
 }
 
 // In whose hands a submission is: whoever changes unread to another decides whether
@@ -166,27 +167,35 @@ func (b *Book) Replay(batch journal.Batch, see func([]Entry)) error {
 	return nil
 }
 
-// Submit proposes e and waits until it, or what it was refused for, is durable.
-// The verdict tells whether it was written; the entry is returned as written. An
-// error means that nothing is decided: JournalStopped, SteppedDown and Overloaded
-// if nothing was written, JournalInDoubt if that is not known. If ctx ends while the
-// entry waits for its turn, as behind a journal that stands still, it is taken back:
-// see ErrNotWritten.
-func (l *Ledger) Submit(ctx context.Context, e Entry) (r Result, err error) {
-	s := l.pool.Get().(*submission)
-	m := &matter{entry: e}
-	s.matter, s.key, s.read, s.confirm = m, e.keyDigest(), nil, false
-	s.hands.Store(unread)
-	if err = l.wait(ctx, s); err != nil {
-		return Result{Verdict{Payment: &Payment{}}, &Entry{}}, err // not m: the writer may have it still
+// Submit is Write of e in a Draft of its own.
+func (l *Ledger) Submit(ctx context.Context, e Entry) (Result, error) {
+	d := &Draft{Entry: e}
+	if err := l.Write(ctx, d); err != nil {
+		return Result{Verdict{Payment: &Payment{}}, &Entry{}}, err // not of d: the writer may have it still
 	}
-	r = Result{s.verdict, &m.entry}
+	r := Result{d.Verdict, &d.Entry}
 	if r.Payment == nil {
-		r.Payment = &m.payment
+		r.Payment = &d.payment
 	}
-	s.matter, s.verdict = nil, Verdict{}
-	l.pool.Put(s)
 	return r, nil
+}
+
+// Write proposes d's entry and waits until it, or what it was refused for, is durable.
+// The verdict tells whether it was written. An error means that nothing is decided:
+// JournalStopped, SteppedDown and Overloaded if nothing was written, JournalInDoubt if
+// that is not known. If ctx ends while the entry waits for its turn, as behind a
+// journal that stands still, it is taken back: see ErrNotWritten. After an error d is
+// the writer's for good.
+func (l *Ledger) Write(ctx context.Context, d *Draft) error {
+	s := l.pool.Get().(*submission)
+	s.draft, s.key, s.read, s.confirm = d, d.Entry.keyDigest(), nil, false
+	s.hands.Store(unread)
+	if err := l.wait(ctx, s); err != nil {
+		return err
+	}
+	s.draft = nil
+	l.pool.Put(s)
+	return nil
 }
 
 // Result is the verdict on an entry, and the entry as it was completed. Both are the
@@ -489,11 +498,7 @@ func (l *Ledger) gather(g *group) {
 		if len(taken) == 0 {
 			return
 		}
-		for _, s := range taken {
-			if s.matter != nil {
-				l.book.ahead(&s.matter.entry, s.key)
-			}
-		}
+		l.seen += l.book.ahead(taken)
 		for _, s := range taken {
 			if s.hands.CompareAndSwap(unread, inHand) { // nobody waits for the others any more
 				l.apply(g, s)
@@ -501,10 +506,6 @@ func (l *Ledger) gather(g *group) {
 		}
 	}
 }
-
-// portion is how many are taken off the queue at once: so many that the memory has
-// enough to look up together, so few that the store need not wait for long.
-const portion = 64
 
 // fewCalls is for how many the writer is called while a batch is on its way to the disk:
 // so many that a call is worth it, so few that they are applied in no time if the batch
@@ -544,12 +545,13 @@ func (l *Ledger) apply(g *group, s *submission) {
 		s.read(l.book)
 		return
 	}
-	e := &s.matter.entry
+	d := s.draft
+	e := &d.Entry
 	if e.Directory == 0 {
 		e.Directory = l.book.directory
 	}
-	s.verdict = l.book.propose(e, s.key, l.opts.Now())
-	if !s.verdict.Write {
+	d.Verdict = l.book.propose(e, s.key, l.opts.Now())
+	if !d.Verdict.Write {
 		return
 	}
 	if err := l.book.apply(e, s.key); err != nil {
@@ -558,7 +560,7 @@ func (l *Ledger) apply(g *group, s *submission) {
 		return
 	}
 	if !e.Payment.IsZero() {
-		s.verdict.Payment = l.book.viewAfter(e, &s.matter.payment)
+		d.Verdict.Payment = l.book.viewAfter(e, &d.payment)
 	}
 	if l.opts.OnCommit != nil {
 		g.entries = append(g.entries, *e)

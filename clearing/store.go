@@ -312,30 +312,71 @@ func (b *Book) findKey(key Digest) (uint32, bool) {
 	}
 }
 
-// ahead looks where propose and apply will look for what e is about. It changes
-// nothing, nor what they find; but of many entries that are looked up one right behind
-// the other the memory answers several at a time.
-func (b *Book) ahead(e *Entry, key Digest) {
-	switch e.Kind {
-	case KindHold, KindRefuse, KindTombstone:
-		b.byKey.touch((*[16]byte)(&key))
-		b.byID.touch((*[16]byte)(&e.Payment))
-		b.codes[0].touch(e.Code)
-		b.codes[1].touch(e.Code)
-	case KindPend, KindPost, KindVoid, KindExpire, KindReversing, KindReversed:
-		b.find(e.Payment)
+// portion is how many entries are looked up together: so many that the memory has enough
+// to fetch at a time, so few that it is all still near when they are applied.
+const portion = 64
+
+// ahead looks where propose and apply will look for what the entries are about, all of
+// them one right behind the other, and of what is found there the same. It changes
+// nothing, nor what they find; but the memory answers many at a time.
+func (b *Book) ahead(all []*submission) (seen uint32) {
+	var slots [2 * portion]*indexSlot
+	var codes [2 * portion]*Digest
+	var changed [portion]*indexSlot
+	found, spent, changes := slots[:0], codes[:0], changed[:0]
+	for _, s := range all[:min(len(all), portion)] {
+		if s.draft == nil {
+			continue
+		}
+		switch e := &s.draft.Entry; e.Kind {
+		case KindHold, KindRefuse, KindTombstone:
+			found = append(found, b.byKey.first((*[16]byte)(&s.key)), b.byID.first((*[16]byte)(&e.Payment)))
+			spent = append(spent, b.codes[0].first(e.Code), b.codes[1].first(e.Code))
+		case KindPend, KindPost, KindVoid, KindExpire, KindReversing, KindReversed:
+			changes = append(changes, b.byID.first((*[16]byte)(&e.Payment)))
+		}
 	}
+	for _, slot := range found {
+		seen += slot.tag
+	}
+	for _, d := range spent {
+		seen += uint32(d[0])
+	}
+	for _, slot := range changes {
+		if slot.number != 0 {
+			p := b.payments.at(slot.number - 1)
+			seen += uint32(p.id[0]) + uint32(p.captured) + uint32(p.entry) + uint32(p.codeTail[0])
+		}
+	}
+	return seen
 }
 
-// touch reads what stands first under a key.
-func (x *index) touch(key *[16]byte) {
+// What stands where there is nothing.
+var (
+	noSlot   indexSlot
+	noDigest Digest
+)
+
+// first returns what stands first under a key.
+func (x *index) first(key *[16]byte) *indexSlot {
 	t, tag := x.table(key)
-	at := tag
-	t.next(tag, &at)
+	if len(t.slots) == 0 {
+		return &noSlot
+	}
+	return &t.slots[tag&uint32(len(t.slots)-1)]
 }
 
-// touch reads what stands first under a digest.
-func (s *digests) touch(d Digest) { s.has(d) }
+// first returns what stands first where a digest would.
+func (s *digests) first(d Digest) *Digest {
+	if s.count == 0 {
+		return &noDigest
+	}
+	t := s.of(d.tag())
+	if len(t.slots) == 0 {
+		return &noDigest
+	}
+	return &t.slots[d.tag()&uint32(len(t.slots)-1)]
+}
 
 // digests is a set of digests, in tables as those of an index. The zero Digest is
 // never in it.

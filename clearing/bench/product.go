@@ -10,6 +10,7 @@ import (
 	"math"
 	"path/filepath"
 	"reflect"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -79,6 +80,7 @@ func openingEntries() []clearing.Entry {
 
 // product is a Ledger on some store.
 type product struct {
+	drafts sync.Pool
 	ledger *clearing.Ledger
 	store  journal.Store
 	shut   func() error
@@ -133,6 +135,7 @@ func openLedger(store journal.Store, shut func() error) (contender, error) {
 		return nil, errors.Join(err, shut())
 	}
 	p := &product{ledger: l, store: store, shut: shut}
+	p.drafts.New = func() any { return new(clearing.Draft) }
 	for _, e := range openingEntries()[1:] { // OpenLedger opens the window
 		r, err := l.Submit(context.Background(), e)
 		if err := written(&r, err); err != nil {
@@ -150,12 +153,20 @@ func written(r *clearing.Result, err error) error {
 }
 
 func (p *product) pay(n uint64) error {
-	r, err := p.ledger.Submit(context.Background(), holdOf(n))
-	if err := written(&r, err); err != nil {
+	d := p.drafts.Get().(*clearing.Draft)
+	d.Entry = holdOf(n)
+	if err := p.write(d); err != nil {
 		return err
 	}
-	r, err = p.ledger.Submit(context.Background(), postOf(n))
-	return written(&r, err)
+	d.Entry = postOf(n)
+	err := p.write(d)
+	p.drafts.Put(d)
+	return err
+}
+
+func (p *product) write(d *clearing.Draft) error {
+	err := p.ledger.Write(context.Background(), d)
+	return written(&clearing.Result{Verdict: d.Verdict, Entry: &d.Entry}, err)
 }
 
 // close replays the journal into a new Book and compares it with the Ledger's.
