@@ -276,43 +276,33 @@ func (l *Ledger) signal() {
 type group struct {
 	waiting   []*submission
 	entries   []Entry // for OnCommit
-	bytes     []byte
-	ends      []int // of each entry in bytes
-	slices    [][]byte
+	batch     journal.Group
 	next      uint64 // number behind the last entry
 	time      int64  // of the last entry, as is directory
 	directory uint64
-	batch     uint64 // its number, once it is durable
+	number    uint64 // of the batch, once it is durable
 	confirm   bool   // somebody wants to know whether we are still the writer
 }
 
 func (g *group) reset() {
 	clear(g.waiting)
 	clear(g.entries)
-	g.waiting, g.entries, g.bytes, g.ends, g.slices = g.waiting[:0], g.entries[:0], g.bytes[:0], g.ends[:0], g.slices[:0]
-	g.confirm = false
+	g.waiting, g.entries, g.confirm = g.waiting[:0], g.entries[:0], false
+	g.batch.Reset()
 }
 
 // idle tells whether those in the group wait for nothing: they only read, or repeat
 // what is durable already.
-func (g *group) idle() bool { return len(g.ends) == 0 && !g.confirm }
+func (g *group) idle() bool { return g.batch.Len() == 0 && !g.confirm }
 
 // maxWaiting bounds a group by those who wait for it: repeats and reads make no
-// entries.
-const maxWaiting = 4 * journal.MaxEntries
+// entries. No entry of theirs is longer than longEntry.
+const (
+	maxWaiting = 4 * journal.MaxEntries
+	longEntry  = 4096
+)
 
-func (g *group) full() bool {
-	return len(g.ends) >= journal.MaxEntries || len(g.bytes) >= journal.MaxBytes-4096 || len(g.waiting) >= maxWaiting
-}
-
-func (g *group) cut() [][]byte {
-	start := 0
-	for _, end := range g.ends {
-		g.slices = append(g.slices, g.bytes[start:end])
-		start = end
-	}
-	return g.slices
-}
+func (g *group) full() bool { return g.batch.Full(longEntry) || len(g.waiting) >= maxWaiting }
 
 // run owns the Book. While one group is on its way to the disk, the next one is
 // applied and encoded; it is sent when the first is acknowledged. One batch in
@@ -377,6 +367,7 @@ func (l *Ledger) send(g *group) {
 		l.took = time.Since(began)
 		l.acks <- err
 	}()
+	runtime.Gosched() // or it waits behind everybody who is told of the last one
 }
 
 // landed tells whether the store waits for us, and not we for it.
@@ -451,11 +442,11 @@ const (
 func (l *Ledger) commit(g *group) error {
 	ctx, cancel := context.WithTimeout(l.life, l.opts.CommitWithin)
 	defer cancel()
-	if len(g.ends) == 0 {
+	if g.batch.Len() == 0 {
 		return l.confirm(ctx)
 	}
-	err := l.log.Commit(ctx, g.cut(), g.time, g.directory)
-	g.batch, _ = l.log.Head() // now, since the next one may be on its way before this one is told
+	err := l.log.CommitGroup(ctx, &g.batch, g.time, g.directory)
+	g.number, _ = l.log.Head() // now, since the next one may be on its way before this one is told
 	return err
 }
 
@@ -494,7 +485,7 @@ const (
 // journal.
 func (l *Ledger) gather(g *group) {
 	for !g.full() && !(l.enough(g) && l.landed()) {
-		taken := l.take(min(portion, journal.MaxEntries-len(g.ends)))
+		taken := l.take(min(portion, journal.MaxEntries-g.batch.Len()))
 		if len(taken) == 0 {
 			return
 		}
@@ -565,8 +556,7 @@ func (l *Ledger) apply(g *group, s *submission) {
 	if l.opts.OnCommit != nil {
 		g.entries = append(g.entries, *e)
 	}
-	g.bytes = e.AppendTo(g.bytes)
-	g.ends = append(g.ends, len(g.bytes))
+	g.batch.Add(e)
 	g.next, g.time, g.directory = e.Number+1, e.Time, e.Directory
 }
 
@@ -584,11 +574,11 @@ func (l *Ledger) finish(g *group, err error) {
 		s.done <- struct{}{}
 		l.opts.Pace()
 	}
-	if err == nil && len(g.ends) > 0 {
+	if err == nil && g.batch.Len() > 0 {
 		l.opts.snapshots.passed(g.next)
 	}
 	if err == nil && len(g.entries) > 0 && l.opts.OnCommit != nil {
-		l.opts.OnCommit(g.batch, g.entries)
+		l.opts.OnCommit(g.number, g.entries)
 	}
 	g.reset()
 }

@@ -60,6 +60,15 @@ func (b *Batch) Next() uint64 { return b.First + uint64(len(b.Entries)) }
 // batch has one, and ParseBatch refuses any other. The caller keeps to the bounds
 // of CheckEntries, and fills in Root.
 func (b *Batch) AppendTo(dst []byte) []byte {
+	dst = b.appendHeader(dst)
+	for _, e := range b.Entries {
+		dst = binary.BigEndian.AppendUint32(dst, uint32(len(e)))
+		dst = append(dst, e...)
+	}
+	return dst
+}
+
+func (b *Batch) appendHeader(dst []byte) []byte {
 	dst = append(dst, version)
 	dst = append(dst, magic...)
 	dst = binary.BigEndian.AppendUint16(dst, b.Shard)
@@ -68,12 +77,7 @@ func (b *Batch) AppendTo(dst []byte) []byte {
 		dst = binary.BigEndian.AppendUint64(dst, n)
 	}
 	dst = append(dst, b.Prev[:]...)
-	dst = append(dst, b.Root[:]...)
-	for _, e := range b.Entries {
-		dst = binary.BigEndian.AppendUint32(dst, uint32(len(e)))
-		dst = append(dst, e...)
-	}
-	return dst
+	return append(dst, b.Root[:]...)
 }
 
 // ErrBounds is a batch that may not be written: no entries, an empty entry, or

@@ -36,7 +36,8 @@ type Log struct {
 	chain  *Chain
 	writer uint64 // who we are in the epoch that we opened; 0 while only reading
 	dead   error  // ErrFenced or ErrStopped, and why; nothing may be written any more
-	buf    []byte // the batch in flight
+	buf    []byte // the message in flight
+	group  Group  // of Commit
 
 	mu sync.Mutex // guards at, which others read; nothing is called while it is held
 	at Position
@@ -54,7 +55,7 @@ func Open(ctx context.Context, store Store, shard uint16, replay func(Batch) err
 	if o.from.Shard != shard {
 		return nil, fmt.Errorf("journal: the position to start from is of shard %d, want %d", o.from.Shard, shard)
 	}
-	l := &Log{store: store, replay: replay, draw: o.draw, chain: NewChain(o.from), buf: make([]byte, 0, 64<<10)}
+	l := &Log{store: store, replay: replay, draw: o.draw, chain: NewChain(o.from)}
 	if err := l.readMark(o.checkpoint); err != nil {
 		return nil, err
 	}
@@ -195,7 +196,8 @@ func (l *Log) TakeOver(ctx context.Context, timeMillis int64) error {
 		}
 		b := l.next(l.chain.at.Epoch+1, l.draw())
 		b.Time = timeMillis
-		err := l.put(ctx, &b)
+		b.Root = MerkleRoot(nil)
+		err := l.put(ctx, &b, b.AppendTo(nil))
 		if errors.Is(err, errOthers) {
 			continue
 		}
@@ -211,7 +213,24 @@ func (l *Log) TakeOver(ctx context.Context, timeMillis int64) error {
 	}
 }
 
-// Commit stores entries as one batch, durably, and returns nil only then. It is
+// Commit is CommitGroup of entries as they are.
+func (l *Log) Commit(ctx context.Context, entries [][]byte, timeMillis int64, directory uint64) error {
+	if err := CheckEntries(entries); err != nil {
+		return err
+	}
+	l.group.Reset()
+	for _, e := range entries {
+		l.group.Add(raw(e))
+	}
+	return l.CommitGroup(ctx, &l.group, timeMillis, directory)
+}
+
+// raw is an entry that is encoded already.
+type raw []byte
+
+func (r raw) AppendTo(b []byte) []byte { return append(b, r...) }
+
+// CommitGroup stores a group as one batch, durably, and returns nil only then. It is
 // the only batch in flight. If it cannot tell whether the batch was stored it
 // reads the stream until it can, so that its errors are few:
 //
@@ -222,24 +241,26 @@ func (l *Log) TakeOver(ctx context.Context, timeMillis int64) error {
 //	            is as ErrStopped, and every later call returns that
 //
 // Give ctx a deadline of some seconds: a server whose disk is full or broken does
-// not answer at all, and this is how long Commit will ask.
+// not answer at all, and this is how long CommitGroup will ask.
 //
 // Durable when it returns nil: a crash then loses nothing of it
 // (TestKillLosesNothingAcknowledged). A crash before leaves the whole batch or
 // nothing of it.
-func (l *Log) Commit(ctx context.Context, entries [][]byte, timeMillis int64, directory uint64) error {
+func (l *Log) CommitGroup(ctx context.Context, g *Group, timeMillis int64, directory uint64) error {
 	if l.dead != nil {
 		return l.dead
 	}
 	if l.writer == 0 {
 		return fmt.Errorf("%w: commit before take-over", ErrFenced)
 	}
-	if err := CheckEntries(entries); err != nil {
+	b := l.next(l.chain.at.Epoch, l.writer)
+	b.Entries, b.Time, b.Directory = g.all(), timeMillis, directory
+	if err := CheckEntries(b.Entries); err != nil {
 		return err
 	}
-	b := l.next(l.chain.at.Epoch, l.writer)
-	b.Entries, b.Time, b.Directory = entries, timeMillis, directory
-	err := l.put(ctx, &b)
+	b.Root = MerkleRoot(b.Entries)
+	b.appendHeader(g.message[:0])
+	err := l.put(ctx, &b, g.message)
 	if errors.Is(err, errOthers) {
 		l.dead = fmt.Errorf("%w: %w", ErrFenced, err)
 		return l.dead
@@ -256,15 +277,14 @@ func (l *Log) next(epoch, writer uint64) Batch {
 	return Batch{Shard: at.Shard, Epoch: epoch, Writer: writer, Number: at.Number + 1, First: at.nextEntry(), Prev: at.Hash}
 }
 
-// put gets the batch stored as the next one that counts, and knows it when it
-// returns nil. Sending the same bytes again behind the same sequence can store
+// put gets the batch stored by its message as the next one that counts, and knows it
+// when it returns nil. Sending the same bytes again behind the same sequence can store
 // them only once: whichever copy comes first moves the tail for the other.
-func (l *Log) put(ctx context.Context, b *Batch) error {
+func (l *Log) put(ctx context.Context, b *Batch, message []byte) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	b.Root = MerkleRoot(b.Entries)
-	l.buf = b.AppendTo(l.buf[:0])
+	l.buf = message
 	for pause := minPause; ; pause = min(2*pause, maxPause) {
 		_, err := l.store.Append(ctx, l.chain.at.Sequence, l.buf)
 		switch {
