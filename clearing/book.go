@@ -19,6 +19,7 @@ type Book struct {
 	names         []string // participants and schemes, by the number that stands in for them
 	numbers       map[string]uint16
 	accounts      map[accountKey]*account
+	lately        lately
 	blocked       map[uint16]bool // participants whose debits are blocked
 	kept          map[uint16]bool // those of them that a person blocked, or who are short: the directory does not unblock them
 	payments      payments
@@ -133,7 +134,7 @@ func (b *Book) DirectoryHash() [32]byte { return b.directoryHash }
 func (b *Book) Unfinished() int { return b.open }
 
 func (b *Book) number(name string) uint16 {
-	n, ok := b.numbers[name]
+	n, ok := b.known(name)
 	if !ok {
 		n = uint16(len(b.names))
 		b.names = append(b.names, name)
@@ -164,7 +165,7 @@ func (b *Book) hasRoom(e *Entry) bool {
 
 func (b *Book) account(participant uint16, c tongma.Currency) *account {
 	k := accountKey{participant, c}
-	a := b.accounts[k]
+	a := b.accountAt(k)
 	if a == nil {
 		a = &account{}
 		b.accounts[k] = a
@@ -455,8 +456,8 @@ func (b *Book) complete(e *Entry, p *payment) {
 // standing returns the account that somebody settles through as it stands, without
 // making it.
 func (b *Book) standing(who tongma.ParticipantID, c tongma.Currency) account {
-	if n, ok := b.numbers[string(who)]; ok {
-		if a := b.accounts[accountKey{b.settler(n), c}]; a != nil {
+	if n, ok := b.known(string(who)); ok {
+		if a := b.accountAt(accountKey{b.settler(n), c}); a != nil {
 			return *a
 		}
 	}

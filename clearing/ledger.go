@@ -87,8 +87,9 @@ func (o *LedgerOptions) defaults() {
 // Draft is an entry that is asked for, and what became of it. It is large: who writes
 // many uses one again and again.
 type Draft struct {
-	Entry   Entry // completed once it was written
-	Verdict Verdict
+	Entry   Entry   // completed once it was written
+	Verdict Verdict // its Payment is nil if the entry was written, unless View is set
+	View    bool    // how the payment stands then is wanted too
 	payment Payment // of Verdict
 }
 
@@ -169,7 +170,7 @@ func (b *Book) Replay(batch journal.Batch, see func([]Entry)) error {
 
 // Submit is Write of e in a Draft of its own.
 func (l *Ledger) Submit(ctx context.Context, e Entry) (Result, error) {
-	d := &Draft{Entry: e}
+	d := &Draft{Entry: e, View: true}
 	if err := l.Write(ctx, d); err != nil {
 		return Result{Verdict{Payment: &Payment{}}, &Entry{}}, err // not of d: the writer may have it still
 	}
@@ -550,7 +551,7 @@ func (l *Ledger) apply(g *group, s *submission) {
 		l.refuse(err)
 		return
 	}
-	if !e.Payment.IsZero() {
+	if d.View && !e.Payment.IsZero() {
 		d.Verdict.Payment = l.book.viewAfter(e, &d.payment)
 	}
 	if l.opts.OnCommit != nil {

@@ -38,10 +38,10 @@ func (b *Book) holdable(e *Entry, w *window) (tongma.Reason, uint8) {
 // withinLimits says why a debtor may not owe more, itself or whoever settles for it;
 // if it may, which part of its limit that reaches, the higher one of both.
 func (b *Book) withinLimits(who, creditor tongma.ParticipantID, m tongma.Money, w *window) (tongma.Reason, uint8) {
-	debtor, known := b.numbers[string(who)]
+	debtor, known := b.known(string(who))
 	settler := b.settler(debtor)
-	own := b.accounts[accountKey{debtor, m.Currency}]
-	a := b.accounts[accountKey{settler, m.Currency}]
+	own := b.accountAt(accountKey{debtor, m.Currency})
+	a := b.accountAt(accountKey{settler, m.Currency})
 	if !known || own == nil || !own.capped || a == nil || !a.capped || creditor == "" {
 		return tongma.NoAccount, 0
 	}

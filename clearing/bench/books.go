@@ -63,7 +63,9 @@ func enter(book *clearing.Book, e clearing.Entry, dst []byte) ([]byte, error) {
 
 // pair enters a payment: a hold and its posting.
 func pair(book *clearing.Book, n uint64, add func([]byte) error) (dst []byte, err error) {
-	for _, e := range []clearing.Entry{holdOf(n), postOf(n)} {
+	for _, fill := range []func(*clearing.Entry, uint64){hold, post} {
+		var e clearing.Entry
+		fill(&e, n)
 		var room []byte
 		if add != nil {
 			room = make([]byte, 0, 320)

@@ -39,33 +39,40 @@ func paymentID(n uint64) (id tongma.PaymentID) {
 	return id
 }
 
-// holdOf is a hold as it is in service: every field that a payment has.
-func holdOf(n uint64) clearing.Entry {
+// hold makes e a hold as it is in service: every field that a payment has.
+func hold(e *clearing.Entry, n uint64) {
 	id := paymentID(n)
-	return clearing.Entry{Kind: clearing.KindHold, Payment: id, Op: tongma.OpPay, Asker: bankNames[n%banks], Key: id.String(),
-		Debtor: bankNames[(n+3)%banks], Creditor: bankNames[n%banks], Scheme: "bank-pay",
-		Amount: tongma.Money{Minor: int64(n%5000) + 1, Currency: tongma.CNY}, Expiry: startMillis + 30_000,
-		Content: clearing.Digest(id), Code: clearing.Digest(id), CodeTail: "1234", Merchant: "m-8000001", Order: "o-2026-11-22-000001"}
+	*e = clearing.Entry{}
+	e.Kind, e.Payment, e.Op, e.Asker, e.Key = clearing.KindHold, id, tongma.OpPay, bankNames[n%banks], id.String()
+	e.Debtor, e.Creditor, e.Scheme = bankNames[(n+3)%banks], bankNames[n%banks], "bank-pay"
+	e.Amount, e.Expiry = tongma.Money{Minor: int64(n%5000) + 1, Currency: tongma.CNY}, startMillis+30_000
+	e.Content, e.Code, e.CodeTail = clearing.Digest(id), clearing.Digest(id), "1234"
+	e.Merchant, e.Order = "m-8000001", "o-2026-11-22-000001"
 }
 
-func postOf(n uint64) clearing.Entry {
-	return clearing.Entry{Kind: clearing.KindPost, Payment: paymentID(n), SchemeRef: "2026112200000000000001", Approval: "A1B2C3"}
+// post makes e the posting of it.
+func post(e *clearing.Entry, n uint64) {
+	*e = clearing.Entry{}
+	e.Kind, e.Payment, e.SchemeRef, e.Approval = clearing.KindPost, paymentID(n), "2026112200000000000001", "A1B2C3"
 }
 
 // entryBytes returns a hold and a posting as the product writes them.
-func entryBytes() (hold, post []byte) {
+func entryBytes() (holdBytes, postBytes []byte) {
 	book := clearing.NewBook()
-	submit := func(e clearing.Entry) []byte {
-		book.Propose(&e, startMillis)
-		if err := book.Apply(&e); err != nil {
+	submit := func(e *clearing.Entry) []byte {
+		book.Propose(e, startMillis)
+		if err := book.Apply(e); err != nil {
 			panic(err) // the entries are constants
 		}
 		return e.AppendTo(nil)
 	}
 	for _, e := range openingEntries() {
-		submit(e)
+		submit(&e)
 	}
-	return submit(holdOf(1)), submit(postOf(1))
+	var h, p clearing.Entry
+	hold(&h, 1)
+	post(&p, 1)
+	return submit(&h), submit(&p)
 }
 
 // openingEntries opens the first window and gives every bank a cap that is
@@ -138,35 +145,32 @@ func openLedger(store journal.Store, shut func() error) (contender, error) {
 	p.drafts.New = func() any { return new(clearing.Draft) }
 	for _, e := range openingEntries()[1:] { // OpenLedger opens the window
 		r, err := l.Submit(context.Background(), e)
-		if err := written(&r, err); err != nil {
+		if err := written(&r.Verdict, err); err != nil {
 			return nil, errors.Join(err, l.Close(), shut())
 		}
 	}
 	return p, nil
 }
 
-func written(r *clearing.Result, err error) error {
-	if err == nil && (!r.Write || r.Reason != tongma.NoReason) {
-		err = fmt.Errorf("%s was not written: %s", r.Entry.Kind, r.Reason)
+func written(v *clearing.Verdict, err error) error {
+	if err == nil && (!v.Write || v.Reason != tongma.NoReason) {
+		err = fmt.Errorf("it was not written: %s", v.Reason)
 	}
 	return err
 }
 
 func (p *product) pay(n uint64) error {
 	d := p.drafts.Get().(*clearing.Draft)
-	d.Entry = holdOf(n)
-	if err := p.write(d); err != nil {
-		return err
+	hold(&d.Entry, n)
+	err := written(&d.Verdict, p.ledger.Write(context.Background(), d))
+	if err == nil {
+		post(&d.Entry, n)
+		err = written(&d.Verdict, p.ledger.Write(context.Background(), d))
 	}
-	d.Entry = postOf(n)
-	err := p.write(d)
-	p.drafts.Put(d)
+	if err == nil {
+		p.drafts.Put(d)
+	}
 	return err
-}
-
-func (p *product) write(d *clearing.Draft) error {
-	err := p.ledger.Write(context.Background(), d)
-	return written(&clearing.Result{Verdict: d.Verdict, Entry: &d.Entry}, err)
 }
 
 // close replays the journal into a new Book and compares it with the Ledger's.
