@@ -82,7 +82,7 @@ func BenchmarkGather(b *testing.B) {
 		for i := range all {
 			s := &all[i]
 			drafts[i].Entry = make(first + uint64(i))
-			s.draft, s.key = &drafts[i], drafts[i].Entry.keyDigest()
+			s.draft, s.key, s.askable = &drafts[i], drafts[i].Entry.keyDigest(), true
 			s.hands.Store(unread)
 			l.queue = append(l.queue, s)
 		}
@@ -95,8 +95,8 @@ func BenchmarkGather(b *testing.B) {
 		}
 		b.StopTimer()
 		for i := range drafts {
-			if !drafts[i].Verdict.Write {
-				b.Fatal(drafts[i].Verdict.Reason)
+			if !all[i].verdict.Write {
+				b.Fatal(all[i].verdict.Reason)
 			}
 		}
 	}

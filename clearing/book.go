@@ -225,14 +225,19 @@ type Verdict struct {
 //	rules:        see proposeRule and proposeOrder
 //	windows:      see proposeWindow
 //	shards:       see proposeShard; a new payment that belongs to another shard is Elsewhere, behind the repeats
-func (b *Book) Propose(e *Entry, now int64) Verdict { return b.propose(e, e.keyDigest(), now) }
+func (b *Book) Propose(e *Entry, now int64) Verdict {
+	return b.propose(e, e.keyDigest(), now, e.askable())
+}
 
-// propose is Propose of an entry with that keyDigest.
-func (b *Book) propose(e *Entry, key Digest, now int64) Verdict {
+// propose is Propose of an entry with that keyDigest; askable is whether it may be asked
+// for at all.
+func (b *Book) propose(e *Entry, key Digest, now int64, askable bool) Verdict {
 	e.Number, e.Time = b.next, max(now, b.clock)
 	method := e.Method
-	e.Method = plainMethod(method) // as it is written
-	if !e.fits() {
+	if plain := plainMethod(method); plain != method { // what is not changed is not written: it is near who asks, not near us
+		e.Method = plain
+	}
+	if !askable || e.Time > maxNumber {
 		return Verdict{Reason: tongma.FieldInvalid}
 	}
 	if !b.hasRoom(e) {
@@ -283,7 +288,9 @@ func (b *Book) proposeNew(e *Entry, key Digest) Verdict {
 		return Verdict{Elsewhere: shard}
 	}
 	try, late := e.Try, e.Until != 0 && e.Time > e.Until
-	e.Try, e.Until = false, 0
+	if try || e.Until != 0 {
+		e.Try, e.Until = false, 0
+	}
 	model, known := b.modelFor(e)
 	if !known {
 		e.Model = ""

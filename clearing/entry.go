@@ -466,6 +466,15 @@ func (e *Entry) fits() bool {
 		e.Sequence <= maxNumber && e.Upto <= maxNumber && e.Linked <= maxNumber && cellsFit(e.Cells) && termsFit(e.Terms)
 }
 
+// askable tells whether the entry may be proposed: it fits, or will as it is completed.
+func (e *Entry) askable() bool {
+	method, at := e.Method, e.Time
+	e.Method, e.Time = plainMethod(method), 0
+	ok := e.fits()
+	e.Method, e.Time = method, at
+	return ok
+}
+
 // ParseEntry reads canonical bytes. Anything that AppendTo would not have
 // written is refused, so that equal entries have equal bytes.
 func ParseEntry(data []byte) (Entry, error) {

@@ -35,6 +35,7 @@ type Ledger struct {
 	flying *group        // on its way to the disk, or nil
 	acks   chan error    // what became of it
 	took   time.Duration // to store the last one; run's once it is acknowledged
+	takes  time.Duration // to store one, of late
 	apart  bool          // those who wait are better off in two groups that take turns
 	taken  []*submission // off the queue, being applied
 	fault  error         // of the Book
@@ -101,8 +102,10 @@ type submission struct {
 	read    func(*Book)
 	err     error
 	done    chan struct{}
-	key     Digest // of draft
 	draft   *Draft // or nil: it only reads
+	key     Digest // of its entry
+	askable bool   // as is this
+	verdict Verdict
 }
 
 // In whose hands a submission is: whoever changes unread to another decides whether
@@ -189,12 +192,13 @@ func (l *Ledger) Submit(ctx context.Context, e Entry) (Result, error) {
 // the writer's for good.
 func (l *Ledger) Write(ctx context.Context, d *Draft) error {
 	s := l.pool.Get().(*submission)
-	s.draft, s.key, s.read, s.confirm = d, d.Entry.keyDigest(), nil, false
+	s.draft, s.key, s.askable, s.read, s.confirm = d, d.Entry.keyDigest(), d.Entry.askable(), nil, false
 	s.hands.Store(unread)
 	if err := l.wait(ctx, s); err != nil {
 		return err
 	}
-	s.draft = nil
+	d.Verdict = s.verdict
+	s.draft, s.verdict = nil, Verdict{}
 	l.pool.Put(s)
 	return nil
 }
@@ -336,6 +340,9 @@ func (l *Ledger) run() {
 			}
 			continue
 		}
+		for !l.landed() && l.queued() == 0 && next.batch.Hash(fewHashes) {
+			// while there is nothing else to do
+		}
 		wake := l.wake
 		if next.full() {
 			wake = nil
@@ -344,7 +351,8 @@ func (l *Ledger) run() {
 		case <-wake:
 		case err := <-l.acks:
 			l.flying = nil
-			l.apart = l.took < applying*time.Duration(len(other.waiting)+len(next.waiting))
+			l.takes += (l.took - l.takes) / 8
+			l.apart = l.takes < applying*time.Duration(len(other.waiting)+len(next.waiting)+l.queued())
 			if err == nil && l.enough(next) && !next.idle() && !l.quitting() {
 				l.send(next) // the store first: to tell everybody takes as long as to hash a batch
 				l.finish(other, nil)
@@ -504,6 +512,9 @@ func (l *Ledger) gather(g *group) {
 // is stored before there are more.
 const fewCalls = 16
 
+// fewHashes is how many entries are hashed until it is looked whether something else came.
+const fewHashes = 16
+
 // listen says when the writer is to be called, once the queue is empty: by the first
 // who comes, or while a batch is on its way by the last of a few.
 func (l *Ledger) listen() {
@@ -514,6 +525,12 @@ func (l *Ledger) listen() {
 	l.mu.Lock()
 	l.calls = calls
 	l.mu.Unlock()
+}
+
+func (l *Ledger) queued() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.queue)
 }
 
 // take returns the first of those who wait. They are valid until the next call.
@@ -542,8 +559,8 @@ func (l *Ledger) apply(g *group, s *submission) {
 	if e.Directory == 0 {
 		e.Directory = l.book.directory
 	}
-	d.Verdict = l.book.propose(e, s.key, l.opts.Now())
-	if !d.Verdict.Write {
+	s.verdict = l.book.propose(e, s.key, l.opts.Now(), s.askable)
+	if !s.verdict.Write {
 		return
 	}
 	if err := l.book.apply(e, s.key); err != nil {
@@ -552,7 +569,7 @@ func (l *Ledger) apply(g *group, s *submission) {
 		return
 	}
 	if d.View && !e.Payment.IsZero() {
-		d.Verdict.Payment = l.book.viewAfter(e, &d.payment)
+		s.verdict.Payment = l.book.viewAfter(e, &d.payment)
 	}
 	if l.opts.OnCommit != nil {
 		g.entries = append(g.entries, *e)
@@ -568,7 +585,10 @@ func (l *Ledger) finish(g *group, err error) {
 		err = asReason(err)
 		l.refuse(err)
 	}
-	for _, s := range g.waiting {
+	for i, s := range g.waiting {
+		if i%portion == 0 {
+			l.seen += near(g.waiting[i:])
+		}
 		if s.err == nil {
 			s.err = err
 		}
@@ -582,6 +602,15 @@ func (l *Ledger) finish(g *group, err error) {
 		l.opts.OnCommit(g.number, g.entries)
 	}
 	g.reset()
+}
+
+// near looks at the first of those who are about to be told: the memory answers many at
+// a time.
+func near(waiting []*submission) (seen uint32) {
+	for _, s := range waiting[:min(len(waiting), portion)] {
+		seen += uint32(len(s.done))
+	}
+	return seen
 }
 
 // asReason names what a failed commit means to those who waited for it: fenced

@@ -258,7 +258,8 @@ func (l *Log) CommitGroup(ctx context.Context, g *Group, timeMillis int64, direc
 	if err := CheckEntries(b.Entries); err != nil {
 		return err
 	}
-	b.Root = MerkleRoot(b.Entries)
+	g.Hash(len(b.Entries))
+	b.Root = g.tree.root()
 	b.appendHeader(g.message[:0])
 	err := l.put(ctx, &b, g.message)
 	if errors.Is(err, errOthers) {

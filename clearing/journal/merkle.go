@@ -19,27 +19,41 @@ const smallLeaf = 1024
 // at the largest power of two below the number of leaves. No entries give
 // SHA-256 of nothing. It allocates only for entries above a kilobyte.
 func MerkleRoot(entries [][]byte) [32]byte {
-	if len(entries) == 0 {
+	var t tree
+	for _, e := range entries {
+		t.add(e)
+	}
+	return t.root()
+}
+
+// tree is a Merkle tree that grows by one leaf after the other. One complete subtree
+// waits at each height where the count of leaves so far has a bit; a new leaf joins
+// them as a carry runs through a binary number.
+type tree struct {
+	waiting [64][32]byte
+	leaves  uint
+	scratch [smallLeaf]byte
+}
+
+func (t *tree) add(entry []byte) {
+	h := leafHash(entry, &t.scratch)
+	height := 0
+	for ; t.leaves>>height&1 == 1; height++ {
+		h = nodeHash(&t.waiting[height], &h)
+	}
+	t.waiting[height] = h
+	t.leaves++
+}
+
+func (t *tree) root() [32]byte {
+	if t.leaves == 0 {
 		return sha256.Sum256(nil)
 	}
-	// One complete subtree waits at each height where the count of leaves so far
-	// has a bit; a new leaf joins them as a carry runs through a binary number.
-	var waiting [64][32]byte
-	var scratch [smallLeaf]byte
-	for i, e := range entries {
-		h := leafHash(e, &scratch)
-		height := 0
-		for ; i>>height&1 == 1; height++ {
-			h = nodeHash(&waiting[height], &h)
-		}
-		waiting[height] = h
-	}
-	n := uint(len(entries))
-	height := bits.TrailingZeros(n)
-	root := waiting[height]
-	for height++; n>>height != 0; height++ {
-		if n>>height&1 == 1 {
-			root = nodeHash(&waiting[height], &root)
+	height := bits.TrailingZeros(t.leaves)
+	root := t.waiting[height]
+	for height++; t.leaves>>height != 0; height++ {
+		if t.leaves>>height&1 == 1 {
+			root = nodeHash(&t.waiting[height], &root)
 		}
 	}
 	return root
