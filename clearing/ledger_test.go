@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -35,6 +36,41 @@ func submit(t testing.TB, l *Ledger, e Entry) Result {
 		t.Fatalf("%s: %v", e.Kind, err)
 	}
 	return r
+}
+
+// TestADraftIsUsedAgain: nothing of one use is left in the next, and how the payment
+// stands is told where it is wanted, or where nothing was written.
+func TestADraftIsUsedAgain(t *testing.T) {
+	l := openLedger(t, journal.NewMemory(), LedgerOptions{})
+	submit(t, l, capOf("a", 1000))
+	submit(t, l, capOf("b", 1000))
+	post := Entry{Kind: KindPost, Payment: testID(1)}
+	var d Draft
+	write := func(e Entry, view bool) *Verdict {
+		d.Entry, d.View = e, view
+		if err := l.Write(context.Background(), &d); err != nil {
+			t.Fatal(err)
+		}
+		return &d.Verdict
+	}
+	if v := write(hold(1, "a", "b", 300), true); !v.Write || v.Payment == nil || v.Payment.Phase != KindHold || d.Entry.Number == 0 {
+		t.Errorf("hold: %+v, entry %d", v, d.Entry.Number)
+	}
+	if v := write(post, false); !v.Write || v.Payment != nil || d.Entry.Amount.Minor != 300 {
+		t.Errorf("post without view: %+v", v)
+	}
+	if v := write(post, false); v.Write || !v.Exists || v.Payment == nil || v.Payment.Phase != KindPost {
+		t.Errorf("post again: %+v", v)
+	}
+	if v := write(hold(2, "a", "b", 900), false); !v.Write || v.Reason != tongma.OverCap || d.Entry.Kind != KindRefuse {
+		t.Errorf("hold beyond the cap: %+v, %s", v, d.Entry.Kind)
+	}
+	if v := write(Entry{Kind: KindCap, Debtor: "a", Maker: strings.Repeat("x", 1000)}, true); v.Write || v.Reason != tongma.FieldInvalid {
+		t.Errorf("what does not fit: %+v", v)
+	}
+	if v := write(hold(3, "a", "b", 300), true); !v.Write || v.Reason != tongma.NoReason || v.Exists || v.Payment == nil || v.Payment.ID != testID(3) {
+		t.Errorf("hold behind all that: %+v", v)
+	}
 }
 
 // TestWhatIsGivenUpInTheQueueIsNotWritten: behind a journal that stands still, an

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -149,6 +150,56 @@ func TestMerkleRootIsTheDefinition(t *testing.T) {
 		entries := sample(5, size)
 		if MerkleRoot(entries) != naiveRoot(entries) {
 			t.Fatalf("leaves of %d bytes differ", size)
+		}
+	}
+}
+
+// TestAGroupIsTheBatchOfItsEntries, whenever they are hashed, and however often it is used.
+func TestAGroupIsTheBatchOfItsEntries(t *testing.T) {
+	var g Group
+	rng := rand.New(rand.NewPCG(1, 2))
+	for count := 1; count <= MaxEntries; count = count*3/2 + 1 {
+		var want [][]byte
+		for range count {
+			entry := make([]byte, 1+rng.IntN(300))
+			for i := range entry {
+				entry[i] = byte(rng.Uint32())
+			}
+			want = append(want, entry)
+			g.Add(raw(entry))
+			if rng.IntN(3) == 0 {
+				g.Hash(rng.IntN(5))
+			}
+		}
+		for g.Hash(7) {
+		}
+		if g.Hash(1) || g.Len() != count || g.tree.root() != MerkleRoot(want) {
+			t.Fatalf("%d entries: %d, another root, or some are not hashed", count, g.Len())
+		}
+		b := Batch{Entries: want, Number: uint64(count), Root: MerkleRoot(want)}
+		if b.appendHeader(g.message[:0]); !bytes.Equal(g.message, b.AppendTo(nil)) {
+			t.Fatalf("%d entries: another message than the batch has", count)
+		}
+		if got := g.all(); !slices.EqualFunc(got, want, bytes.Equal) {
+			t.Fatalf("%d entries: others are returned", count)
+		}
+		g.Reset()
+	}
+}
+
+// TestAGroupIsFullInTime: as long as it is not full another entry of the size asked for
+// fits the bounds.
+func TestAGroupIsFullInTime(t *testing.T) {
+	for _, size := range []int{1, 511, 2048, 4096} {
+		var g Group
+		for !g.Full(size) {
+			g.Add(raw(make([]byte, size)))
+		}
+		if err := CheckEntries(g.all()); err != nil {
+			t.Errorf("entries of %d bytes: %v", size, err)
+		}
+		if g.Len() < min(MaxEntries, MaxBytes/size-1) {
+			t.Errorf("entries of %d bytes: full at %d", size, g.Len())
 		}
 	}
 }
