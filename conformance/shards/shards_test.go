@@ -176,18 +176,30 @@ func (s *stage) connect(p tongma.ParticipantID) *nats.Conn {
 
 func (s *stage) start(shard int) {
 	s.t.Helper()
-	s.procs[shard] = s.serve(shard, s.data(shard), s.http[shard])
-	s.role("ok", s.http[shard], s.procs[shard])
+	s.procs[shard], s.http[shard] = s.serve("ok", shard, s.data(shard), s.http[shard])
 }
 
-// serve runs a writer of a shard, or one to come.
-func (s *stage) serve(shard int, data, address string, more ...string) *crash.Process {
+// serve runs a writer of a shard, or one to come, until it is what it is to be. A port
+// that was free may be some connection's by the time it is listened on: then another is taken.
+func (s *stage) serve(role string, shard int, data, address string, more ...string) (*crash.Process, string) {
+	s.t.Helper()
+	for {
+		p := s.launch(shard, data, address, more...)
+		if s.becomes(role, address, p) {
+			return p, address
+		}
+		address = crash.FreePorts(s.t, 1)[0]
+	}
+}
+
+func (s *stage) launch(shard int, data, address string, more ...string) *crash.Process {
 	return crash.Start(s.t, append([]string{"serve", "--data", data, "--directory", s.directory, "--sandbox", "--nats", s.url, "--shard", fmt.Sprintf("%d/3", shard),
 		"--iso8583-listen", "", "--http-listen", address, "--log-level", "warn"}, more...)...)
 }
 
-// role waits until a switch is in office ("ok") or stands by ("standby").
-func (s *stage) role(role, address string, p *crash.Process) {
+// becomes waits until a switch is in office ("ok") or stands by ("standby"). It is false
+// if somebody else has its port.
+func (s *stage) becomes(role, address string, p *crash.Process) bool {
 	s.t.Helper()
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		said := struct{ Status string }{}
@@ -202,7 +214,15 @@ func (s *stage) role(role, address string, p *crash.Process) {
 			_ = resp.Body.Close()
 		}
 		if said.Status == role {
-			return
+			return true
+		}
+		select {
+		case <-p.Ended:
+			if strings.Contains(p.Stderr.String(), "address already in use") {
+				return false
+			}
+			s.t.Fatalf("%s has ended:\n%s", address, p.Stderr.String())
+		default:
 		}
 		if time.Now().After(end) {
 			s.t.Fatalf("%s is %q, not %s: %v\n%s", address, said.Status, role, err, p.Stderr.String())

@@ -20,15 +20,14 @@ func (s *stage) standBy(shard int) understudy {
 	s.t.Helper()
 	u := understudy{folder: s.data(shard) + "-b", http: crash.FreePorts(s.t, 1)[0]}
 	s.must("cluster", "credentials", "--data", s.data(1), "--out", u.folder)
-	u.p = s.serve(shard, u.folder, u.http, "--standby")
-	s.role("standby", u.http, u.p)
+	u.p, u.http = s.serve("standby", shard, u.folder, u.http, "--standby")
 	return u
 }
 
 // succeeds waits until the understudy is the writer of its shard.
 func (s *stage) succeeds(shard int, u understudy) {
 	s.t.Helper()
-	s.role("ok", u.http, u.p)
+	s.becomes("ok", u.http, u.p)
 	s.folders[shard], s.http[shard], s.procs[shard] = u.folder, u.http, u.p
 }
 

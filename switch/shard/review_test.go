@@ -384,3 +384,28 @@ func TestWhatIsKnownOfHomesIsTheLatest(t *testing.T) {
 		t.Errorf("it is taken to be at home in %d, the books say %d", at, to)
 	}
 }
+
+// TestACapOfTwoPeopleMovesAlong: the directory's same figure does not end it where it
+// comes.
+func TestACapOfTwoPeopleMovesAlong(t *testing.T) {
+	m := newMarket(t, 3)
+	home := clearing.HomeOf("weibank", 3)
+	m.submit(home, clearing.Entry{Kind: clearing.KindCapProposed, Key: "c1", Maker: "ann", Debtor: "weibank", Amount: tongma.Money{Minor: 20_000, Currency: tongma.CNY}})
+	if res := m.submit(home, clearing.Entry{Kind: clearing.KindCapApproved, Key: "c1", Checker: "ben"}); res.Reason != tongma.NoReason {
+		t.Fatal(res.Reason)
+	}
+	for _, to := range []uint16{home%3 + 1, (home+1)%3 + 1, home} {
+		if r, err := m.nodes[0].Move(t.Context(), "weibank", to, false); err != nil || !r.Done {
+			t.Fatalf("%+v, %v", r, err)
+		}
+		time.Sleep(50 * time.Millisecond) // what an arrival does behind it is done
+		_ = m.engines[to-1].Ledger().Read(t.Context(), func(b *clearing.Book) {
+			for _, p := range b.Positions() {
+				if p.Participant == "weibank" && p.Currency == tongma.CNY && p.Cap != 20_000 {
+					t.Errorf("in shard %d its cap is %d", to, p.Cap)
+				}
+			}
+		})
+	}
+	m.audit()
+}
