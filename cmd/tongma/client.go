@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -391,6 +392,9 @@ func cause(err error) string {
 	var u *url.Error
 	if errors.As(err, &u) {
 		err = u.Err
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return "nobody answers there: connection refused"
 	}
 	return err.Error()
 }

@@ -66,7 +66,7 @@ func newStatusCmd(a *app) *cobra.Command {
 				a.print(v, func(w io.Writer) { a.drawStatus(w, &v) })
 				switch {
 				case fault != nil:
-					return failf(exitUnreachable, "no switch is in office").then("if one was, it is being taken over from: ask again in a few seconds", "tongma serve --data DIR")
+					return failf(exitUnreachable, "no switch is in office").then("if one was, it is being taken over from: ask again in a few seconds", "tongma serve --data "+cmp.Or(t.data, a.env("TONGMA_DATA"), "DIR"))
 				case !healthy || len(now.Unbalanced) > 0:
 					return &exitError{code: exitChecks}
 				}
