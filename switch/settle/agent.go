@@ -57,7 +57,7 @@ func (w Word) final() bool {
 func (w Word) sound(t Transfer) Word {
 	switch moved := w.Outcome == Settled || w.Outcome == Partly; {
 	case moved && (w.Amount.Currency != t.Amount.Currency || w.Amount.Minor <= 0):
-		return Word{Err: &tongma.Error{Op: "settle.agent", Reason: tongma.AgentSilent, Detail: "it does not say what it moved"}}
+		return Word{Err: &tongma.Error{Op: "settle.agent", Reason: tongma.AgentSilent, Detail: "the agent does not say what it moved"}}
 	case moved && w.Amount.Minor >= t.Amount.Minor:
 		w.Outcome, w.Amount = Settled, t.Amount
 	case moved:

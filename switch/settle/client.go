@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -138,7 +139,7 @@ func (c *Client) post(ctx context.Context, t Transfer, id string, body []byte) (
 func silent(op string, code int, err error) error {
 	e := &tongma.Error{Op: "settle.agent." + op, Reason: tongma.AgentSilent, Err: err}
 	if code != 0 {
-		e.Detail = "it answered HTTP " + http.StatusText(code)
+		e.Detail = "the agent answered HTTP " + strconv.Itoa(code) + " " + http.StatusText(code)
 	}
 	return e
 }
@@ -212,7 +213,7 @@ func (c *Client) understand(ctx context.Context, t Transfer, message string, bod
 		}
 		return w
 	}
-	return Word{Err: &tongma.Error{Op: "settle.agent", Reason: tongma.AgentSilent, Detail: "its answer says nothing of the instruction"}}
+	return Word{Err: &tongma.Error{Op: "settle.agent", Reason: tongma.AgentSilent, Detail: "the agent's answer says nothing of the instruction"}}
 }
 
 // taken finds out what became of an instruction of which the agent says that it had it
@@ -223,7 +224,7 @@ func (c *Client) taken(ctx context.Context, t Transfer, ask bool) Word {
 	}
 	w := c.booked(ctx, t, Word{Outcome: Pending})
 	if w.Outcome == Pending {
-		w = Word{Err: &tongma.Error{Op: "settle.agent", Reason: tongma.AgentSilent, Detail: "it says that it took the instruction before, and not what became of it"}}
+		w = Word{Err: &tongma.Error{Op: "settle.agent", Reason: tongma.AgentSilent, Detail: "the agent says that it took the instruction before, and not what became of it"}}
 	}
 	return w
 }
@@ -242,7 +243,7 @@ func (c *Client) booked(ctx context.Context, t Transfer, w Word) Word {
 	case !ok || err != nil:
 		return w
 	case sum.Currency != t.Amount.Currency:
-		return Word{Err: &tongma.Error{Op: "settle.agent", Reason: tongma.CurrencyMismatch, Detail: "it booked another currency"}}
+		return Word{Err: &tongma.Error{Op: "settle.agent", Reason: tongma.CurrencyMismatch, Detail: "the agent booked another currency"}}
 	case t.Amount.Minor == 0:
 		w.Outcome, w.Amount = Settled, sum
 	case sum.Minor >= t.Amount.Minor:

@@ -541,8 +541,10 @@ func (r *run) undecided(e Event, w Word) {
 	switch {
 	case w.Err != nil:
 		e.Text = tongma.ReasonOf(w.Err).Info().Title
-		if err := (*tongma.Error)(nil); errors.As(w.Err, &err) && err.Reason == tongma.SetupInvalid && err.Detail != "" {
-			e.Text = err.Detail
+		if err := (*tongma.Error)(nil); errors.As(w.Err, &err) && err.Detail != "" {
+			if e.Text = err.Detail; err.Reason == tongma.AgentSilent {
+				e.Text = "what became of it is not known: " + err.Detail
+			}
 		}
 	case w.Outcome == Rejected:
 		e.Text = refusedCredit
