@@ -118,6 +118,7 @@ func (r *run) searchLate(l short, refused []clearing.Word) (found bool, err erro
 	return false, nil
 }
 
+// searchDebit asks what became of a debit of one who is short that was tried again.
 func (r *run) searchDebit(l short) (found bool, err error) {
 	agent := r.agent(l.currency)
 	for _, in := range clearing.Instruct(r.sheet) {
@@ -126,9 +127,16 @@ func (r *run) searchDebit(l short) (found bool, err error) {
 		}
 		t := r.transfer(in)
 		e := Event{From: in.Debtor, To: in.Creditor, Money: in.Amount, Ref: in.ID}
-		switch w := agent.Ask(r.ctx, t).sound(t); w.Outcome {
+		w := agent.Ask(r.ctx, t).sound(t)
+		if w.Outcome == Unheard && r.unanswered(in.ID, false) {
+			w, _ = r.move(t) // it was tried again, and may be on its way: what it comes to is known before others pay
+		}
+		switch w.Outcome {
 		case Unheard:
-			return false, nil
+			if !r.unanswered(in.ID, false) {
+				return false, nil
+			}
+			r.undecided(e, w)
 		case Settled, Partly:
 			return true, r.confirm(t, w, e)
 		case Rejected: // written down, so that the next try has an id of its own

@@ -489,6 +489,8 @@ func (r *run) instruct(in clearing.Instruction) error {
 	defer func() {
 		if ok && w.Outcome == Unknown {
 			r.silent[in.Amount.Currency] += max(time.Since(began), r.opts.Patience)
+		}
+		if ok && (w.Outcome == Unknown || w.Outcome == Unheard) {
 			r.unanswered(in.ID, true)
 		}
 	}()

@@ -112,10 +112,12 @@ type bank struct {
 	asked    map[string]Transfer
 	stop     string         // "moved": the process ends behind the next transfer; "sent": in front of it
 	silences map[string]int // how many answers about an account get lost
+	slow     bool           // what is sent is on its way until late carries it out
+	late     []Transfer
 }
 
 func newBank(m *market) *bank {
-	b := &bank{&stopper{left: -1}, &sync.Mutex{}, map[string]int64{}, map[string]Word{}, &[]string{}, map[string][]Word{}, map[string]Transfer{}, "", map[string]int{}}
+	b := &bank{&stopper{left: -1}, &sync.Mutex{}, map[string]int64{}, map[string]Word{}, &[]string{}, map[string][]Word{}, map[string]Transfer{}, "", map[string]int{}, false, nil}
 	for _, a := range m.accounts() {
 		b.balance[a.ID] = a.Balance
 	}
@@ -137,6 +139,10 @@ func (b *bank) from(t Transfer) string {
 }
 
 func (b *bank) Move(_ context.Context, t Transfer) (w Word) {
+	if b.slow {
+		b.late = append(b.late, t)
+		return Word{}
+	}
 	if b.stop != "" { // the process ends here: in front of the agent, or behind it
 		b.left, b.after, b.stop = 0, b.stop == "moved", ""
 	}
@@ -411,6 +417,46 @@ func TestWithoutRulesItStaysShortUntilItPays(t *testing.T) {
 		t.Errorf("%+v", rep)
 	}
 	r.wantTold("instructed", "short bank-a -> settlement 5.00 CNY", "collected bank-a -> settlement 5.00 CNY", "paid settlement -> bank-b 5.00 CNY", "settled")
+}
+
+// TestADebitThatWasTriedAgainAndIsOnItsWayIsEndedBeforeACover: the agent has not heard of
+// it yet, which is no reason to have others pay. It is sent again under its own id, so
+// that the debtor pays once, whichever of the two comes first.
+func TestADebitThatWasTriedAgainAndIsOnItsWayIsEndedBeforeACover(t *testing.T) {
+	for _, pays := range []bool{true, false} {
+		r := newRig(t, &market{banks: banks("ab"), fund: 500})
+		r.pay("a>b", 500)
+		w, s := r.closeWindow(), r.settler()
+		settle := func(how How) Report {
+			rep, err := s.Settle(t.Context(), w, how)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return rep
+		}
+		settle(How{Steps: -1})
+		r.bank.slow = true
+		if rep := settle(How{Retry: true, Steps: -1}); len(rep.Open) == 0 || len(r.bank.late) == 0 {
+			t.Fatalf("nothing is on its way: %+v", rep)
+		}
+		if rep := settle(How{}); len(*r.bank.moves) != 0 || len(rep.Open) == 0 || len(r.bank.late) < 2 {
+			t.Errorf("while nothing is heard: %v, %+v", *r.bank.moves, rep)
+		}
+		if r.bank.slow = false; pays {
+			r.bank.balance["BANK-A"] = 500
+		}
+		if rep := settle(How{}); !rep.Done() {
+			t.Errorf("%+v", rep)
+		}
+		from := map[bool]string{true: "BANK-A", false: "DRILL-FUND"}[pays]
+		r.bank.balance["BANK-A"] += 500
+		for _, transfer := range r.bank.late {
+			r.bank.move(transfer)
+		}
+		if want := []string{from + ">DRILL-SETTLEMENT 500", "DRILL-SETTLEMENT>BANK-B 500"}; !slices.Equal(*r.bank.moves, want) {
+			t.Errorf("moved %v, want %v", *r.bank.moves, want)
+		}
+	}
 }
 
 // wide is the market in which bank-a fails: 900 are missing, of which its own
