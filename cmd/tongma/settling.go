@@ -28,7 +28,7 @@ func (n *node) startSettling(context.Context) error {
 	if err := n.connectAgents(); err != nil {
 		return err
 	}
-	n.settler = settle.New(settle.Options{Ledger: n.engine.Ledger(), Directory: n.engine.Directory, Past: n.registry, Agent: func(s *clearing.Sheet, c tongma.Currency) settle.Agent {
+	n.settler = settle.New(settle.Options{Lag: time.Minute, Ledger: n.engine.Ledger(), Directory: n.engine.Directory, Past: n.registry, Agent: func(s *clearing.Sheet, c tongma.Currency) settle.Agent {
 		if id, ok := settle.AgentOf(n.registry, s, c); ok {
 			if agent, there := (*n.agents.of.Load())[id]; there {
 				return agent

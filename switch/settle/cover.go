@@ -1,6 +1,8 @@
 package settle
 
 import (
+	"time"
+
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing"
 	"github.com/tongma/tongma/schemes"
@@ -133,10 +135,15 @@ func (r *run) searchDebit(l short) (found bool, err error) {
 		}
 		switch w.Outcome {
 		case Unheard:
-			if !r.unanswered(in.ID, false) {
+			switch {
+			case r.unanswered(in.ID, false):
+				r.undecided(e, w)
+			case !r.refusedHere(legOf(&in), false) && time.Since(r.began) < r.opts.Lag:
+				e.Kind, e.Text = "wait", "it may have been tried again before this switch took over, and be on its way: others are asked when that cannot be any more"
+				r.open(e)
+			default:
 				return false, nil
 			}
-			r.undecided(e, w)
 		case Settled, Partly:
 			return true, r.confirm(t, w, e)
 		case Rejected: // written down, so that the next try has an id of its own

@@ -39,6 +39,7 @@ type Options struct {
 	Agent    func(s *clearing.Sheet, c tongma.Currency) Agent
 	Patience time.Duration // how long a transfer that is not decided is asked after, in one call; default 10 s
 	Every    time.Duration // between two questions; default 500 ms
+	Lag      time.Duration // how long a debit that an earlier process tried again may be on its way; zero: none is
 	Told     func(Event)   // each thing that happens, once it is written; may be nil, must not block
 }
 
@@ -61,12 +62,15 @@ type Settler struct {
 	// out anew.
 	refusals map[tongma.WindowID]map[string]int
 	hushed   map[tongma.WindowID]map[string]bool // instructions to which the agent was silent
+	refusing map[tongma.WindowID]map[legKey]bool // legs whose refusal this process wrote: no other has tried them again since
+	began    time.Time
 }
 
 // New returns a Settler.
 func New(opts Options) *Settler {
 	opts.Patience, opts.Every = cmp.Or(opts.Patience, 10*time.Second), cmp.Or(opts.Every, 500*time.Millisecond)
-	return &Settler{opts: opts, asking: make(chan struct{}, 1), busy: map[tongma.WindowID]bool{}, refusals: map[tongma.WindowID]map[string]int{}, hushed: map[tongma.WindowID]map[string]bool{}}
+	return &Settler{opts: opts, asking: make(chan struct{}, 1), busy: map[tongma.WindowID]bool{}, refusals: map[tongma.WindowID]map[string]int{}, hushed: map[tongma.WindowID]map[string]bool{},
+		refusing: map[tongma.WindowID]map[legKey]bool{}, began: time.Now()}
 }
 
 // How says how far a call of Settle may go. The zero How does all that the rules
@@ -195,6 +199,7 @@ func (s *Settler) forget(id tongma.WindowID) {
 	defer s.mu.Unlock()
 	delete(s.refusals, id)
 	delete(s.hushed, id)
+	delete(s.refusing, id)
 }
 
 // look reads the window's sheet.
@@ -455,6 +460,20 @@ func (r *run) unanswered(id string, now bool) bool {
 	return r.hushed[r.id][id]
 }
 
+// refusedHere tells whether this process wrote the refusal of a leg, or remembers that it
+// does now.
+func (r *run) refusedHere(leg legKey, now bool) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.refusing[r.id] == nil && now {
+		r.refusing[r.id] = map[legKey]bool{}
+	}
+	if now {
+		r.refusing[r.id][leg] = true
+	}
+	return r.refusing[r.id][leg]
+}
+
 // legKey is between whom a leg runs.
 type legKey struct {
 	debtor, creditor tongma.ParticipantID
@@ -573,6 +592,7 @@ func (r *run) confirm(t Transfer, w Word, e Event) error {
 // suspends it.
 func (r *run) refuse(in clearing.Instruction, e Event) error {
 	r.retried[legOf(&in)] = true
+	r.refusedHere(legOf(&in), true)
 	entry := in.Refuse(tongma.AgentRejected)
 	entry.Amount = e.Money
 	if err := r.book(entry); err != nil {

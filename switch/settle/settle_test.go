@@ -459,6 +459,44 @@ func TestADebitThatWasTriedAgainAndIsOnItsWayIsEndedBeforeACover(t *testing.T) {
 	}
 }
 
+// TestAnEarlierProcessMayHaveTriedADebitAgain: who has not written its refusal waits a
+// while until others pay, and knows by then whether it came.
+func TestAnEarlierProcessMayHaveTriedADebitAgain(t *testing.T) {
+	r := newRig(t, &market{banks: banks("ab"), fund: 500})
+	r.pay("a>b", 500)
+	w, former := r.closeWindow(), r.settler()
+	settle := func(s *Settler, how How) Report {
+		rep, err := s.Settle(t.Context(), w, how)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return rep
+	}
+	settle(former, How{Steps: -1})
+	r.bank.slow = true
+	settle(former, How{Retry: true, Steps: -1})
+	r.bank.slow = false
+	now := r.settler()
+	now.opts.Lag = time.Hour
+	if rep := settle(now, How{}); len(*r.bank.moves) != 0 || rep.Done() || len(rep.Open) == 0 {
+		t.Errorf("others paid at once: %v, %+v", *r.bank.moves, rep)
+	}
+	r.bank.balance["BANK-A"] = 500
+	r.bank.move(r.bank.late[0])
+	if rep := settle(now, How{}); !rep.Done() || len(*r.bank.moves) != 2 {
+		t.Errorf("it came, and counts: %v, %+v", *r.bank.moves, rep)
+	}
+	r.must(clearing.Entry{Kind: clearing.KindResume, Debtor: "bank-a", Maker: "ann"})
+	r.pay("a>b", 400)
+	w = r.closeWindow()
+	if rep := settle(now, How{Steps: -1}); len(*r.bank.moves) != 2 || rep.Done() {
+		t.Errorf("%v, %+v", *r.bank.moves, rep)
+	}
+	if rep := settle(now, How{}); !rep.Done() {
+		t.Errorf("its own refusals it knows: %v, %+v", *r.bank.moves, rep)
+	}
+}
+
 // wide is the market in which bank-a fails: 900 are missing, of which its own
 // prefunding pays 200, the fund 300 and the survivors 150 by 3:2:1. They could give 100 more, but a's last
 // payment is of 250: it is deferred as a whole.

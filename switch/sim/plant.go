@@ -143,7 +143,7 @@ func (h *history) opened(p *plant, e *switching.Engine, err error) {
 		h.background(func() { _ = e.Close() })
 		return
 	}
-	p.settler = settle.New(settle.Options{Ledger: e.Ledger(), Directory: h.registry.Current, Agent: h.agentOf(p)})
+	p.settler = settle.New(settle.Options{Lag: time.Minute, Ledger: e.Ledger(), Directory: h.registry.Current, Agent: h.agentOf(p)})
 	if p.office, err = office.New(office.Options{Ledger: e.Ledger(), Journal: p.cable, Directory: h.registry.Current, Now: p.now, NewID: h.newID}); err != nil {
 		h.fail("start", "%v", err)
 		return
