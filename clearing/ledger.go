@@ -494,7 +494,7 @@ const (
 // journal.
 func (l *Ledger) gather(g *group) {
 	for !g.full() && !(l.enough(g) && l.landed()) {
-		taken := l.take(min(portion, journal.MaxEntries-g.batch.Len()))
+		taken := l.take(min(portion, g.batch.Room(longEntry)))
 		if len(taken) == 0 {
 			return
 		}

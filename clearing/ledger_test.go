@@ -13,6 +13,7 @@ import (
 
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing/journal"
+	"github.com/tongma/tongma/schemes"
 	"go.uber.org/goleak"
 )
 
@@ -667,5 +668,48 @@ func TestEntriesAreAnnouncedWithTheirOwnBatch(t *testing.T) {
 	}
 	if wrong > 0 || checked < 3000 {
 		t.Errorf("%d of %d entries were announced with another batch", wrong, checked)
+	}
+}
+
+// TestABatchOfLongEntriesFits: a thousand who come at once, each with the longest entry
+// that a payment can have, do not fit one batch; they are stored in several.
+func TestABatchOfLongEntriesFits(t *testing.T) {
+	store := newGated()
+	l := openLedger(t, store, LedgerOptions{})
+	name := func(c string) tongma.ParticipantID { return tongma.ParticipantID(strings.Repeat(c, maxName)) }
+	debtor, shop := name("d"), name("s")
+	submit(t, l, capOf(debtor, 1_000_000_000))
+	var legs []Leg
+	for i := range MaxLegs {
+		legs = append(legs, Leg{Kind: schemes.FeeSwitch, From: shop, To: name(string(rune('e' + i))), Amount: tongma.Money{Minor: 1, Currency: tongma.CNY}})
+	}
+	const callers = 1000
+	var all sync.WaitGroup
+	for n := range uint64(callers) {
+		all.Go(func() { submit(t, l, hold(n+1, debtor, shop, 100)) })
+	}
+	all.Wait()
+	store.shut.Store(true)
+	first := later(func() error { _, err := l.Submit(t.Context(), hold(callers+1, debtor, shop, 100)); return err })
+	<-store.entered
+	var failed atomic.Int64
+	for n := range uint64(callers) {
+		all.Go(func() {
+			r, err := l.Submit(t.Context(), Entry{Kind: KindPost, Payment: testID(n + 1), SchemeRef: strings.Repeat("r", maxRef), Legs: legs})
+			if err != nil || !r.Write {
+				failed.Add(1)
+			}
+		})
+	}
+	for l.queued() < callers {
+		time.Sleep(time.Millisecond)
+	}
+	store.shut.Store(false)
+	close(store.open)
+	if err := eventually(t, "the first", first); err != nil {
+		t.Fatal(err)
+	}
+	if all.Wait(); failed.Load() > 0 || l.Err() != nil {
+		t.Errorf("%d of %d were not posted: %v", failed.Load(), callers, l.Err())
 	}
 }

@@ -18,7 +18,8 @@ type order struct {
 }
 
 // proposeRule decides on what the operator's directory says. Its order of reasons:
-// a rule that stands already is Exists, then FieldInvalid, then StateConflict.
+// a rule that stands already is Exists (a directory of that number and other bytes with
+// ExistsOtherContent), then FieldInvalid, then StateConflict.
 //
 // A cap that was approved since the directory last spoke is not taken back by the
 // directory saying the same again, as it does at each start: only by another figure.
@@ -55,7 +56,11 @@ func (b *Book) proposeRule(e *Entry) Verdict {
 		}
 	case KindDirectory:
 		if e.Directory == b.directory {
-			return Verdict{Exists: true}
+			v := Verdict{Exists: true}
+			if none := [32]byte{}; e.Hash != b.directoryHash && e.Hash != none && b.directoryHash != none {
+				v.Reason = tongma.ExistsOtherContent
+			}
+			return v
 		}
 		if e.Directory < b.directory {
 			return Verdict{Reason: tongma.StateConflict}

@@ -38,7 +38,7 @@ func (e *Engine) Adopt(ctx context.Context, d *schemes.Directory) error {
 	}
 	// Before the entry that names it: a payment that is held behind that goes by no
 	// earlier version, its fees among the rest. An earlier one the books will refuse.
-	if at := e.Directory(); at == nil || d.Version() >= at.Version() {
+	if at := e.Directory(); at == nil || d.Version() > at.Version() {
 		e.inForce.Store(d)
 	}
 	a := adoption{to: d}
@@ -73,7 +73,11 @@ func (e *Engine) accepted(entry *clearing.Entry, reason tongma.Reason) error {
 		e.opts.Logger.Warn("sponsor not changed yet", "participant", string(entry.Debtor), "reason", reason.String())
 		return nil
 	}
-	return &tongma.Error{Op: "switch.Adopt", Reason: reason, Detail: "directory version is older than the books"}
+	detail := "directory version is older than the books"
+	if entry.Kind == clearing.KindDirectory && reason == tongma.ExistsOtherContent {
+		detail = "directory version is another one than that by which the books go under its number: bring that one back"
+	}
+	return &tongma.Error{Op: "switch.Adopt", Reason: reason, Detail: detail}
 }
 
 // adoption is the way from the books to a directory version.

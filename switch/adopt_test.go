@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing"
@@ -197,4 +198,58 @@ func TestAVersionIsInForceOnceItIsKept(t *testing.T) {
 	if err := b.engine.Adopt(t.Context(), market(t, 1, fast)); err == nil || b.engine.Directory().Version() != 2 {
 		t.Errorf("version %d is in force again, %v", b.engine.Directory().Version(), err)
 	}
+}
+
+// TestAVersionIsWhatTheBooksKnowItBy: another directory under the number of the one that
+// the books go by, as of a folder that was put back, is refused, and nothing of it is in
+// force.
+func TestAVersionIsWhatTheBooksKnowItBy(t *testing.T) {
+	store := journal.NewMemory()
+	b := over(t, store, nil)
+	other := market(t, 1, strings.Replace(fast, `name: W, country: CN, roles: [acquirer, issuer], caps: {CNY: "100.00"}`, `name: W, country: CN, roles: [acquirer, issuer], caps: {CNY: "900.00"}`, 1))
+	if err := b.engine.Adopt(t.Context(), other); err == nil || b.engine.Directory() == other {
+		t.Errorf("another version 1 is in force: %v", err)
+	}
+	var limit int64
+	see := func(book *clearing.Book) {
+		for _, p := range book.Positions() {
+			if p.Participant == "wallet" {
+				limit = p.Cap
+			}
+		}
+	}
+	if err := b.engine.Ledger().Read(t.Context(), see); err != nil || limit != 10000 {
+		t.Errorf("the cap is %d, %v", limit, err)
+	}
+	if err := b.engine.Close(); err != nil {
+		t.Fatal(err)
+	}
+	e, err := Open(t.Context(), Options{Store: store, Registry: schemes.NewMemoryRegistry(other), Digest: func(string) (d [16]byte) { return d }})
+	if err == nil {
+		e.Close()
+		t.Error("a start goes by another version 1 than the books")
+	}
+}
+
+// TestWhoIsStrandedWhileItsSchemeComesIsTakenUp: a payment of which nobody knew how to
+// ask its scheme is not forgotten if an adapter comes in the moment before that is known.
+func TestWhoIsStrandedWhileItsSchemeComesIsTakenUp(t *testing.T) {
+	b := over(t, journal.NewMemory(), func(o *Options) { o.LookAgain = time.Hour })
+	id := b.engine.opts.NewID()
+	hold := clearing.Entry{Kind: clearing.KindHold, Payment: id, Op: tongma.OpPay, Asker: "acq", Key: "K1", Debtor: "wallet", Creditor: "acq", Scheme: "wechat", Amount: tongma.Money{Minor: 100, Currency: tongma.CNY}}
+	if res, err := b.engine.Ledger().Submit(t.Context(), hold); err != nil || !res.Write {
+		t.Fatal(res.Reason, err)
+	}
+	c := newCourse(id) // as resume does, when there is no adapter
+	if !b.engine.beginAlone(c) {
+		t.Fatal("it is driven")
+	}
+	b.engine.strand(id, "wechat")
+	b.engine.Reach("wechat", b.scheme)
+	b.engine.end(c)
+	until(t, "the end of the payment", func() bool {
+		final := false
+		err := b.engine.Ledger().Read(t.Context(), func(book *clearing.Book) { p, _ := book.Payment(id); final = p.Final() })
+		return err == nil && final
+	})
 }

@@ -70,7 +70,9 @@ func (e *Engine) takeUpStranded() {
 	e.mu.Unlock()
 	slices.SortFunc(found, func(x, y tongma.PaymentID) int { return bytes.Compare(x[:], y[:]) })
 	for _, id := range found {
-		e.takeUp(id)
+		if !e.poke(id) { // else whoever found no adapter a moment ago takes it up when it ends
+			e.takeUp(id)
+		}
 	}
 }
 

@@ -249,7 +249,15 @@ func (d *dedupe) findOut(ctx context.Context, key Key, r tongma.Request, kept Re
 	case err == nil && noRecord(&a):
 		left := d.unsettled(&kept)
 		if left <= 0 && key.Op == tongma.OpRefund {
-			return d.begin(ctx, key, r, do)
+			// Another instance may have begun it anew since we looked: then it is that one's.
+			switch now, found := d.store.Get(key); {
+			case found && now.Done:
+				return now.Answer, nil
+			case !found || now.Until.Equal(kept.Until):
+				return d.begin(ctx, key, r, do)
+			default:
+				left = d.unsettled(&now)
+			}
 		}
 		return tongma.Answer{Reason: tongma.UnknownToScheme, After: max(a.After, left), Detail: "begun, and the wallet has no record of it"}, nil
 	case err != nil || a.Outcome == tongma.Unknown:

@@ -413,3 +413,47 @@ func TestDedupeOfTwoInstancesNeverDoesWhatWasReversed(t *testing.T) {
 		}
 	}
 }
+
+// giver is a wallet that gives back as often as it is asked, and has no record of it yet.
+type giver struct {
+	native.Unimplemented
+	given    int
+	inquired func()
+}
+
+func (w *giver) Refund(context.Context, tongma.Request) (tongma.Answer, error) {
+	w.given++
+	return tongma.Answer{Outcome: tongma.Approved}, nil
+}
+
+func (w *giver) Inquire(context.Context, tongma.Request) (tongma.Answer, error) {
+	a := tongma.Answer{Reason: tongma.UnknownToScheme}
+	if w.given > 0 {
+		a = tongma.Answer{Outcome: tongma.Approved}
+	}
+	if f := w.inquired; f != nil {
+		w.inquired = nil
+		f()
+	}
+	return a, nil
+}
+
+// A refund that was begun long ago and has no record is begun anew by one instance: who
+// asked the wallet meanwhile, at another one, goes by what that one has written.
+func TestDedupeOfTwoInstancesGivesBackOnce(t *testing.T) {
+	w, store := &giver{}, native.NewMemoryStore(0, nil)
+	r := exampleRequest(1)
+	r.Op, r.Original = tongma.OpRefund, payment(2)
+	begun := native.Record{Amount: r.Amount, Original: r.Original, Until: time.Now().Add(-time.Hour)}
+	if err := store.Put(native.Key{Op: tongma.OpRefund, Payment: r.Payment}, begun); err != nil {
+		t.Fatal(err)
+	}
+	w.inquired = func() {
+		if a, err := native.Dedupe(w, store).Refund(t.Context(), r); err != nil || a.Outcome != tongma.Approved {
+			t.Errorf("%+v, %v", a, err)
+		}
+	}
+	if a, err := native.Dedupe(w, store).Refund(t.Context(), r); err != nil || a.Outcome == tongma.Declined || w.given != 1 {
+		t.Errorf("%+v, %v; given back %d times", a, err, w.given)
+	}
+}

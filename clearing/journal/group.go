@@ -32,6 +32,12 @@ func (g *Group) Full(room int) bool {
 	return g.count >= MaxEntries || len(g.message) >= MaxMessage-(MaxEntries-g.count)*lengthSize-room
 }
 
+// Room returns how many more entries of up to size bytes each are sure to fit.
+func (g *Group) Room(size int) int {
+	used := max(0, len(g.message)-headerSize-g.count*lengthSize)
+	return min(MaxEntries-g.count, (MaxBytes-used)/size)
+}
+
 // Reset empties the group, to be used again.
 func (g *Group) Reset() {
 	clear(g.entries)

@@ -4,12 +4,17 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/adapters/native"
+	"github.com/tongma/tongma/clearing"
 	"github.com/tongma/tongma/schemes"
+	"github.com/tongma/tongma/switch/settle"
 )
 
 // jade is a dealer that the sandbox does not know.
@@ -104,4 +109,50 @@ func TestADealerThatJoinsIsAskedWithoutARestart(t *testing.T) {
 	if by := pays("k3", "77200201000000006205"); by == "fx-jade" || till.Stats().Reconnects != 0 {
 		t.Errorf("by %s; the till was let out %d times", by, till.Stats().Reconnects)
 	}
+}
+
+// TestAnAgentThatHasAnotherAddressIsAskedThere: from the moment on that the version which
+// says so is in force, and nobody is asked at the old one any more. A version that the
+// switch does not go by moves no agent.
+func TestAnAgentThatHasAnotherAddressIsAskedThere(t *testing.T) {
+	t.Parallel()
+	var asked [3]atomic.Int64
+	var at [3]string
+	for i := range asked {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { asked[i].Add(1); w.WriteHeader(http.StatusNotFound) }))
+		defer s.Close()
+		at[i] = s.URL
+	}
+	with := func(url string) []byte {
+		return bytes.Replace(schemes.Sandbox(), []byte("    bic: SANDHKH1\n"), []byte("    bic: SANDHKH1\n    url: "+url+"\n"), 1)
+	}
+	ctx := t.Context()
+	n, err := newNode(ctx, nodeConfig{data: t.TempDir(), natsListen: "127.0.0.1:0", httpListen: "127.0.0.1:0", directory: with(at[0]), logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	ask := func(want int) {
+		t.Helper()
+		for i := range asked {
+			asked[i].Store(0)
+		}
+		from, to := n.engine.Directory().Participants()[0].ID, n.engine.Directory().Participants()[1].ID
+		agent := (*n.agents.of.Load())["sandbox-agent"]
+		agent.Ask(ctx, settle.Transfer{Instruction: clearing.Instruction{ID: "I1", Window: 1, Debtor: from, Creditor: to, Amount: tongma.Money{Minor: 100, Currency: tongma.CNY}}})
+		for i := range asked {
+			if got := asked[i].Load() > 0; got != (i == want) {
+				t.Errorf("address %d was asked: %t, want only %d", i, got, want)
+			}
+		}
+	}
+	ask(0)
+	if _, err := n.adopt(ctx, with(at[1])); err != nil {
+		t.Fatal(err)
+	}
+	ask(1)
+	if _, err := n.registry.Add(with(at[2])); err != nil { // and it could not be kept
+		t.Fatal(err)
+	}
+	ask(1)
 }

@@ -28,8 +28,9 @@ func (n *node) startSettling(context.Context) error {
 	if err := n.connectAgents(); err != nil {
 		return err
 	}
-	n.settler = settle.New(settle.Options{Lag: time.Minute, Ledger: n.engine.Ledger(), Directory: n.engine.Directory, Past: n.registry, Agent: func(s *clearing.Sheet, c tongma.Currency) settle.Agent {
-		if id, ok := settle.AgentOf(n.registry, s, c); ok {
+	past := n.versions()
+	n.settler = settle.New(settle.Options{Lag: time.Minute, Ledger: n.engine.Ledger(), Directory: n.engine.Directory, Past: past, Agent: func(s *clearing.Sheet, c tongma.Currency) settle.Agent {
+		if id, ok := settle.AgentOf(past, s, c); ok {
 			if agent, there := (*n.agents.of.Load())[id]; there {
 				return agent
 			}
@@ -39,8 +40,21 @@ func (n *node) startSettling(context.Context) error {
 	return nil
 }
 
+// versions are those of the directory up to the one that the engine goes by, which is not
+// the registry's last while that is being kept, or if it could not be.
+type versions struct {
+	*schemes.Registry
+	inForce func() *schemes.Directory
+}
+
+// Current implements settle.Versions.
+func (v versions) Current() *schemes.Directory { return v.inForce() }
+
+func (n *node) versions() versions { return versions{n.registry, n.engine.Directory} }
+
 // connectAgents connects the directory's settlement agents, and those that it has
-// dropped, which may have been told to move money; whoever is connected stays so. One
+// dropped, which may have been told to move money; whoever is connected stays so, and is
+// spoken to where the version in force has it. One
 // that has no address is people's business; in a sandbox it is simulated, as a service
 // that is reached over HTTP like any other.
 func (n *node) connectAgents() error {
@@ -48,21 +62,31 @@ func (n *node) connectAgents() error {
 	if connected := n.agents.of.Load(); connected != nil {
 		maps.Copy(links, *connected)
 	}
+	past := n.versions()
 	for _, version := range n.registry.Versions() { // what an agent was told it is asked after, though it has left the directory since
 		d, _ := n.registry.At(version)
 		for _, named := range d.Agents() {
 			id := named.ID
-			if _, there := links[id]; there {
+			by := func() *schemes.Directory { return settle.Naming(past, id) }
+			d := by()
+			if d == nil { // of a version that is not in force
 				continue
 			}
-			by := func() *schemes.Directory { return settle.Naming(n.registry, id) }
-			d := by()
 			agent, _ := d.Agent(id)
+			if _, there := links[id]; there {
+				if agent.URL == "" && !n.cfg.sandbox {
+					delete(links, id)
+				}
+				continue
+			}
 			address, token, err := n.agentDoor(d, agent)
 			if err != nil {
 				return err
 			}
-			if address != "" {
+			if address == agent.URL { // which another version may change
+				address = ""
+			}
+			if address != "" || agent.URL != "" {
 				links[id] = settle.NewClient(settle.ClientOptions{Agent: id, Directory: by, URL: address, Token: token})
 			}
 		}
