@@ -253,3 +253,29 @@ func TestWhoIsStrandedWhileItsSchemeComesIsTakenUp(t *testing.T) {
 		return err == nil && final
 	})
 }
+
+// TestAPaymentUnderWayHasTheFeesOfItsScheme: also if a version has left the scheme out by
+// the time that its payer says yes, and with it the rules.
+func TestAPaymentUnderWayHasTheFeesOfItsScheme(t *testing.T) {
+	b := over(t, journal.NewMemory(), func(o *Options) { o.Registry = schemes.NewMemoryRegistry(market(t, 1, settling)) })
+	b.scheme.say(tongma.OpAuthorise, waiting)
+	for range 3 {
+		b.scheme.say(tongma.OpInquire, waiting)
+	}
+	open := b.do(payRequest("k1", 1, 1000))
+	b.want(open, tongma.Pending, tongma.PayerConfirming)
+	rules, _, _ := strings.Cut(settling, "\nfees:")
+	var without []string
+	for _, line := range strings.Split(rules, "\n") {
+		if !strings.Contains(line, "wechat") {
+			without = append(without, line)
+		}
+	}
+	if err := b.engine.Adopt(t.Context(), market(t, 2, strings.Join(without, "\n"))); err != nil {
+		t.Fatal(err)
+	}
+	b.want(b.ends(open.Payment), tongma.Paid, tongma.NoReason)
+	b.stands("wallet", 1000-10, 0)
+	b.stands("hub", -5, 0)
+	b.stands("acq", -1000+10+5, 0)
+}

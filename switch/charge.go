@@ -9,14 +9,18 @@ import (
 )
 
 // fees returns the legs that go with a payment's posting, by the rules that were in
-// force when it was held. A refund goes by the legs of its payment, which the books
-// know. Rules that cannot be applied cost nothing, and are said to be wrong: the
+// force when it was held; of a scheme that the directory has left out since, by those of
+// the version that the hold went by. A refund goes by the legs of its payment, which the
+// books know. Rules that cannot be applied cost nothing, and are said to be wrong: the
 // scheme has said yes, and the payer has paid.
 func (e *Engine) fees(c *course) []clearing.Leg {
 	if c.op == tongma.OpRefund {
 		return nil
 	}
 	d := e.Directory()
+	if _, there := d.Scheme(c.scheme.ID); !there && c.by != nil {
+		d = c.by
+	}
 	rules := d.Fees(c.scheme.ID, c.op, c.debit.Currency, c.held)
 	if len(rules) == 0 {
 		return nil

@@ -28,6 +28,7 @@ type course struct {
 	request tongma.Request // for the scheme; without the code after a restart
 	debit   tongma.Money   // what the debtor pays: of a payment in two currencies not always the request's amount
 	scheme  *schemes.Scheme
+	by      *schemes.Directory // that scheme is of
 	adapter Adapter
 	held    int64           // Unix milliseconds
 	expiry  int64           // of the hold
@@ -50,7 +51,8 @@ type owed struct {
 // run takes the hold, asks the scheme, and answers. What cannot be finished while
 // the asker waits goes on in the background.
 func (e *Engine) run(ctx context.Context, r *tongma.Request, hold clearing.Entry) (tongma.Answer, error) {
-	scheme, ok := e.Directory().Scheme(hold.Scheme)
+	d := e.Directory()
+	scheme, ok := d.Scheme(hold.Scheme)
 	adapter := e.adapter(hold.Scheme)
 	if !ok || adapter == nil {
 		return e.refuse(ctx, r, hold, tongma.AdapterDown)
@@ -68,7 +70,7 @@ func (e *Engine) run(ctx context.Context, r *tongma.Request, hold clearing.Entry
 	ctx, span := e.opts.Tracer.Start(ctx, "payment "+r.Op.String(), trace.WithAttributes(attribute.String("tongma.scheme", string(hold.Scheme))))
 	defer span.End()
 	c := newCourse(hold.Payment)
-	c.op, c.scheme, c.adapter, c.held, c.expiry = hold.Op, scheme, adapter, e.opts.Now().UnixMilli(), hold.Expiry
+	c.op, c.scheme, c.by, c.adapter, c.held, c.expiry = hold.Op, scheme, d, adapter, e.opts.Now().UnixMilli(), hold.Expiry
 	c.request = *r
 	c.request.Payment, c.request.From, c.request.PayIn, c.request.Quote = c.id, "", 0, ""
 	if !e.enter(c) && !e.keyUsed(ctx, r) { // before the books know it, so that a reversal finds who is driving; a repeat drives nothing

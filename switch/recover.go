@@ -55,14 +55,15 @@ func (e *Engine) resume(p clearing.Payment) {
 // no longer has keeps the payment open, and it is said so: it cannot be guessed
 // what became of the money.
 func (e *Engine) outfit(c *course, p *clearing.Payment) bool {
-	scheme, ok := e.Directory().Scheme(p.Scheme)
+	d := e.Directory()
+	scheme, ok := d.Scheme(p.Scheme)
 	adapter := e.adapter(p.Scheme)
 	if !ok || adapter == nil {
 		e.opts.Logger.Error("no adapter for an open payment: its hold stays", "payment", p.ID.String(), "scheme", string(p.Scheme))
 		e.strand(p.ID, p.Scheme)
 		return false
 	}
-	c.op, c.scheme, c.adapter, c.held, c.expiry, c.state = p.Op, scheme, adapter, p.HeldAt, p.Expiry, StateOf(p)
+	c.op, c.scheme, c.by, c.adapter, c.held, c.expiry, c.state = p.Op, scheme, d, adapter, p.HeldAt, p.Expiry, StateOf(p)
 	e.mu.Lock()
 	e.count(c)
 	e.mu.Unlock()
