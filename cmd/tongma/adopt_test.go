@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -155,4 +156,26 @@ func TestAnAgentThatHasAnotherAddressIsAskedThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	ask(1)
+}
+
+// TestWhatBeginsBesideIsStopped: a shard to which somebody moves has the directory kept
+// from a goroutine of its own, while SIGHUP brings adapters, or the office is left. All
+// that began is stopped, once.
+func TestWhatBeginsBesideIsStopped(t *testing.T) {
+	n := &node{inOffice: true}
+	var begun sync.WaitGroup
+	var stopped atomic.Int64
+	for range 8 {
+		begun.Go(func() {
+			for range 1000 {
+				n.onClose(func(context.Context) { stopped.Add(1) })
+			}
+		})
+	}
+	n.leaveOffice()
+	begun.Wait()
+	n.Close()
+	if stopped.Load() != 8000 {
+		t.Errorf("%d of 8000 were stopped", stopped.Load())
+	}
 }

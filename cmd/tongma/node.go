@@ -85,6 +85,7 @@ type node struct {
 
 	isoAddr, httpAddr, natsURL string
 
+	closing          sync.Mutex              // guards the next two lines: who comes from another shard has the directory kept beside all else
 	ground, standing []func(context.Context) // what stops the parts of the one and of the other
 	inOffice         bool
 	once             sync.Once
@@ -125,7 +126,9 @@ func newGround(ctx context.Context, cfg nodeConfig) (*node, error) {
 // by, when the present one is lost, and opens its doors. On an error everything
 // that it started is stopped.
 func (n *node) takeOffice(ctx context.Context) error {
+	n.closing.Lock()
 	n.inOffice = true
+	n.closing.Unlock()
 	err := inOrder(ctx, n.openJournal, n.startEngine, n.startNATSDoor, n.startISODoor, n.startHTTPDoor, n.tell)
 	if err != nil {
 		n.leaveOffice()
@@ -144,6 +147,8 @@ func inOrder(ctx context.Context, starts ...func(context.Context) error) error {
 
 // onClose has f called when the office is left, or if there is none yet, at the end.
 func (n *node) onClose(f func(context.Context)) {
+	n.closing.Lock()
+	defer n.closing.Unlock()
 	if n.inOffice {
 		n.standing = append(n.standing, f)
 	} else {
@@ -153,8 +158,7 @@ func (n *node) onClose(f func(context.Context)) {
 
 // leaveOffice stops the doors, then the engine, then its connections.
 func (n *node) leaveOffice() {
-	stopAll(n.standing)
-	n.standing, n.inOffice = nil, false
+	stopAll(n.begun(&n.standing))
 	n.store, n.engine, n.api, n.settler, n.desk, n.others = nil, nil, nil, nil, nil, nil
 }
 
@@ -162,8 +166,17 @@ func (n *node) leaveOffice() {
 func (n *node) Close() {
 	n.once.Do(func() {
 		n.leaveOffice()
-		stopAll(n.ground)
+		stopAll(n.begun(&n.ground))
 	})
+}
+
+// begun returns what has begun, and what begins from now on is of the ground.
+func (n *node) begun(closers *[]func(context.Context)) []func(context.Context) {
+	n.closing.Lock()
+	defer n.closing.Unlock()
+	all := *closers
+	*closers, n.inOffice = nil, false
+	return all
 }
 
 func stopAll(closers []func(context.Context)) {
