@@ -2,6 +2,7 @@ package switching
 
 import (
 	"context"
+	"time"
 
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing"
@@ -42,7 +43,8 @@ func (e *Engine) Adopt(ctx context.Context, d *schemes.Directory) error {
 		e.inForce.Store(d)
 	}
 	a := adoption{to: d}
-	if err := e.ledger.Read(ctx, func(b *clearing.Book) { a.standing = b.Positions() }); err != nil {
+	standing := func() error { return e.ledger.Read(ctx, func(b *clearing.Book) { a.standing = b.Positions() }) }
+	if err := roomFor(ctx, standing); err != nil {
 		return err
 	}
 	for _, at := range a.left() {
@@ -50,8 +52,8 @@ func (e *Engine) Adopt(ctx context.Context, d *schemes.Directory) error {
 			"participant", string(at.Participant), "currency", at.Currency.Code(), "position", at.Position, "reserved", at.Reserved, "prefunded", at.Prefunded)
 	}
 	for _, entry := range a.entries() {
-		r, err := e.ledger.Submit(ctx, entry)
-		if err != nil {
+		var r clearing.Result
+		if err := roomFor(ctx, func() (err error) { r, err = e.ledger.Submit(ctx, entry); return err }); err != nil {
 			return err
 		}
 		if err := e.accepted(&entry, r.Reason); err != nil {
@@ -60,6 +62,22 @@ func (e *Engine) Adopt(ctx context.Context, d *schemes.Directory) error {
 	}
 	e.desks.follow(d, e.opts.Dealer)
 	return nil
+}
+
+// roomFor asks the books until they take something more: a version is not to stay half in
+// force because many others were asking too.
+func roomFor(ctx context.Context, ask func() error) error {
+	for {
+		err := ask()
+		if tongma.ReasonOf(err) != tongma.Overloaded {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(overloadPause):
+		}
+	}
 }
 
 // accepted sorts what the books say of a rule. A sponsor that cannot change while

@@ -279,3 +279,39 @@ func TestAPaymentUnderWayHasTheFeesOfItsScheme(t *testing.T) {
 	b.stands("hub", -5, 0)
 	b.stands("acq", -1000+10+5, 0)
 }
+
+// TestAVersionComesWholeBehindAFullQueue: where the journal stands still for a while and
+// takes nothing more, a version waits for it, and is not left half in force.
+func TestAVersionComesWholeBehindAFullQueue(t *testing.T) {
+	store := &slow{Memory: journal.NewMemory()}
+	b := over(t, store, func(o *Options) {
+		o.Office = func(ctx context.Context, opts clearing.LedgerOptions) (*clearing.Ledger, error) {
+			opts.QueueLimit = 2
+			return clearing.OpenLedger(ctx, store, opts)
+		}
+	})
+	store.shut.Store(true)
+	ledger, all := b.engine.Ledger(), sync.WaitGroup{}
+	for n := range 8 {
+		all.Go(func() {
+			_, _ = ledger.Submit(t.Context(), clearing.Entry{Kind: clearing.KindCap, Debtor: "other", Amount: tongma.Money{Minor: int64(n), Currency: tongma.CNY}})
+		})
+	}
+	until(t, "a full queue", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		return tongma.ReasonOf(ledger.Read(ctx, func(*clearing.Book) {})) == tongma.Overloaded
+	})
+	adopted := make(chan error, 1)
+	go func() { adopted <- b.engine.Adopt(t.Context(), market(t, 2, fast)) }()
+	time.Sleep(20 * time.Millisecond)
+	store.shut.Store(false)
+	all.Wait()
+	var named uint64
+	if err := <-adopted; err != nil {
+		t.Error(err)
+	}
+	if err := ledger.Read(t.Context(), func(book *clearing.Book) { named = book.Directory() }); err != nil || named != b.engine.Directory().Version() {
+		t.Errorf("the books go by version %d, the engine by %d, %v", named, b.engine.Directory().Version(), err)
+	}
+}
