@@ -93,7 +93,8 @@ func (e *Engine) accepted(entry *clearing.Entry, reason tongma.Reason) error {
 	}
 	detail := "directory version is older than the books"
 	if entry.Kind == clearing.KindDirectory && reason == tongma.ExistsOtherContent {
-		detail = "directory version is another one than that by which the books go under its number: bring that one back"
+		reason = tongma.SetupInvalid
+		detail = "directory version is another one than that by which the books go under its number: bring that one back; or start once more with another comment in this one, which is then the next version"
 	}
 	return &tongma.Error{Op: "switch.Adopt", Reason: reason, Detail: detail}
 }
