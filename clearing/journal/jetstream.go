@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -25,8 +26,12 @@ type JetStreamConfig struct {
 const (
 	// headroom is what subject and headers add to the size of a message.
 	headroom = 1024
-	// fewMessages is up to where messages are asked for one by one.
-	fewMessages = 16
+	// fewMessages is up to where messages are asked for one by one: what a standby may
+	// be behind by, whose consumer went with a server. A new one cannot be made as long as
+	// the cluster has nobody to make it; the stream's own leader is there sooner.
+	fewMessages = 1024
+	// abreast is for how many of them it is asked at a time.
+	abreast = 16
 	// mostAnswers is how many answers may come late to publishes that were given up.
 	mostAnswers = 64
 )
@@ -39,6 +44,7 @@ type JetStream struct {
 	stream  jetstream.Stream
 	name    string
 	timeout time.Duration
+	few     uint64 // messages are asked for one by one
 
 	// What Append publishes, and where it is answered. Whoever has put something
 	// into turn owns it all: a second writer on the same Store waits.
@@ -70,7 +76,7 @@ func OpenJetStream(ctx context.Context, nc *nats.Conn, cfg JetStreamConfig) (*Je
 	if most := nc.MaxPayload(); most < MaxMessage+headroom {
 		return nil, fmt.Errorf("journal: stream %s: the server takes messages up to %d bytes, want %d", cfg.Stream, most, MaxMessage+headroom)
 	}
-	j := &JetStream{nc: nc, js: js, stream: stream, name: cfg.Stream, timeout: cfg.PublishTimeout, inbox: nc.NewInbox() + ".",
+	j := &JetStream{nc: nc, js: js, stream: stream, name: cfg.Stream, timeout: cfg.PublishTimeout, few: fewMessages, inbox: nc.NewInbox() + ".",
 		turn: make(chan struct{}, 1), answers: make(chan *nats.Msg, mostAnswers), lost: nc.StatusChanged(nats.RECONNECTING, nats.CLOSED)}
 	j.message = nats.Msg{Subject: cfg.Subject, Header: nats.Header{nats.ExpectedLastSeqHdr: {""}, nats.ExpectedStreamHdr: {cfg.Stream}}}
 	if _, err := nc.ChanSubscribe(j.inbox+"*", j.answers); err != nil {
@@ -269,7 +275,7 @@ func (j *JetStream) Read(ctx context.Context, from uint64, fn func(uint64, []byt
 		return err
 	}
 	from = max(from, 1)
-	if from+fewMessages > last {
+	if from+j.few > last {
 		_, err = j.readSingly(ctx, from, last, fn)
 	} else {
 		_, err = j.pullUp(ctx, from, last, fn)
@@ -277,15 +283,33 @@ func (j *JetStream) Read(ctx context.Context, from uint64, fn func(uint64, []byt
 	return err
 }
 
-// readSingly reads up to last from the leader, and returns where to go on.
+// readSingly reads up to last from the leader, and returns where to go on. It asks for
+// some messages ahead of the one that is passed on.
 func (j *JetStream) readSingly(ctx context.Context, from, last uint64, fn func(uint64, []byte) error) (uint64, error) {
-	for ; from <= last; from++ {
-		message, err := j.get(ctx, from)
-		if err == nil {
-			err = fn(from, message)
+	ctx, cancel := context.WithCancel(ctx)
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	defer cancel()
+	type answer struct {
+		message []byte
+		err     error
+	}
+	var answers [abreast]chan answer
+	for next := from; from <= last; from++ {
+		for ; next <= last && next < from+abreast; next++ {
+			to, seq := make(chan answer, 1), next
+			answers[seq%abreast] = to
+			asking.Go(func() {
+				message, err := j.get(ctx, seq)
+				to <- answer{message, err}
+			})
 		}
-		if err != nil {
-			return from, err
+		a := <-answers[from%abreast]
+		if a.err == nil {
+			a.err = fn(from, a.message)
+		}
+		if a.err != nil {
+			return from, a.err
 		}
 	}
 	return from, nil

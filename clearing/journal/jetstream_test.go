@@ -7,6 +7,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -54,6 +55,7 @@ func openJetStream(t testing.TB, nc *nats.Conn) *JetStream {
 	if err != nil {
 		t.Fatal(err)
 	}
+	j.few = 16 // most tests write little, and are to read it by consumers
 	return j
 }
 
@@ -78,7 +80,7 @@ func TestEveryStoreKeepsThePromise(t *testing.T) {
 			if last, err := s.Last(t.Context()); last != 0 || err != nil {
 				t.Fatal(last, err)
 			}
-			const count = 40 // more than fewMessages
+			const count = 40 // more than few
 			var want []string
 			for i := range uint64(count) {
 				message := fmt.Sprintf("message %d %s", i+1, strings.Repeat("x", int(i)))
@@ -281,11 +283,45 @@ func TestServerThatGoesAwayLeavesDoubtThatIsSettled(t *testing.T) {
 	}
 }
 
+// TestWhatAStandbyIsBehindByNeedsNoConsumer: where none can be made, as while a cluster
+// has nobody to make it, the stream's leader is asked, and soon done.
+func TestWhatAStandbyIsBehindByNeedsNoConsumer(t *testing.T) {
+	s := serve(t, t.TempDir())
+	writer := openJetStream(t, connect(t, s))
+	for i := range uint64(fewMessages - 1) {
+		if _, err := writer.Append(t.Context(), i, fmt.Append(nil, i+1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	j := openJetStream(t, connect(t, s))
+	j.few = fewMessages
+	var made atomic.Int64
+	if _, err := writer.nc.Subscribe("$JS.API.CONSUMER.>", func(*nats.Msg) { made.Add(1) }); err != nil {
+		t.Fatal(err)
+	}
+	next, began := uint64(1), time.Now()
+	err := j.Read(t.Context(), 1, func(seq uint64, message []byte) error {
+		if seq != next || string(message) != fmt.Sprint(seq) {
+			return fmt.Errorf("sequence %d has %q", seq, message)
+		}
+		next++
+		return nil
+	})
+	if err != nil || next != fewMessages || made.Load() != 0 {
+		t.Errorf("read up to %d, with %d questions of consumers: %v", next-1, made.Load(), err)
+	}
+	t.Logf("%d messages in %v", next-1, time.Since(began))
+	enough := errors.New("enough")
+	if err := j.Read(t.Context(), 1, func(uint64, []byte) error { return enough }); !errors.Is(err, enough) {
+		t.Errorf("error of the caller came back as %v", err)
+	}
+}
+
 // TestReadingLeavesNoConsumerBehind: however often and however far the journal is
 // read, the server's limit of consumers for one stream is never reached.
 func TestReadingLeavesNoConsumerBehind(t *testing.T) {
 	j := openJetStream(t, connect(t, serve(t, t.TempDir())))
-	for i := range uint64(2 * fewMessages) {
+	for i := range 2 * j.few {
 		if _, err := j.Append(t.Context(), i, []byte("message")); err != nil {
 			t.Fatal(err)
 		}
