@@ -215,7 +215,7 @@ var reasons = [...]ReasonInfo{
 	{KeyMissing, "key-missing", "No idempotency key was given", NotMoved, ActAcquirer, RetryNewKey, "30", 400, "Send a key that is unique to this payment, and the same one when repeating it."},
 	{CountryMismatch, "country-mismatch", "The scheme does not serve the code's country", NotMoved, ActWallet, RetryNever, "57", 422, ""},
 	{OperationUnknown, "operation-unknown", "The operation is not offered", NotMoved, ActAcquirer, RetryNever, "40", 404, ""},
-	{IssuerUnknown, "issuer-unknown", "No scheme of the directory issued this code", NotMoved, ActCashier, RetryNewCode, "92", 422, "`tongma code parse` shows which rules were tried."},
+	{IssuerUnknown, "issuer-unknown", "No scheme of the directory issued this code", NotMoved, ActCashier, RetryNewCode, "92", 422, "`tongma directory route` shows which rules were tried."},
 	{SchemeNotAccepted, "scheme-not-accepted", "This acquirer does not accept the code's scheme", NotMoved, ActCashier, RetryNewCode, "57", 422, ""},
 	{ParticipantSuspended, "participant-suspended", "A participant is suspended", NotMoved, ActOperator, RetryLater, "91", 403, "Its debits are blocked, refunds that it would pay among them; credits go on."},
 	{ParticipantUnknown, "participant-unknown", "The directory has no such participant", NotMoved, ActOperator, RetryNever, "03", 403, ""},

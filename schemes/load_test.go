@@ -302,3 +302,12 @@ func TestMutatedDirectoriesNeverPanic(t *testing.T) {
 		}
 	})
 }
+
+// TestNothingIsNoDirectory, and the refusal says so.
+func TestNothingIsNoDirectory(t *testing.T) {
+	for _, source := range []string{"", "\n", "# soon\n"} {
+		if _, err := Parse(1, []byte(source)); err == nil || !strings.Contains(err.Error(), "nothing is in it") {
+			t.Errorf("%q: %v", source, err)
+		}
+	}
+}

@@ -1,7 +1,9 @@
 package schemes
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	tongma "github.com/tongma/tongma"
@@ -102,7 +104,10 @@ func (p *parser) invalid(path, format string, args ...any) {
 func (p *parser) document(source []byte) *yaml.Node {
 	var doc yaml.Node
 	dec := yaml.NewDecoder(strings.NewReader(string(source)))
-	if err := dec.Decode(&doc); err != nil {
+	if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
+		p.fail("", tongma.MessageMalformed, "", "nothing is in it: a directory was meant")
+		return nil
+	} else if err != nil {
 		p.fail("", tongma.MessageMalformed, "", "%s", strings.TrimPrefix(err.Error(), "yaml: "))
 		return nil
 	}

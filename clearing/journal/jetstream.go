@@ -286,6 +286,9 @@ func (j *JetStream) Read(ctx context.Context, from uint64, fn func(uint64, []byt
 // readSingly reads up to last from the leader, and returns where to go on. It asks for
 // some messages ahead of the one that is passed on.
 func (j *JetStream) readSingly(ctx context.Context, from, last uint64, fn func(uint64, []byte) error) (uint64, error) {
+	if from > last { // as behind each message of a consumer that passes over none
+		return from, nil
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	var asking sync.WaitGroup
 	defer asking.Wait()

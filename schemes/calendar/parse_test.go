@@ -244,3 +244,12 @@ func TestASectionReadsAsASource(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestNothingIsNoCalendar, and the refusal says so.
+func TestNothingIsNoCalendar(t *testing.T) {
+	for _, source := range []string{"", "# soon\n"} {
+		if _, err := Parse([]byte(source)); err == nil || !strings.Contains(err.Error(), "nothing is in it") {
+			t.Errorf("%q: %v", source, err)
+		}
+	}
+}

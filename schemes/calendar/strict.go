@@ -2,7 +2,9 @@ package calendar
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/tongma/tongma"
@@ -91,7 +93,10 @@ func (p *parser) invalid(at spot, format string, args ...any) {
 func (p *parser) document(source []byte) (spot, bool) {
 	var doc, more yaml.Node
 	dec := yaml.NewDecoder(bytes.NewReader(source))
-	if err := dec.Decode(&doc); err != nil {
+	if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
+		p.fail(spot{}, tongma.MessageMalformed, "", "nothing is in it: a calendar was meant")
+		return spot{}, false
+	} else if err != nil {
 		p.fail(spot{}, tongma.MessageMalformed, "", "%s", strings.TrimPrefix(err.Error(), "yaml: "))
 		return spot{}, false
 	}
