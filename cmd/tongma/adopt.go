@@ -5,21 +5,76 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/schemes"
 	"github.com/tongma/tongma/switch/api"
 )
 
-// tokens are whose HTTP tokens are known, of the directory in force.
-type tokens struct{ of atomic.Pointer[api.Tokens] }
+// tokens are whose HTTP tokens are known: of the participants in force, and of the
+// operator's people. Their folder is looked at again while the switch runs, so that a
+// person who was given a token is known within tokensAgain, and one whose token was
+// removed no longer. A folder that is not in order leaves all as it was, and is told.
+type tokens struct {
+	of   atomic.Pointer[api.Tokens]
+	warn func(msg string, args ...any) // may be nil
+	next atomic.Int64                  // Unix nanoseconds of the next look
+
+	mu   sync.Mutex // guards what follows; files are read while it is held
+	dir  string
+	ids  []tongma.ParticipantID
+	seen time.Time // the folder's, when it was read; zero: read it again
+	said string    // what was wrong with it, and told
+}
+
+const tokensAgain = time.Second
 
 // Identify implements api.Authenticator.
-func (t *tokens) Identify(token string) (api.Caller, bool) { return t.of.Load().Identify(token) }
+func (t *tokens) Identify(token string) (api.Caller, bool) { return t.now().Identify(token) }
 
 // Operators implements api.Authenticator.
-func (t *tokens) Operators() int { return t.of.Load().Operators() }
+func (t *tokens) Operators() int { return t.now().Operators() }
+
+// now is who is known, by a look that is not older than tokensAgain.
+func (t *tokens) now() *api.Tokens {
+	at := time.Now()
+	if next := t.next.Load(); at.UnixNano() >= next && t.next.CompareAndSwap(next, at.Add(tokensAgain).UnixNano()) {
+		t.look(at)
+	}
+	return t.of.Load()
+}
+
+// look reads the folder again if it has changed, or did so a moment ago: then its time
+// may not tell whether all was there.
+func (t *tokens) look(at time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	changed := changedAt(t.dir)
+	if changed.Equal(t.seen) && at.Sub(changed) > 2*tokensAgain {
+		return
+	}
+	known, err := api.NewTokens(t.dir, t.ids)
+	said := ""
+	if err == nil {
+		t.seen = changed
+		t.of.Store(known)
+	} else if said = err.Error(); said != t.said && t.warn != nil {
+		t.warn("the tokens were not read again: those that were known stay so", "err", err)
+	}
+	t.said = said
+}
+
+func changedAt(dir string) time.Time {
+	info, err := os.Stat(filepath.Join(dir, "creds"))
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
+}
 
 // know reads the tokens of a directory's participants, and makes those that are missing.
 func (t *tokens) know(dir string, d *schemes.Directory) error {
@@ -27,10 +82,14 @@ func (t *tokens) know(dir string, d *schemes.Directory) error {
 	for _, p := range d.Participants() {
 		ids = append(ids, p.ID)
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	changed := changedAt(dir)
 	known, err := api.NewTokens(dir, ids)
 	if err != nil {
 		return &exitError{code: exitConfig, err: err}
 	}
+	t.dir, t.ids, t.seen, t.said = dir, ids, changed, ""
 	t.of.Store(known)
 	return nil
 }

@@ -158,7 +158,8 @@ func newOperatorCmd(a *app) *cobra.Command {
 		Short:   "Give a person that works for the operator a token of its own",
 		Example: `  tongma operator add ann --data DIR`,
 		Long: `What takes two people, such as another cap, takes two names: each with a token, creds/operator.NAME.token of the data
-folder. A running switch knows it from its next start on.`,
+folder. A running switch knows it a moment later, and no longer when the file is removed. Where switches stand by for each
+other, each has a folder of its own: copy the file there.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			dir := cmp.Or(data, a.env("TONGMA_DATA"))
@@ -173,7 +174,7 @@ folder. A running switch knows it from its next start on.`,
 				return &exitError{code: exitUsage, err: err}
 			}
 			if exists(filepath.Join(dir, "node.json")) {
-				a.say("the switch that runs on %s knows %s from its next start on", dir, args[0])
+				a.say("the switch that runs on %s knows %s from now on", dir, args[0])
 			}
 			a.print(struct {
 				Name string `json:"name"`

@@ -166,8 +166,8 @@ func newDisputeShowCmd(a *app) *cobra.Command {
 	var t target
 	cmd := &cobra.Command{
 		Use:     "show DISPUTE",
-		Short:   "Show how a dispute stands, and what happened to the money",
-		Example: "  tongma dispute show pay_01jd... --as acq-north",
+		Short:   "Show how a dispute stands, its steps and their evidence, and what happened to the money",
+		Example: "  tongma dispute show pay_01jd...\n  tongma dispute show pay_01jd... --as acq-north --json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(cmd, &t, func(ctx context.Context, c *client) error {
@@ -192,4 +192,15 @@ func drawDispute(w io.Writer, v *desk.DisputeView) {
 		fmt.Fprintf(w, "  goes back in %s\n", v.Window)
 	}
 	fmt.Fprintln(w, "  money: "+v.Money)
+	if v.StepsUnread != "" {
+		fmt.Fprintln(w, "  steps: "+v.StepsUnread)
+	}
+	if len(v.Steps) == 0 {
+		return
+	}
+	var rows [][]string
+	for _, m := range v.Steps {
+		rows = append(rows, []string{strconv.FormatUint(m.Entry, 10), stamp(m.At), m.Stage.String(), strings.TrimSpace(m.By + "  " + m.Person), m.Note})
+	}
+	showTable(w, []column{right("entry"), left("at"), left("came to"), left("by"), left("evidence, or why")}, rows)
 }

@@ -270,7 +270,7 @@ func hints(p *tongma.Problem) []string {
 		return []string{"whose turn it is: tongma dispute show " + p.Field}
 	}
 	if reason == tongma.NotPermittedHere && strings.HasPrefix(p.Detail, "it takes two people") {
-		return []string{"tongma operator add NAME --data DIR, for each person; a switch knows them from its next start on", "then say who you are: --by NAME"}
+		return []string{"tongma operator add NAME --data DIR, for each person; a running switch knows them a moment later", "then say who you are: --by NAME"}
 	}
 	if command := lists[reason]; command != "" {
 		return []string{command}

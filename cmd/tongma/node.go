@@ -431,6 +431,7 @@ func dealer(sc *nats.Conn, id tongma.ParticipantID) (switching.Dealer, func()) {
 }
 
 func (n *node) makeAPI(feed *api.Feed, reg *prometheus.Registry) error {
+	n.tokens.warn = n.cfg.logger.Warn
 	err := n.tokens.know(n.cfg.data, n.registry.Current())
 	if err != nil {
 		return err

@@ -69,7 +69,7 @@ func OperatorTokenPath(dir, name string) string {
 }
 
 // AddOperator makes the token of a person that works for the operator, unless it is
-// there, and returns where it lies. A running switch knows it from its next start on.
+// there, and returns where it lies. A switch knows it when it reads the folder again.
 // A name has the form of a participant's: a lower-case letter, then letters, digits and
 // hyphens, 32 at most; FieldInvalid if not.
 func AddOperator(dir, name string) (path string, err error) {

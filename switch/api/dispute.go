@@ -96,6 +96,9 @@ func (c *call) seen(done *office.DisputeDone) *office.DisputeDone {
 func (c *call) hide(v *office.DisputeView) {
 	if !c.operator {
 		v.Maker, v.Checker = "", ""
+		for i := range v.Steps {
+			v.Steps[i].Person = ""
+		}
 	}
 }
 
@@ -192,7 +195,7 @@ func (a *API) disputeOperations(d describe) []operation {
 		countParam("limit", "at most so many", disputesStandard, disputesMost))
 	list.Responses = map[string]*huma.Response{"200": d.json("Latest first.", DisputeList{})}
 	d.problems(&list, reasonsAsked, reasonsBooks, []tongma.Reason{tongma.OperationUnknown, tongma.FieldInvalid})
-	show := with(base("get-dispute", tag, "GET", "/v1/disputes/{id}", "See how a dispute stands", "For its parties and the operator; to others it is unknown."), one)
+	show := with(base("get-dispute", tag, "GET", "/v1/disputes/{id}", "See how a dispute stands", "With its steps: who did what, when, and on what evidence. For its parties and the operator; to others it is unknown."), one)
 	show.Responses = map[string]*huma.Response{"200": d.json("How it stands.", office.DisputeView{})}
 	d.problems(&show, reasonsAsked, reasonsBooks, []tongma.Reason{tongma.OperationUnknown, tongma.DisputeUnknown})
 	raise := d.does(with(base("raise-dispute", tag, "POST", "/v1/disputes", "Dispute a payment",

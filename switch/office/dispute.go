@@ -1,6 +1,7 @@
 package office
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -50,6 +51,35 @@ type DisputeView struct {
 	Checker    string               `json:"checker,omitempty"` // who approved it
 	Window     tongma.WindowID      `json:"window,omitempty"`  // in which the money goes back
 	Money      string               `json:"money"`             // what happened to it
+
+	// Steps are how it came there, first to last, where one dispute is asked for. Where the
+	// journal could not be read in time there are none, and StepsUnread says so.
+	Steps       []DisputeMove `json:"steps,omitempty"`
+	StepsUnread string        `json:"steps_unread,omitempty"`
+}
+
+// DisputeMove is one step that a dispute took, as the journal has it.
+type DisputeMove struct {
+	Entry  uint64        `json:"entry"` // its number in the journal
+	At     time.Time     `json:"at"`
+	Stage  dispute.Stage `json:"stage"`            // that it came to
+	By     string        `json:"by"`               // a participant, "operator", or "deadline": nobody acted in time
+	Person string        `json:"person,omitempty"` // of the operator
+	Note   string        `json:"note,omitempty"`   // where the evidence is, or why, in the words of who acted
+}
+
+// moveOf reads a step from its entry.
+func moveOf(e *clearing.Entry, at time.Time) DisputeMove {
+	m := DisputeMove{Entry: e.Number, At: at, Stage: e.Stage, By: string(e.Asker), Person: cmp.Or(e.Checker, e.Maker), Note: e.SchemeRef}
+	switch {
+	case e.Kind == clearing.KindDispute: // its text is the reason, which the dispute has
+		m.Stage, m.Note = dispute.Raised, ""
+	case m.By == "" && (e.Stage == dispute.DeemedAccepted || e.Stage == dispute.DeemedWithdrawn):
+		m.By = "deadline"
+	case m.By == "":
+		m.By = "operator"
+	}
+	return m
 }
 
 // DisputeDone is what a dispute's operation did, and the dispute after it.
@@ -210,7 +240,11 @@ func (o *Office) step(ctx context.Context, op string, s DisputeStep, as dispute.
 	now := o.Now().UnixMilli()
 	to, effect, err := dispute.Next(d.Stage, who, s.Action, now, d.Deadline)
 	if err != nil && reached(&d, who.Party, s) {
-		return o.disputeDone(ctx, op, d.ID, Done{Exists: true, DryRun: s.DryRun, Money: "nothing was written now, it stood already"}, nil)
+		done := Done{Exists: true, DryRun: s.DryRun, Money: "nothing was written now, it stood already"}
+		if s.DryRun {
+			done.Money = "nothing would be written, it stands already"
+		}
+		return o.disputeDone(ctx, op, d.ID, done, nil)
 	}
 	if err != nil {
 		return DisputeDone{}, failed(op, err)
@@ -295,11 +329,11 @@ func (o *Office) disputeDone(ctx context.Context, op string, id tongma.PaymentID
 	if done.DryRun && !done.Exists {
 		return DisputeDone{done, would()}, nil
 	}
-	v, err := o.ShowDispute(ctx, id, "")
+	d, err := o.find(ctx, id, "")
 	if err != nil {
 		return DisputeDone{Done: done}, failed(op, err) // it was written all the same: Done says so
 	}
-	return DisputeDone{done, v}, nil
+	return DisputeDone{done, o.viewDispute(&d)}, nil
 }
 
 func (o *Office) viewDispute(d *clearing.Dispute) DisputeView {
@@ -324,14 +358,18 @@ func (o *Office) viewDispute(d *clearing.Dispute) DisputeView {
 	return v
 }
 
-// ShowDispute returns a dispute as a party may see it, the operator if who is
-// empty. Reasons: DisputeUnknown.
+// ShowDispute returns a dispute and its steps as a party may see it, the operator if who
+// is empty. Reasons: DisputeUnknown.
 func (o *Office) ShowDispute(ctx context.Context, id tongma.PaymentID, who tongma.ParticipantID) (DisputeView, error) {
 	d, err := o.find(ctx, id, who)
 	if err != nil {
 		return DisputeView{}, failed("office.dispute", err)
 	}
-	return o.viewDispute(&d), nil
+	v := o.viewDispute(&d)
+	if err := o.past.look(ctx, o, func(p *past) { v.Steps = slices.Clone(p.moves[id]) }); err != nil {
+		v.StepsUnread = "the journal was not read to its end in time: ask again, the reading goes on where it stopped"
+	}
+	return v, nil
 }
 
 // DisputeFilter chooses disputes; what is zero does not choose.

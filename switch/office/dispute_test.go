@@ -186,6 +186,10 @@ func TestTheClockGivesInForWhoIsLate(t *testing.T) {
 		if s := stage(answered.ID); s != dispute.DeemedWithdrawn { // three days, and they were over before
 			t.Fatal(s)
 		}
+		v, err := m.ShowDispute(t.Context(), silent.ID, "")
+		if err != nil || len(v.Steps) != 2 || v.Steps[0].By != "lotus" || v.Steps[0].Stage != dispute.Raised || v.Steps[1].By != "deadline" || v.Steps[1].Stage != dispute.DeemedAccepted {
+			t.Fatalf("%+v, %v", v.Steps, err)
+		}
 		if got := m.position("lotus", tongma.THB).Position; got != 10_000-200 {
 			t.Fatal(got)
 		}

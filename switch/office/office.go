@@ -87,9 +87,12 @@ func (o *Office) act(ctx context.Context, op string, e clearing.Entry, dry bool,
 	if res.Write && !dry {
 		done.Entry, done.At = res.Entry.Number, time.UnixMilli(res.Entry.Time).UTC()
 	}
-	if dry {
+	switch {
+	case dry && res.Exists:
+		done.Money = "nothing would be written, it stands already: " + money
+	case dry:
 		done.Money = "nothing was written; it would be: " + money
-	} else if res.Exists {
+	case res.Exists:
 		done.Money = "nothing was written now, it stood already: " + money
 	}
 	return *res.Entry, done, nil

@@ -11,7 +11,7 @@ import (
 )
 
 // past is what the Book has no use for and people ask: when something was
-// proposed, and who suspended whom, why. It is read from the journal when somebody
+// proposed, who suspended whom, why, and on what evidence a dispute went on. It is read from the journal when somebody
 // asks, and from where the last one stopped.
 type past struct {
 	mu       sync.Mutex // guards all below, and is held while reading
@@ -20,6 +20,7 @@ type past struct {
 	capAt    map[string]int // by key
 	standing map[tongma.ParticipantID]standingChange
 	disputes map[disputeKey]tongma.PaymentID // their ids
+	moves    map[tongma.PaymentID][]DisputeMove
 }
 
 // disputeKey is who raised a dispute under which key.
@@ -37,6 +38,7 @@ type standingChange struct {
 func (p *past) start(shard uint16) {
 	p.chain = journal.NewChain(journal.Position{Shard: shard})
 	p.capAt, p.standing, p.disputes = map[string]int{}, map[tongma.ParticipantID]standingChange{}, map[disputeKey]tongma.PaymentID{}
+	p.moves = map[tongma.PaymentID][]DisputeMove{}
 }
 
 // look reads what is new, and shows all. see keeps nothing of it. If reading stops
@@ -66,6 +68,9 @@ func (p *past) add(e *clearing.Entry) {
 		p.standing[e.Debtor] = standingChange{at, e.Maker, e.SchemeRef}
 	case clearing.KindDispute:
 		p.disputes[disputeKey{e.Asker, e.Key}] = e.Payment
+		p.moves[e.Payment] = append(p.moves[e.Payment], moveOf(e, at))
+	case clearing.KindDisputeStep:
+		p.moves[e.Payment] = append(p.moves[e.Payment], moveOf(e, at))
 	case clearing.KindShort:
 		p.standing[e.Debtor] = standingChange{at, "", "short of " + e.Amount.String() + " in " + e.Window.String()}
 	}
