@@ -3,6 +3,7 @@ package native
 import (
 	"cmp"
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -13,16 +14,30 @@ import (
 // of what it was asked by it.
 const DefaultSettle = 10 * time.Second
 
+// ErrChanged is a Store's answer to whoever would replace or delete what is no longer
+// there: another has been quicker, and nothing was changed.
+var ErrChanged = errors.New("native: another instance has changed this record since it was read")
+
 // Store keeps what Dedupe must remember. Methods are called at once from many
-// goroutines, but never two at once for one payment.
+// goroutines, and of a store that several instances share, from all of them.
+//
+// A record has a revision, given to it by the store when it is put: never zero, and
+// never used again for the same key, not even behind a Delete. (A counter of the whole
+// store will do; so does the sequence of a NATS key-value bucket.) What one instance
+// has put, every other one's Get sees from then on.
 type Store interface {
-	// Get returns what is kept under a key, and whether anything is.
-	Get(Key) (Record, bool)
-	// Put keeps a record in place of an earlier one. When it returns nil, the record
-	// survives a crash, as far as this store promises.
-	Put(Key, Record) error
-	// Delete forgets a record. It need not survive a crash.
-	Delete(Key) error
+	// Get returns what is kept under a key, and whether anything is. An error is
+	// neither: it says that this is not known.
+	Get(Key) (Record, bool, error)
+	// PutIf keeps a record in place of the one that has its Revision, or, if that is
+	// zero, where nothing is kept, and returns the revision that it has from then on.
+	// Otherwise it changes nothing and returns ErrChanged: of several that would replace
+	// the same one, one succeeds. When it returns nil, the record survives a crash, as
+	// far as this store promises. After another error it may be kept or not.
+	PutIf(Key, Record) (revision uint64, err error)
+	// Delete forgets the record of this revision, and returns ErrChanged if that is no
+	// longer the one kept. It need not survive a crash.
+	Delete(k Key, revision uint64) error
 }
 
 // Key names one thing that is done at most once.
@@ -38,6 +53,7 @@ type Record struct {
 	Amount   tongma.Money     // what was asked
 	Original tongma.PaymentID // of a refund
 	Answer   tongma.Answer    // if Done
+	Revision uint64           // of Get: the store's number for it; to PutIf: of the record that this one replaces
 }
 
 // Dedupe makes a wallet idempotent: a repeat of an authorisation, an acceptance,
@@ -60,11 +76,13 @@ type Record struct {
 //     DedupeOptions.Settle has passed behind the last call, it is: a refund is then
 //     begun anew under the same id, and a reversal is acknowledged.
 //   - The same id with another amount is answered as unknown, and nothing is done.
-//   - If the store fails before the wallet is called, the answer is AdapterBusy: not
-//     executed.
+//   - Of several instances that would begin the same thing at the same moment, or begin
+//     the same refund anew, one calls the wallet: the Store arbitrates.
+//   - If the store cannot keep that something is begun, the answer is AdapterBusy: not
+//     executed. If it cannot be read, the answer is unknown.
 //
 // The store must be shared by all instances of an adapter that share its work: a
-// repeat may reach another one. NewMemoryStore and OpenFileStore serve one instance.
+// repeat may reach another one. NewMemoryStore and OpenFileStore serve one process.
 //
 // Inquire and Consult are passed on, except that Inquire tells of what the wallet has
 // no record of: a payment that was reversed before it came, or was declined.
@@ -187,32 +205,59 @@ func (d *dedupe) once(ctx context.Context, op tongma.Operation, r tongma.Request
 	}
 	defer d.leave(r.Payment)
 	key := Key{op, r.Payment}
-	kept, found := d.store.Get(key)
-	switch {
-	case found && (kept.Amount != r.Amount || kept.Original != r.Original):
-		// Declining would say that the payer is not debited, and the first may have been.
-		return tongma.Answer{Reason: tongma.Internal, Detail: "the payment id was used with another amount or original"}, nil
-	case found && kept.Done:
-		return kept.Answer, nil
-	case found:
-		return d.findOut(ctx, key, r, kept, do)
+	for range maxChanges {
+		kept, found, err := d.store.Get(key)
+		switch {
+		case err != nil:
+			return tongma.Answer{}, unread(err)
+		case found && (kept.Amount != r.Amount || kept.Original != r.Original):
+			// Declining would say that the payer is not debited, and the first may have been.
+			return tongma.Answer{Reason: tongma.Internal, Detail: "the payment id was used with another amount or original"}, nil
+		case found && kept.Done:
+			return kept.Answer, nil
+		case found:
+			if a, anew, err := d.findOut(ctx, key, r, kept); !anew {
+				return a, err
+			}
+		}
+		record := Record{Amount: r.Amount, Original: r.Original, Until: d.endOf(ctx), Revision: kept.Revision}
+		record.Revision, err = d.store.PutIf(key, record)
+		switch {
+		case errors.Is(err, ErrChanged): // another instance has begun it since we looked: what that one wrote counts
+			continue
+		case err != nil:
+			return tongma.Answer{}, unkept(err)
+		}
+		return d.begin(ctx, key, r, record, do)
 	}
-	return d.begin(ctx, key, r, do)
+	return tongma.Answer{Detail: "other instances are at it"}, nil
 }
 
-// begin calls the wallet for a payment that is new, or for a refund of which it has no
-// record.
-func (d *dedupe) begin(ctx context.Context, key Key, r tongma.Request, do func(context.Context, tongma.Request) (tongma.Answer, error)) (tongma.Answer, error) {
-	record := Record{Amount: r.Amount, Original: r.Original, Until: d.endOf(ctx)}
-	if err := d.store.Put(key, record); err != nil {
-		return tongma.Answer{}, &tongma.Error{Op: "native.Dedupe", Reason: tongma.AdapterBusy, Detail: "cannot be stored", Err: err}
-	}
-	// Begun from here on. If we stop now, the repeat finds it begun and inquires
+// maxChanges is how often one call looks again at what another instance has changed.
+const maxChanges = 8
+
+// unkept says that nothing was done, since it could not be stored that it is begun.
+func unkept(err error) error {
+	return &tongma.Error{Op: "native.Dedupe", Reason: tongma.AdapterBusy, Detail: "cannot be stored", Err: err}
+}
+
+// unread says that what was done before is not known.
+func unread(err error) error {
+	return &tongma.Error{Op: "native.Dedupe", Reason: tongma.Internal, Detail: "the store cannot be read", Err: err}
+}
+
+// begin calls the wallet for what is stored as begun, by this call and no other.
+func (d *dedupe) begin(ctx context.Context, key Key, r tongma.Request, record Record, do func(context.Context, tongma.Request) (tongma.Answer, error)) (tongma.Answer, error) {
+	// If we stop now, the repeat finds it begun and inquires
 	// (TestDedupeInquiresAfterACrash). Of a refund that the wallet has not heard of, it
 	// begins anew (TestARefundThatACrashKeptFromItsWalletIsDoneOnce).
 	//
 	// Looked for only now: of a reversal at another instance and this, one sees the other.
-	if _, reversed := d.store.Get(Key{tongma.OpReverse, r.Payment}); reversed {
+	switch _, reversed, err := d.store.Get(Key{tongma.OpReverse, r.Payment}); {
+	case err != nil:
+		_ = d.store.Delete(key, record.Revision) // as below
+		return tongma.Answer{}, unkept(err)
+	case reversed:
 		a := tongma.Answer{Outcome: tongma.Declined, Reason: tongma.ReversedBeforeOriginal}
 		return d.keep(key, r, record, a)
 	}
@@ -222,7 +267,7 @@ func (d *dedupe) begin(ctx context.Context, key Key, r tongma.Request, do func(c
 	defer d.interruptible(r.Payment, nil)
 	a, err := do(ctx, r)
 	if _, refused := refusal(err); refused {
-		_ = d.store.Delete(key) // nothing was done: if this fails, a repeat inquires needlessly
+		_ = d.store.Delete(key, record.Revision) // nothing was done: if this fails, a repeat inquires needlessly
 		return a, err
 	}
 	if err != nil || a.Outcome == tongma.Unknown {
@@ -239,32 +284,26 @@ func (d *dedupe) endOf(ctx context.Context) time.Time {
 	return d.opts.Now().Add(DefaultTimeout)
 }
 
-// findOut asks the wallet what became of something begun. Only a refund is begun anew:
+// findOut asks the wallet what became of something begun, and returns whether it is to
+// be begun anew. That is only for a refund, and only once nothing of it can be under way:
 // it is asked for until it is answered, where a payment is reversed.
-func (d *dedupe) findOut(ctx context.Context, key Key, r tongma.Request, kept Record, do func(context.Context, tongma.Request) (tongma.Answer, error)) (tongma.Answer, error) {
+func (d *dedupe) findOut(ctx context.Context, key Key, r tongma.Request, kept Record) (a tongma.Answer, anew bool, err error) {
 	q := r
 	q.Op, q.Original = tongma.OpInquire, r.Payment
-	a, err := d.wallet.Inquire(ctx, q)
+	a, err = d.wallet.Inquire(ctx, q)
 	switch {
 	case err == nil && noRecord(&a):
 		left := d.unsettled(&kept)
 		if left <= 0 && key.Op == tongma.OpRefund {
-			// Another instance may have begun it anew since we looked: then it is that one's.
-			switch now, found := d.store.Get(key); {
-			case found && now.Done:
-				return now.Answer, nil
-			case !found || now.Until.Equal(kept.Until):
-				return d.begin(ctx, key, r, do)
-			default:
-				left = d.unsettled(&now)
-			}
+			return a, true, nil
 		}
-		return tongma.Answer{Reason: tongma.UnknownToScheme, After: max(a.After, left), Detail: "begun, and the wallet has no record of it"}, nil
+		return tongma.Answer{Reason: tongma.UnknownToScheme, After: max(a.After, left), Detail: "begun, and the wallet has no record of it"}, false, nil
 	case err != nil || a.Outcome == tongma.Unknown:
-		return tongma.Answer{Reason: a.Reason, After: a.After, Detail: a.Detail}, err
+		return tongma.Answer{Reason: a.Reason, After: a.After, Detail: a.Detail}, false, err
 	}
 	a.Payment, a.Original = r.Payment, r.Original
-	return d.keep(key, r, kept, a)
+	a, err = d.keep(key, r, kept, a)
+	return a, false, err
 }
 
 // noRecord tells whether a wallet says that it knows nothing of what it was asked about.
@@ -281,12 +320,29 @@ func (d *dedupe) unsettled(kept *Record) time.Duration {
 	return until.Add(d.opts.Settle).Sub(d.opts.Now())
 }
 
-// keep stores an answer for good and returns it. If it cannot be stored it is true
-// all the same: a repeat will find it begun, and inquire.
+// keep stores an answer for good and returns what stands. If it cannot be stored it is
+// true all the same: a repeat will find it begun, and inquire. If another instance has
+// stored an answer meanwhile, that one stands, so that both say the same.
 func (d *dedupe) keep(key Key, r tongma.Request, record Record, a tongma.Answer) (tongma.Answer, error) {
 	complete(r.Scheme, &r, &a)
 	record.Done, record.Answer = true, a
-	_ = d.store.Put(key, record)
+	for range maxChanges {
+		if _, err := d.store.PutIf(key, record); !errors.Is(err, ErrChanged) {
+			return a, nil
+		}
+		kept, found, err := d.store.Get(key)
+		switch {
+		case err != nil || !found:
+			return a, nil
+		case kept.Done && kept.Answer.Outcome == a.Outcome:
+			return kept.Answer, nil
+		case kept.Done: // the wallet has told two instances two things
+			return tongma.Answer{Reason: tongma.Internal, Detail: "another instance was answered otherwise"}, nil
+		case a.Outcome != tongma.Approved: // begun anew there, and may still be done
+			return tongma.Answer{Detail: "begun anew by another instance"}, nil
+		}
+		record.Revision = kept.Revision
+	}
 	return a, nil
 }
 
@@ -303,14 +359,12 @@ func (d *dedupe) Reverse(ctx context.Context, r tongma.Request) (tongma.Answer, 
 	}
 	defer d.leave(id)
 	key := Key{tongma.OpReverse, id}
-	kept, found := d.store.Get(key)
-	if found && kept.Done {
-		return kept.Answer, nil
+	kept, err := d.mark(key, Record{Original: r.Original})
+	if err != nil {
+		return tongma.Answer{}, err
 	}
-	if !found {
-		if err := d.store.Put(key, Record{Original: r.Original}); err != nil {
-			return tongma.Answer{}, &tongma.Error{Op: "native.Dedupe", Reason: tongma.AdapterBusy, Detail: "cannot be stored", Err: err}
-		}
+	if kept.Done {
+		return kept.Answer, nil
 	}
 	a, err := d.wallet.Reverse(ctx, r)
 	if err == nil && noRecord(&a) {
@@ -321,7 +375,28 @@ func (d *dedupe) Reverse(ctx context.Context, r tongma.Request) (tongma.Answer, 
 	if err != nil || a.Outcome != tongma.Approved {
 		return a, err
 	}
-	return d.keep(key, r, Record{Original: r.Original}, a)
+	return d.keep(key, r, kept, a)
+}
+
+// mark returns what is kept under a key, having put the record there if there was nothing.
+func (d *dedupe) mark(key Key, r Record) (Record, error) {
+	for range maxChanges {
+		kept, found, err := d.store.Get(key)
+		if err != nil {
+			return r, unread(err)
+		}
+		if found {
+			return kept, nil
+		}
+		switch r.Revision, err = d.store.PutIf(key, r); {
+		case err == nil:
+			return r, nil
+		case !errors.Is(err, ErrChanged):
+			return r, unkept(err)
+		}
+		r.Revision = 0
+	}
+	return r, unread(ErrChanged)
 }
 
 // unrecorded is what is true of a payment of which the wallet has no record: Declined
@@ -329,8 +404,10 @@ func (d *dedupe) Reverse(ctx context.Context, r tongma.Request) (tongma.Answer, 
 func (d *dedupe) unrecorded(id tongma.PaymentID) tongma.Answer {
 	a := tongma.Answer{Outcome: tongma.Declined, Status: tongma.ReversedBack, Reason: tongma.ReversedBeforeOriginal}
 	for _, op := range [...]tongma.Operation{tongma.OpAuthorise, tongma.OpAccept, tongma.OpRefund} {
-		kept, found := d.store.Get(Key{op, id})
+		kept, found, err := d.store.Get(Key{op, id})
 		switch {
+		case err != nil:
+			return tongma.Answer{Reason: tongma.UnknownToScheme, Detail: "the store cannot be read"}
 		case !found:
 		case kept.Done && kept.Answer.Outcome == tongma.Declined:
 			a = kept.Answer
@@ -352,7 +429,10 @@ func (d *dedupe) Inquire(ctx context.Context, r tongma.Request) (tongma.Answer, 
 		return a, err
 	}
 	id := subjectOf(tongma.OpInquire, &r)
-	kept, found := d.store.Get(Key{tongma.OpReverse, id})
+	kept, found, err := d.store.Get(Key{tongma.OpReverse, id})
+	if err != nil {
+		return a, nil // nothing is known beyond what the wallet says
+	}
 	known := d.unrecorded(id)
 	if known.Outcome == tongma.Declined && (known.Status == tongma.Refused || (found && kept.Done)) {
 		return known, nil

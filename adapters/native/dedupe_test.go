@@ -223,7 +223,7 @@ func TestFileStoreDamage(t *testing.T) {
 	key := func(n uint64) native.Key { return native.Key{Op: tongma.OpAuthorise, Payment: payment(n)} }
 	for n := range uint64(3) {
 		answer := tongma.Answer{Payment: payment(n), Outcome: tongma.Approved, Status: tongma.Paid, Amount: yuan(1250), Detail: "fine"}
-		if err := s.Put(key(n), native.Record{Done: true, Amount: yuan(1250), Answer: answer}); err != nil {
+		if _, err := s.PutIf(key(n), native.Record{Done: true, Amount: yuan(1250), Answer: answer}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -239,17 +239,17 @@ func TestFileStoreDamage(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := openStore(t, dir)
-		_, second := s.Get(key(1))
-		_, third := s.Get(key(2))
+		_, second, _ := s.Get(key(1))
+		_, third, _ := s.Get(key(2))
 		if !second || third {
 			t.Fatalf("cut at %d of %d: second %v, third %v", cut, len(whole), second, third)
 		}
-		if err := s.Put(key(9), native.Record{Amount: yuan(1)}); err != nil {
+		if _, err := s.PutIf(key(9), native.Record{Amount: yuan(1)}); err != nil {
 			t.Fatal(err)
 		}
 		_ = s.Close()
 		s = openStore(t, dir)
-		if _, ok := s.Get(key(9)); !ok {
+		if _, ok, _ := s.Get(key(9)); !ok {
 			t.Fatalf("cut at %d: what was put afterwards is lost", cut)
 		}
 		_ = s.Close()
@@ -279,11 +279,11 @@ func TestFileStoreForgets(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Put(key(day), native.Record{Amount: yuan(1)}); err != nil {
+		if _, err := s.PutIf(key(day), native.Record{Amount: yuan(1)}); err != nil {
 			t.Fatal(err)
 		}
 		for age := range min(day, 20) {
-			_, known := s.Get(key(day - age))
+			_, known, _ := s.Get(key(day - age))
 			if age < 5 && !known || age > 10 && known {
 				t.Errorf("day %d: %d days old, known: %v", day, age, known)
 			}
@@ -300,7 +300,7 @@ func TestFileStoreForgets(t *testing.T) {
 func begunBefore(op tongma.Operation, until time.Time) native.Store {
 	s := native.NewMemoryStore(0, nil)
 	r := exampleRequest(1)
-	_ = s.Put(native.Key{Op: op, Payment: r.Payment}, native.Record{Amount: r.Amount, Original: r.Original, Until: until})
+	_, _ = s.PutIf(native.Key{Op: op, Payment: r.Payment}, native.Record{Amount: r.Amount, Original: r.Original, Until: until})
 	return s
 }
 
@@ -361,20 +361,20 @@ type shared struct {
 	behindGet, behindPut func(native.Key)
 }
 
-func (s *shared) Get(k native.Key) (native.Record, bool) {
-	r, ok := s.Store.Get(k)
+func (s *shared) Get(k native.Key) (native.Record, bool, error) {
+	r, ok, err := s.Store.Get(k)
 	if f := s.behindGet; f != nil {
 		f(k)
 	}
-	return r, ok
+	return r, ok, err
 }
 
-func (s *shared) Put(k native.Key, r native.Record) error {
-	err := s.Store.Put(k, r)
+func (s *shared) PutIf(k native.Key, r native.Record) (uint64, error) {
+	revision, err := s.Store.PutIf(k, r)
 	if f := s.behindPut; f != nil {
 		f(k)
 	}
-	return err
+	return revision, err
 }
 
 // A reversal that reaches another instance, at whatever moment, is not acknowledged if
@@ -445,7 +445,7 @@ func TestDedupeOfTwoInstancesGivesBackOnce(t *testing.T) {
 	r := exampleRequest(1)
 	r.Op, r.Original = tongma.OpRefund, payment(2)
 	begun := native.Record{Amount: r.Amount, Original: r.Original, Until: time.Now().Add(-time.Hour)}
-	if err := store.Put(native.Key{Op: tongma.OpRefund, Payment: r.Payment}, begun); err != nil {
+	if _, err := store.PutIf(native.Key{Op: tongma.OpRefund, Payment: r.Payment}, begun); err != nil {
 		t.Fatal(err)
 	}
 	w.inquired = func() {

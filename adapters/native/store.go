@@ -30,6 +30,7 @@ type MemoryStore struct {
 	now  func() time.Time
 
 	mu       sync.RWMutex // guards what follows; nothing is taken while it is held
+	revision uint64       // the latest that was given
 	current  map[Key]Record
 	previous map[Key]Record
 	since    time.Time // when current was begun
@@ -47,10 +48,15 @@ func NewMemoryStore(keep time.Duration, now func() time.Time) *MemoryStore {
 	return &MemoryStore{keep: keep, now: now, current: make(map[Key]Record), since: now()}
 }
 
-// Get implements Store.
-func (s *MemoryStore) Get(k Key) (Record, bool) {
+// Get implements Store. It does not fail.
+func (s *MemoryStore) Get(k Key) (Record, bool, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
+	r, ok := s.get(k)
+	return r, ok, nil
+}
+
+func (s *MemoryStore) get(k Key) (Record, bool) {
 	if r, ok := s.current[k]; ok {
 		return r, true
 	}
@@ -58,24 +64,54 @@ func (s *MemoryStore) Get(k Key) (Record, bool) {
 	return r, ok
 }
 
-// Put implements Store. It does not fail, and survives nothing.
-func (s *MemoryStore) Put(k Key, r Record) error {
+// has tells whether what is kept under a key has a revision; zero: that nothing is.
+func (s *MemoryStore) has(k Key, revision uint64) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	kept, _ := s.get(k)
+	return kept.Revision == revision
+}
+
+// PutIf implements Store. It fails with ErrChanged only, and survives nothing.
+func (s *MemoryStore) PutIf(k Key, r Record) (uint64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if kept, _ := s.get(k); kept.Revision != r.Revision {
+		return 0, ErrChanged
+	}
+	return s.put(k, r), nil
+}
+
+// put is set, once what is too old has been forgotten.
+func (s *MemoryStore) put(k Key, r Record) uint64 {
 	if now := s.now(); now.Sub(s.since) >= s.keep {
 		s.turn(now)
 	}
+	return s.set(k, r)
+}
+
+// set keeps a record in place of whatever there is.
+func (s *MemoryStore) set(k Key, r Record) uint64 {
+	s.revision++
+	r.Revision = s.revision
 	s.current[k] = r
-	return nil
+	return r.Revision
 }
 
 // Delete implements Store.
-func (s *MemoryStore) Delete(k Key) error {
+func (s *MemoryStore) Delete(k Key, revision uint64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if kept, _ := s.get(k); kept.Revision != revision {
+		return ErrChanged
+	}
+	s.drop(k)
+	return nil
+}
+
+func (s *MemoryStore) drop(k Key) {
 	delete(s.current, k)
 	delete(s.previous, k)
-	return nil
 }
 
 // turn forgets the older half.
@@ -83,14 +119,14 @@ func (s *MemoryStore) turn(now time.Time) {
 	s.previous, s.current, s.since = s.current, make(map[Key]Record), now
 }
 
-// FileStore remembers across crashes of process and machine: Put returns when
+// FileStore remembers across crashes of process and machine: PutIf returns when
 // the record is on the disk. Records that arrive together share one fsync.
 //
 // It is a folder of append-only files, one for each period of keep, of which the
 // last two are kept. A line is eight hexadecimal digits of CRC-32C, a space, a
 // JSON object and a newline. A torn last line is cut off when the folder is
 // opened; any other damage is an error that says where. A failed write or fsync
-// ends the store: from then on every Put fails, until the process is restarted
+// ends the store: from then on every PutIf fails, until the process is restarted
 // on a good disk. One process at a time may use a folder.
 type FileStore struct {
 	dir    string
@@ -105,6 +141,7 @@ type FileStore struct {
 	queued   uint64 // lines ever added to pending
 	durable  uint64 // lines that are on the disk
 	flushing bool
+	claimed  map[Key]struct{} // of which a line is on its way: what is kept of them is about to change
 	err      error
 }
 
@@ -119,7 +156,7 @@ func OpenFileStore(dir string, keep time.Duration, now func() time.Time) (*FileS
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	s := &FileStore{dir: dir, memory: NewMemoryStore(keep, now)}
+	s := &FileStore{dir: dir, memory: NewMemoryStore(keep, now), claimed: make(map[Key]struct{})}
 	s.changed = sync.NewCond(&s.mu)
 	names, err := s.files()
 	if err != nil {
@@ -230,9 +267,9 @@ func (s *FileStore) read(name string, last bool) error {
 			return fmt.Errorf("native: %s at byte %d: %w", name, offset, bad)
 		}
 		if gone {
-			_ = s.memory.Delete(key)
+			s.memory.drop(key)
 		} else {
-			s.memory.current[key] = record
+			s.memory.set(key, record)
 		}
 		offset += int64(len(line))
 	}
@@ -306,34 +343,51 @@ func parseLine(line []byte) (k Key, r Record, gone bool, err error) {
 	return k, r, l.Gone, err
 }
 
-// Get implements Store.
-func (s *FileStore) Get(k Key) (Record, bool) { return s.memory.Get(k) }
+// Get implements Store. It does not fail.
+func (s *FileStore) Get(k Key) (Record, bool, error) { return s.memory.Get(k) }
 
-// Put implements Store. When it returns nil, the record survives a crash.
-func (s *FileStore) Put(k Key, r Record) error {
-	if err := s.write(k, r, false); err != nil {
-		return err
-	}
-	return s.memory.Put(k, r)
+// PutIf implements Store. When it returns nil, the record survives a crash.
+func (s *FileStore) PutIf(k Key, r Record) (revision uint64, err error) {
+	err = s.change(k, r.Revision, appendLine(nil, k, r, false), func(m *MemoryStore) { revision = m.put(k, r) })
+	return revision, err
 }
 
 // Delete implements Store.
-func (s *FileStore) Delete(k Key) error {
-	if err := s.write(k, Record{}, true); err != nil {
-		return err
-	}
-	return s.memory.Delete(k)
+func (s *FileStore) Delete(k Key, revision uint64) error {
+	return s.change(k, revision, appendLine(nil, k, Record{}, true), func(m *MemoryStore) { m.drop(k) })
 }
 
-// write returns when the line is on the disk. Whoever finds nobody writing writes
-// for all who came since.
-func (s *FileStore) write(k Key, r Record, gone bool) error {
+// change writes a line, if what is kept under the key has the revision that it comes
+// behind, and then has the change seen. Others of the same key wait meanwhile.
+func (s *FileStore) change(k Key, revision uint64, line []byte, seen func(*MemoryStore)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for taken := true; taken; {
+		if _, taken = s.claimed[k]; taken {
+			s.changed.Wait()
+		}
+	}
 	if s.err != nil {
 		return s.err
 	}
-	s.pending = appendLine(s.pending, k, r, gone)
+	if !s.memory.has(k, revision) {
+		return ErrChanged
+	}
+	s.claimed[k] = struct{}{}
+	defer func() { delete(s.claimed, k); s.changed.Broadcast() }()
+	if err := s.write(line); err != nil {
+		return err
+	}
+	s.memory.mu.Lock()
+	defer s.memory.mu.Unlock()
+	seen(s.memory)
+	return nil
+}
+
+// write returns when the line is on the disk, letting the lock go meanwhile. Whoever
+// finds nobody writing writes for all who came since.
+func (s *FileStore) write(line []byte) error {
+	s.pending = append(s.pending, line...)
 	s.queued++
 	mine := s.queued
 	for s.durable < mine && s.err == nil {
