@@ -37,9 +37,10 @@ type Standby struct {
 	opts  LedgerOptions
 	log   *journal.Log
 
-	mu   sync.Mutex // guards what follows; nothing is called while it is held but the Book and see of Read
-	book *Book      // nil when it is no more the standby's
-	time int64      // of the last batch
+	mu   sync.Mutex        // guards what follows; nothing is called while it is held but the Book and see of Read
+	book *Book             // nil when it is no more the standby's
+	time int64             // of the last batch
+	fit  func(*Book) error // nil: any Book will do
 
 	following bool // behind the end of the first reading; only used by who calls the log
 
@@ -91,6 +92,9 @@ func (s *Standby) replay(b journal.Batch) error {
 	err := s.book.Replay(b, see)
 	s.time = b.Time
 	next := s.book.next
+	if err == nil && s.fit != nil {
+		err = s.fit(s.book)
+	}
 	s.mu.Unlock()
 	if err != nil {
 		return err
@@ -105,6 +109,22 @@ func (s *Standby) replay(b journal.Batch) error {
 		s.opts.snapshots.passed(next)
 	}
 	return nil
+}
+
+// Require has the standby go on only as long as fit finds nothing against the Book. It is
+// asked now, and behind every batch that is read from here on, also on the way to a
+// take-over: whoever must not write this journal finds out by reading, and the writer that
+// there is goes on undisturbed. What it finds now is returned, and the standby follows on;
+// what it finds later ends the standby, as its Err or as that of the take-over. fit must be
+// quick and keep nothing of the Book.
+func (s *Standby) Require(fit func(*Book) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.book == nil {
+		return ErrOver
+	}
+	s.fit = fit
+	return fit(s.book)
 }
 
 // follow starts the follower.

@@ -70,8 +70,9 @@ type Options struct {
 
 	// Office makes the engine the journal's writer: it returns a running Ledger that
 	// was opened with the options given, such as by clearing.Standby.Succeed, however
-	// long that takes. The engine closes the Ledger. Nil: clearing.OpenLedger, which
-	// takes over at once.
+	// long that takes. Where another switch may write it asks Fits first. The engine
+	// closes the Ledger. Nil: clearing.OpenLedger, which takes over at once, or of several
+	// shards, when the journal is found to be ours.
 	Office func(ctx context.Context, opts clearing.LedgerOptions) (*clearing.Ledger, error)
 
 	MostOpen    int           // payments that may be under way here at once, before Overloaded, of one scheme as many as it leaves free; default 100,000
@@ -174,7 +175,11 @@ func (o *Options) defaults() {
 	o.AsksAtOnce, o.LookAgain = cmp.Or(o.AsksAtOnce, 128), cmp.Or(o.LookAgain, 30*time.Second)
 	if o.Office == nil {
 		store := o.Store
+		shards := o.Shards
 		o.Office = func(ctx context.Context, opts clearing.LedgerOptions) (*clearing.Ledger, error) {
+			if shards != nil { // another writer may be there
+				return openFit(ctx, store, shards, opts)
+			}
 			return clearing.OpenLedger(ctx, store, opts)
 		}
 	}

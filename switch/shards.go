@@ -2,10 +2,12 @@ package switching
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing"
+	"github.com/tongma/tongma/clearing/journal"
 )
 
 // Shards is the rest of a switch that is one of several: see package switch/shard. Each
@@ -121,35 +123,73 @@ func (e *Engine) submitHold(ctx context.Context, hold clearing.Entry) (clearing.
 	return e.ledger.Submit(ctx, hold)
 }
 
-// declare writes down which shard this journal is of, before any rule of the directory:
-// caps stand where a participant is at home. A journal that says otherwise is not ours;
-// there may be more shards than it says, which have joined since.
-func (e *Engine) declare(ctx context.Context) error {
+// ErrNotOurs is in the error of a switch that was started for another journal than the
+// one that it found.
+var ErrNotOurs = errors.New("this switch must not write it")
+
+// Fits says why a switch must not write a journal: that is another shard's, or knows of
+// more shards than the switch does, which cannot leave. There may be fewer in it, since
+// others join. shards is nil of a switch that is to be alone. Who asks before it takes over
+// leaves the writer that there is undisturbed.
+func Fits(b *clearing.Book, shards Shards) error {
 	var self, count uint16
-	if e.opts.Shards != nil {
-		self, count = e.opts.Shards.Number()
+	if shards != nil {
+		self, count = shards.Number()
 	}
+	was, of := b.Shard()
+	if of == 0 || (was == self && count >= of) {
+		return nil
+	}
+	is := "a switch that is alone"
+	if count != 0 {
+		is = fmt.Sprintf("shard %d of %d", self, count)
+	}
+	return &tongma.Error{Op: "switch.Open", Reason: tongma.SetupInvalid, Err: ErrNotOurs,
+		Detail: fmt.Sprintf("the journal is of shard %d of %d, this is to be %s: shards can join, and cannot leave. No money moved and nothing was written: a writer that there is goes on; start this one as shard %d/%d", was, of, is, was, of)}
+}
+
+// openFit becomes the writer of a shard's journal behind reading it, if that is ours.
+func openFit(ctx context.Context, store journal.Store, shards Shards, opts clearing.LedgerOptions) (*clearing.Ledger, error) {
+	s, err := clearing.OpenStandby(ctx, store, opts)
+	if err != nil {
+		return nil, err
+	}
+	var ledger *clearing.Ledger
+	if err = s.Require(func(b *clearing.Book) error { return Fits(b, shards) }); err == nil {
+		ledger, err = s.TakeOver(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return ledger, nil
+}
+
+// declare writes down which shard this journal is of, before any rule of the directory:
+// caps stand where a participant is at home. There may be more shards than it says, which
+// have joined since; whoever became the writer without asking Fits hears of it here.
+func (e *Engine) declare(ctx context.Context) error {
 	var was, of uint16
-	if err := e.ledger.Read(ctx, func(b *clearing.Book) { was, of = b.Shard() }); err != nil {
+	var unfit error
+	err := e.ledger.Read(ctx, func(b *clearing.Book) {
+		was, of = b.Shard()
+		unfit = Fits(b, e.opts.Shards)
+	})
+	if err = errors.Join(err, unfit); err != nil || e.opts.Shards == nil {
 		return err
 	}
+	self, count := e.opts.Shards.Number()
 	if was == self && of == count {
 		return nil
 	}
-	bad := &tongma.Error{Op: "switch.Open", Reason: tongma.SetupInvalid, Detail: fmt.Sprintf("the journal is of shard %d of %d, this is to be shard %d of %d: shards can join, and cannot leave", was, of, self, count)}
-	if of != 0 && (was != self || count < of) {
-		return bad
-	}
 	spread := uint16(0)
 	if of == 0 {
-		var err error
 		if spread, err = e.opts.Shards.Spread(ctx); err != nil {
 			return err
 		}
 	}
 	res, err := e.ledger.Submit(ctx, clearing.Entry{Kind: clearing.KindHome, Shard: self, Shards: count, Upto: uint64(spread)})
 	if err == nil && res.Reason != tongma.NoReason {
-		err = bad
+		err = &tongma.Error{Op: "switch.Open", Reason: tongma.SetupInvalid, Detail: fmt.Sprintf("the journal takes no shard %d of %d over %d: %s", self, count, spread, res.Reason)}
 	}
 	return err
 }

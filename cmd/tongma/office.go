@@ -179,13 +179,13 @@ func (n *node) enter(ctx context.Context, opts clearing.LedgerOptions, outbox *s
 		s, err = clearing.OpenStandby(ctx, n.store, opts)
 		return err
 	})
-	if err == nil {
-		err = s.Read(n.office.recall)
-	}
 	if err != nil {
 		return nil, err
 	}
-	ledger, err := n.succeed(ctx, s, outbox)
+	var ledger *clearing.Ledger
+	if err = errors.Join(s.Read(n.office.recall), s.Require(n.ours)); err == nil {
+		ledger, err = n.succeed(ctx, s, outbox)
+	}
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -501,6 +501,9 @@ func (n *node) standAgain(err error) bool {
 	// A server of the cluster that stood still takes itself for the leader when it
 	// goes on, and shows the journal as it was: what is gone comes back in a moment.
 	var broken *journal.ChainError
+	if errors.Is(err, switching.ErrNotOurs) {
+		return false
+	}
 	if errors.As(err, &broken) {
 		n.office.broken++
 		return n.office.broken < brokenMost
@@ -519,6 +522,8 @@ func takeUpError(err error, data string) error {
 	switch {
 	case errors.As(err, &own):
 		return err
+	case errors.Is(err, switching.ErrNotOurs):
+		return &exitError{code: exitConfig, err: err, money: "not_executed", next: []string{"start it with the --shard K/N that it names; tongma status --url of the writer that is there says the same"}}
 	case errors.Is(err, errUnfit):
 		return &exitError{code: exitConflict, err: err, next: []string{"stop it, bring creds/ and directory/ of the writer's folder here, and start again"}}
 	case passing(err) || errors.Is(err, context.Canceled):

@@ -87,6 +87,10 @@ func (n *node) shardsOfAPI() api.Shards {
 	return n.others
 }
 
+// ours says why this switch must not write the journal that it reads: it is of another
+// shard, or of more of them than this switch was started for.
+func (n *node) ours(b *clearing.Book) error { return switching.Fits(b, n.shardsOfEngine()) }
+
 func (n *node) newID() func() tongma.PaymentID {
 	if n.others == nil {
 		return nil

@@ -2,6 +2,7 @@ package shard
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing"
 	"github.com/tongma/tongma/clearing/journal"
+	switching "github.com/tongma/tongma/switch"
 )
 
 // widen makes room for one more shard, whose journal is empty, and starts none.
@@ -121,14 +123,31 @@ func TestAnotherShardJoins(t *testing.T) {
 }
 
 // TestAShardCannotLeave: a writer that knows of fewer shards than its journal, or is of
-// another one, does not lead.
+// another one, finds out by reading. The one that is running is not disturbed.
 func TestAShardCannotLeave(t *testing.T) {
 	m := newMarket(t, 3)
-	m.stop(3)
-	e, err := m.open(2, New(Options{Self: 2, Count: 2, Conn: m.conns[1]}))
-	if tongma.ReasonOf(err) != tongma.SetupInvalid || !strings.Contains(err.Error(), "2 of 3") {
-		t.Errorf("%v, %v", e, err)
+	epoch := m.engines[1].Ledger().Epoch()
+	before, err := m.stores[1].Last(t.Context())
+	if err != nil {
+		t.Fatal(err)
 	}
+	for _, wrong := range []Options{{Self: 2, Count: 2}, {Self: 3, Count: 3}} {
+		wrong.Conn = m.conns[1]
+		e, err := m.open(2, New(wrong))
+		if tongma.ReasonOf(err) != tongma.SetupInvalid || !errors.Is(err, switching.ErrNotOurs) || !strings.Contains(err.Error(), "2 of 3") || !strings.Contains(err.Error(), "No money moved") {
+			t.Errorf("%v, %v", e, err)
+		}
+	}
+	if after, err := m.stores[1].Last(t.Context()); err != nil || after != before {
+		t.Errorf("the journal has %d messages, it had %d: %v", after, before, err)
+	}
+	for i, bank := range []string{"weibank", "alibank", "unibank"} {
+		m.mustPay(2, bank, "k-"+bank, i, 100)
+	}
+	if now := m.engines[1].Ledger(); now.Epoch() != epoch || now.Err() != nil {
+		t.Errorf("epoch %d, it was %d: %v", now.Epoch(), epoch, now.Err())
+	}
+	m.audit()
 }
 
 // TestANewShardWaitsForTheFirst, which says over how many keys are spread; else it would
