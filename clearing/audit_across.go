@@ -20,6 +20,7 @@ const (
 	acrossClaims  = "claimed"
 	acrossHomes   = "one-home"
 	acrossCodes   = "code-once"
+	acrossOrders  = "order-once"
 )
 
 var acrossChecks = []AuditCheck{
@@ -30,6 +31,7 @@ var acrossChecks = []AuditCheck{
 	{acrossClaims, "A payment is in the shard that its key was given to, or in the key's owner."},
 	{acrossHomes, "Nobody is at home in two shards."},
 	{acrossCodes, "A payer's code is not spent in two shards on the same day or the next, unless it was given back."},
+	{acrossOrders, "No deposit, withdrawal or proposed cap of a participant stands in two shards under one key."},
 }
 
 // AcrossChecks returns what AuditShards proves besides the audit of each journal.
@@ -95,6 +97,7 @@ func Across(auditors []*Auditor) ShardsReport {
 	x.keys()
 	x.homes()
 	x.codes()
+	x.orders()
 	out := ShardsReport{OK: len(x.findings) == 0, UnderWay: x.under, Findings: append([]Finding{}, x.findings...), Positions: x.positions()}
 	for _, a := range auditors {
 		r := a.Report()
@@ -144,6 +147,26 @@ func (x *across) transit() {
 	for _, c := range slices.Sorted(maps.Keys(sums)) {
 		if sums[c].Sign() != 0 {
 			x.find(acrossTransit, "the accounts of shards in %s, and what is on the way, add up to %s", c, sums[c])
+		}
+	}
+}
+
+// orders holds that what was asked for once under a key is booked once, however often it
+// was repeated behind moves.
+func (x *across) orders() {
+	type order struct {
+		key  string
+		who  tongma.ParticipantID
+		kind Kind
+	}
+	at := map[order]int{}
+	for i, a := range x.auditors {
+		for key, o := range a.orders {
+			k := order{key, o.of.who, o.kind}
+			if at[k] != 0 {
+				x.find(acrossOrders, "%s of %s stands in shard %d and in shard %d under one key", o.kind, o.of.who, at[k], i+1)
+			}
+			at[k] = i + 1
 		}
 	}
 }

@@ -14,7 +14,8 @@ import (
 )
 
 // Desk is the office of a shard, whose disputes are those of all shards: a dispute is
-// kept where its payment is, and any shard takes whatever is done about it there. Who is
+// kept where its payment is, and any shard takes whatever is done about it there. Caps and
+// prefunding are changed where their participant is at home (order.go). Who is
 // suspended by a person is so in all of them. All else is the shard's own.
 type Desk struct {
 	*office.Office

@@ -68,6 +68,11 @@ type Node struct {
 	counts  [clearing.MaxShards + 1]atomic.Uint32 // of how many shards each of them knows
 	pushing [clearing.MaxShards + 1]sync.Mutex    // of the way to one shard: carries are sent in order
 
+	// ordering is held from looking for the holder of a key of the office until what is
+	// asked for under it is written, or the key is given away. Only the books are asked
+	// while it is held.
+	ordering sync.Mutex
+
 	// mu guards what follows. Nothing else is taken while it is held.
 	mu        sync.Mutex
 	confirmed map[uint16]uint64                  // up to which number another shard has taken carries
@@ -324,6 +329,10 @@ func (n *Node) serve(verb string, data []byte) (any, error) {
 		return read(data, func(m showMsg) (any, error) { return n.showDispute(ctx, m) })
 	case verbDisputes:
 		return read(data, func(m listMsg) (any, error) { return n.listDisputes(ctx, m) })
+	case verbOrder:
+		return read(data, func(m orderMsg) (any, error) { return n.order(ctx, m) })
+	case verbCaps:
+		return read(data, func(m capsMsg) (any, error) { return n.capsHere(ctx, m) })
 	case verbSuspend, verbResume:
 		return read(data, func(m standMsg) (any, error) { return n.stand(ctx, verb, m) })
 	case verbPositions:

@@ -288,6 +288,10 @@ func (n *Node) doFor(ctx context.Context, m requestMsg) (any, error) {
 
 // giveKey gives a key to the shard that asks, unless another has it.
 func (n *Node) giveKey(ctx context.Context, m keyMsg) (any, error) {
+	if m.Asker == clearing.OfficeAsker {
+		n.ordering.Lock()
+		defer n.ordering.Unlock()
+	}
 	res, err := n.ledger.Submit(ctx, clearing.Entry{Kind: clearing.KindClaim, Asker: m.Asker, Key: m.Key, Shard: m.Shard})
 	if err == nil && res.Reason != tongma.NoReason {
 		err = &tongma.Error{Op: "switch.shard.claim", Reason: res.Reason}

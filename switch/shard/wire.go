@@ -33,6 +33,8 @@ const (
 	verbStep      = "step"      // take a dispute that is kept here to its next stage
 	verbDispute   = "dispute"   // say how a dispute stands
 	verbDisputes  = "disputes"  // list those that are kept here
+	verbOrder     = "order"     // change a cap or prefunding of somebody who is at home here
+	verbCaps      = "caps"      // list the caps that were proposed here
 	verbSuspend   = "suspend"   // of the head: take no debits of somebody
 	verbResume    = "resume"    // of the head: take them again
 )
