@@ -23,7 +23,21 @@ func TestEventsFitTheirSchema(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	settles := func(e clearing.Entry) notice {
+		e.Window, e.Debtor, e.Creditor, e.Asker, e.Amount, e.SchemeRef = 1, "wallet", "acq", "north", tongma.Money{Minor: 5, Currency: tongma.CNY}, "i-1"
+		n, concerns := noticeOf(&e)
+		if !concerns {
+			t.Fatalf("%s concerns nobody", e.Kind)
+		}
+		return n
+	}
 	notices := map[string]notice{
+		EventShort:         settles(clearing.Entry{Kind: clearing.KindShort, Reason: tongma.AgentRejected}),
+		EventCoverAsked:    settles(clearing.Entry{Kind: clearing.KindCoverAsked}),
+		EventCovered:       settles(clearing.Entry{Kind: clearing.KindCover}),
+		EventCoverRefused:  settles(clearing.Entry{Kind: clearing.KindCoverRefused}),
+		EventDeferred:      settles(clearing.Entry{Kind: clearing.KindDefer, Payment: id, AuthWindow: 2, Dealer: "other", Target: tongma.Money{Minor: 5, Currency: tongma.HKD}}),
+		EventRecast:        settles(clearing.Entry{Kind: clearing.KindRecast}),
 		EventPaymentEnded:  {payment: id, kind: EventPaymentEnded},
 		EventExchanged:     {payment: id, dealer: "other"},
 		EventWindowClosed:  {window: 1},
@@ -56,7 +70,7 @@ func TestEventsFitTheirSchema(t *testing.T) {
 	}
 }
 
-func eventShapes(t *testing.T) (shape func(name string) *jsonschema.Schema, names []string) {
+func eventShapes(t testing.TB) (shape func(name string) *jsonschema.Schema, names []string) {
 	t.Helper()
 	c := jsonschema.NewCompiler()
 	for _, doc := range []string{"request", "answer", "event"} {

@@ -29,11 +29,17 @@ type Outbox interface {
 
 // Types of the events that participants get.
 const (
-	EventLimit         = "limit.reached"  // a hold used up 50, 75 or 90 % of the participant's limit; data: currency, percent
-	EventExchanged     = "exchange.done"  // a payment by a dealer's quote was posted, or turned back: for the dealer; data: the Answer
-	EventPaymentEnded  = "payment.ended"  // a payment that was answered "pending" has ended; data: the Answer
-	EventWindowClosed  = "window.closed"  // data: the participant's figures of the window
-	EventWindowSettled = "window.settled" // likewise
+	EventLimit         = "limit.reached"   // a hold used up 50, 75 or 90 % of the participant's limit; data: currency, percent
+	EventExchanged     = "exchange.done"   // a payment by a dealer's quote was posted, or turned back: for the dealer; data: the Answer
+	EventPaymentEnded  = "payment.ended"   // a payment that was answered "pending" has ended; data: the Answer
+	EventWindowClosed  = "window.closed"   // data: the participant's figures of the window
+	EventWindowSettled = "window.settled"  // likewise
+	EventShort         = "window.short"    // the agent did not take a debit: for who is short, and who waits for it; data: a SettlingView, as of all that follow
+	EventCoverAsked    = "cover.asked"     // somebody is about to be asked to pay for who is short: for both
+	EventCovered       = "cover.done"      // and has paid
+	EventCoverRefused  = "cover.refused"   // or the agent did not take it
+	EventDeferred      = "window.deferred" // a payment is settled in a later window: for its parties
+	EventRecast        = "window.recast"   // the sheet without those payments; data: figures as of window.closed, and the legs
 )
 
 // headerEntry carries the journal entry that an event comes from.
@@ -70,11 +76,12 @@ type notice struct {
 	dealer  tongma.ParticipantID // of a payment in two currencies that was posted or turned back: hears of that
 	payment tongma.PaymentID
 	window  tongma.WindowID
-	warning *Warning // instead of an entry
-	beside  bool     // no entry calls for it: published once at most, and lost in a crash
+	settle  *unsettled // of a window that does not settle as it was drawn up
+	warning *Warning  // instead of an entry
+	beside  bool      // no entry calls for it: published once at most, and lost in a crash
 }
 
-// maxNotices bounds the queue, at some 80 bytes each. Beyond it the journal is read
+// maxNotices bounds the queue, at some 100 bytes each, and 300 of what is deferred. Beyond it the journal is read
 // again, when the queue is empty.
 const maxNotices = 1 << 18
 
@@ -219,6 +226,9 @@ func (o *EventOutbox) refill(ctx context.Context) (bool, error) {
 // noticeOf returns what is kept of an entry, and whether it concerns somebody.
 func noticeOf(e *clearing.Entry) (notice, bool) {
 	n := notice{entry: e.Number, time: e.Time, kind: eventType(e), payment: e.Payment, window: e.Window}
+	if n.kind != "" {
+		n.settle = settlingOf(e)
+	}
 	if e.Window != 0 && (e.Kind == clearing.KindPost || e.Kind == clearing.KindReversed) {
 		n.dealer = e.Dealer
 	}
@@ -239,6 +249,18 @@ func eventType(e *clearing.Entry) string {
 		if e.Linked == 0 {
 			return EventWindowSettled
 		}
+	case clearing.KindShort:
+		return EventShort
+	case clearing.KindCoverAsked:
+		return EventCoverAsked
+	case clearing.KindCover:
+		return EventCovered
+	case clearing.KindCoverRefused:
+		return EventCoverRefused
+	case clearing.KindDefer:
+		return EventDeferred
+	case clearing.KindRecast:
+		return EventRecast
 	}
 	return ""
 }
@@ -490,6 +512,10 @@ func (o *EventOutbox) dataFor(ctx context.Context, n *notice) (map[tongma.Partic
 		return out, err
 	}
 	err := o.engine.Ledger().Read(ctx, func(b *clearing.Book) {
+		if n.settle != nil {
+			out = n.settle.tell(b, n)
+			return
+		}
 		if p, ok := b.Payment(n.payment); ok {
 			if p.Final() { // otherwise it is being undone since, and the end of that is an event too
 				a := answerOf(&p)
@@ -507,6 +533,10 @@ func (o *EventOutbox) dataFor(ctx context.Context, n *notice) (map[tongma.Partic
 		own := map[tongma.ParticipantID][]FigureView{}
 		for _, net := range sheet.Nets {
 			own[net.Participant] = append(own[net.Participant], figureView(net))
+		}
+		if n.kind == EventRecast {
+			out = recastFor(&sheet, own)
+			return
 		}
 		for p, figures := range own {
 			out[p], _ = json.Marshal(map[string]any{"window": sheet.Window.String(), "state": sheet.State.String(), "figures": figures, "sheet_hash": hexHash(sheet.Hash)})
