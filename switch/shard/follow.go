@@ -10,7 +10,7 @@ import (
 	"github.com/tongma/tongma/clearing"
 )
 
-// follow has this shard do what the head has done: close the windows that it has
+// follow has this shard do what the head has done: go by its directory, close the windows that it has
 // closed, hand over what they come to, settle those that it has settled, suspend whom it
 // has suspended. Each step is found in the books, here or there, when it was done.
 func (n *Node) follow(ctx context.Context) error {
@@ -27,6 +27,7 @@ func (n *Node) follow(ctx context.Context) error {
 	if err := n.ask(asking, clearing.Head, verbFollow, followMsg{n.opts.Self, slices.Sorted(maps.Keys(own))}, &got); err != nil {
 		return err
 	}
+	n.keepUp(got.Directory)
 	var faults error
 	for _, w := range got.Windows {
 		if w.Settled {
@@ -132,7 +133,7 @@ func (n *Node) hear(ctx context.Context, moves []moveLine) error {
 
 // followed says what the head has done that a shard is to follow.
 func (n *Node) followed(ctx context.Context, m followMsg) (any, error) {
-	var out followedMsg
+	out := followedMsg{Directory: hashBytes(n.engine.Directory())}
 	err := n.ledger.Read(ctx, func(b *clearing.Book) {
 		for _, f := range b.Followed(m.Shard, m.Linked) {
 			out.Windows = append(out.Windows, followedLine{f.Window, f.Settled, f.Sheet[:], f.Close.AppendTo(nil)})

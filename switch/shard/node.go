@@ -41,6 +41,10 @@ type Options struct {
 	Every       time.Duration // how often it is looked for what is to be done; default 1 s
 	RoomWithin  time.Duration // how long a hold that lacks room waits for it; default 500 ms
 	Logger      *slog.Logger  // nil: discard
+
+	// Bring brings a directory into force in this shard and keeps it, as a person who gives
+	// it to the switch would; what is in force already is no error. Nil: none can be.
+	Bring func(ctx context.Context, source []byte) error
 }
 
 // Node is one shard among the others. It is the engine's switching.Shards; its methods
@@ -80,6 +84,10 @@ type Node struct {
 	lacked    map[tongma.ParticipantID]time.Time // when it was looked for room of it
 	done      map[tongma.ParticipantID]uint64    // moves that are finished
 	stopping  bool
+	offered   []byte                          // a directory that the head is to bring into force
+	bringing  bringing                        // of the head's
+	versions  [clearing.MaxShards + 1]version // that the others go by
+	changed   time.Time                       // when a directory came into force here
 }
 
 const (
@@ -178,6 +186,12 @@ func (n *Node) OnCommit(entries []clearing.Entry) {
 					n.nudge()
 				}
 			})
+		case clearing.KindDirectory:
+			n.mu.Lock()
+			n.changed = time.Now()
+			n.mu.Unlock()
+			n.sayEpoch(subjectEpochs)
+			tell = tell || n.opts.Self == clearing.Head
 		case clearing.KindClose, clearing.KindSettled, clearing.KindSuspend, clearing.KindResume, clearing.KindShort:
 			tell = n.opts.Self == clearing.Head
 		}
@@ -329,6 +343,10 @@ func (n *Node) serve(verb string, data []byte) (any, error) {
 		return read(data, func(m showMsg) (any, error) { return n.showDispute(ctx, m) })
 	case verbDisputes:
 		return read(data, func(m listMsg) (any, error) { return n.listDisputes(ctx, m) })
+	case verbOffer:
+		return read(data, func(m offerMsg) (any, error) { return n.takeOffer(ctx, m) })
+	case verbSource:
+		return read(data, func(m sourceMsg) (any, error) { return n.showSource(m) })
 	case verbOrder:
 		return read(data, func(m orderMsg) (any, error) { return n.order(ctx, m) })
 	case verbCaps:
@@ -374,6 +392,7 @@ func (n *Node) round(ctx context.Context, sweep bool) {
 			return nil
 		}
 		n.sayEpoch(subjectEpochs)
+		n.tellDiffering()
 		return n.sweep(ctx, "")
 	}
 	for _, part := range []struct {

@@ -2,10 +2,12 @@ package shard
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -83,8 +85,23 @@ type market struct {
 	conns   []*nats.Conn
 	wallet  *wallet
 	source  string
-	later   string // the next version of it, for writers to come; empty: there is none
-	standby bool   // writers to come follow the journal first, and take over
+	later   string        // the next version of it, for writers to come; empty: there is none
+	standby bool          // writers to come follow the journal first, and take over
+	refuses atomic.Uint32 // the shard that brings no directory into force
+	folders [clearing.MaxShards]atomic.Pointer[schemes.Registry]
+	keeps   bool // the folders of the directory outlive their switches
+}
+
+// bring is what SIGHUP does in a shard, and what another shard has it do.
+func (m *market) bring(ctx context.Context, s uint16, e *switching.Engine, source []byte) error {
+	if m.refuses.Load() == uint32(s) {
+		return errors.New("it is not to be")
+	}
+	d, err := m.folders[s-1].Load().Add(source)
+	if err != nil {
+		return err
+	}
+	return e.Adopt(ctx, d)
 }
 
 func newMarket(t *testing.T, shards int) *market { return newMarketOf(t, shards, source) }
@@ -118,8 +135,12 @@ func (m *market) start(s uint16) {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	node := New(Options{Self: s, Count: uint16(len(m.nodes)), Conn: nc, Every: 20 * time.Millisecond})
+	var engine atomic.Pointer[switching.Engine]
+	node := New(Options{Self: s, Count: uint16(len(m.nodes)), Conn: nc, Every: 20 * time.Millisecond, Bring: func(ctx context.Context, source []byte) error {
+		return m.bring(ctx, s, engine.Load(), source)
+	}})
 	e, err := m.open(s, node)
+	engine.Store(e)
 	if err == nil {
 		err = node.Start(m.t.Context(), e.Ledger(), e)
 	}
@@ -173,7 +194,16 @@ func (m *market) open(s uint16, node *Node) (*switching.Engine, error) {
 			return warm.TakeOver(ctx)
 		}
 	}
-	return switching.Open(m.t.Context(), switching.Options{Office: office, Store: m.stores[s-1], Shard: s - 1, Logger: slog.New(&complaint{t: m.t}), Registry: schemes.NewMemoryRegistry(versions...), Adapters: adapters, Digest: digest,
+	folder := schemes.NewMemoryRegistry(versions...)
+	if kept := m.folders[s-1].Load(); kept != nil && m.keeps {
+		if folder = kept; m.later != "" {
+			if _, err := folder.Add([]byte(m.later)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	m.folders[s-1].Store(folder)
+	return switching.Open(m.t.Context(), switching.Options{Office: office, Store: m.stores[s-1], Shard: s - 1, Logger: slog.New(&complaint{t: m.t}), Registry: folder, Adapters: adapters, Digest: digest,
 		NewID: node.NewID, Shards: node, OnCommit: func(_ uint64, es []clearing.Entry) { node.OnCommit(es) }})
 }
 

@@ -34,6 +34,8 @@ const (
 	verbDispute   = "dispute"   // say how a dispute stands
 	verbDisputes  = "disputes"  // list those that are kept here
 	verbOrder     = "order"     // change a cap or prefunding of somebody who is at home here
+	verbOffer     = "offer"     // of the head: bring a directory into force
+	verbSource    = "source"    // show a directory that is in force here, or was offered
 	verbCaps      = "caps"      // list the caps that were proposed here
 	verbSuspend   = "suspend"   // of the head: take no debits of somebody
 	verbResume    = "resume"    // of the head: take them again
@@ -61,6 +63,9 @@ type epochMsg struct {
 	Epoch  uint64 `json:"epoch"`
 	Shards uint16 `json:"of,omitempty"`     // how many there are, as far as it knows
 	Spread uint16 `json:"spread,omitempty"` // over how many ids and keys are spread
+
+	Directory string `json:"directory,omitempty"` // hash of the one that it goes by, in hex
+	Half      bool   `json:"half,omitempty"`      // which is not wholly in force there
 }
 
 // fault is an error as it travels.
@@ -158,6 +163,7 @@ type followedMsg struct {
 	Windows   []followedLine         `json:"windows"`
 	Suspended []tongma.ParticipantID `json:"suspended"`
 	Moves     []moveLine             `json:"moves"`
+	Directory []byte                 `json:"directory,omitempty"` // hash of the one that all go by
 }
 
 type followedLine struct {
@@ -252,6 +258,7 @@ func (n *Node) hearEpoch(m *nats.Msg) {
 	}
 	if e.Epoch >= n.epochs[e.Shard].Load() {
 		n.counts[e.Shard].Store(uint32(e.Shards))
+		n.hearVersion(e.Shard, e.Directory, e.Half)
 	}
 	for known := &n.epochs[e.Shard]; ; {
 		if was := known.Load(); e.Epoch <= was || known.CompareAndSwap(was, e.Epoch) {
@@ -262,7 +269,8 @@ func (n *Node) hearEpoch(m *nats.Msg) {
 
 // sayEpoch tells the others, or whoever asks, in which epoch this shard is written.
 func (n *Node) sayEpoch(to string) {
-	if data, err := json.Marshal(epochMsg{n.opts.Self, n.ledger.Epoch(), n.opts.Count, n.spread()}); err == nil {
+	hash, half := n.goesBy()
+	if data, err := json.Marshal(epochMsg{n.opts.Self, n.ledger.Epoch(), n.opts.Count, n.spread(), hash, half}); err == nil {
 		_ = n.opts.Conn.Publish(to, data) // what is not heard is said again
 	}
 }
