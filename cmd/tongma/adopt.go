@@ -133,7 +133,17 @@ func (n *node) reach(d *schemes.Directory) {
 	}
 }
 
-// readAgain brings the file of the directory into force as it is now.
+// bringIn brings a directory into force that another shard has sent.
+func (a *app) bringIn(ctx context.Context, n *node, source []byte) error {
+	d, err := n.adopt(ctx, source)
+	if err == nil {
+		a.say("directory version %d, of another shard, is in force", d.Version())
+	}
+	return err
+}
+
+// readAgain brings the file of the directory into force as it is now: of several shards,
+// in all.
 func (a *app) readAgain(ctx context.Context, n *node, path string) {
 	if path == "" {
 		a.say("no --directory to read again")
@@ -141,6 +151,9 @@ func (a *app) readAgain(ctx context.Context, n *node, path string) {
 	}
 	before := n.registry.Current().Version()
 	source, err := os.ReadFile(path)
+	if err == nil {
+		err = n.offer(ctx, source)
+	}
 	if err == nil {
 		var d *schemes.Directory
 		if d, err = n.adopt(ctx, source); err == nil {

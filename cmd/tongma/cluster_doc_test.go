@@ -57,6 +57,10 @@ func typeIn(t *testing.T, name string, processes int) {
 			if err != nil || n < 1 || n > len(jobs) {
 				t.Fatalf("$ %s: %d jobs", b.line, len(jobs))
 			}
+			if strings.Contains(signal, "-HUP") { // it goes on
+				_ = jobs[n-1].Process.Signal(syscall.SIGHUP)
+				continue
+			}
 			if strings.Contains(signal, "-9") {
 				_ = jobs[n-1].Process.Kill()
 			} else {

@@ -82,6 +82,7 @@ type node struct {
 	tokens  tokens
 	desk    *desk.Office
 	others  *shard.Node // of a switch of several shards
+	brings  chan brought
 
 	isoAddr, httpAddr, natsURL string
 
@@ -114,7 +115,7 @@ func newNode(ctx context.Context, cfg nodeConfig) (*node, error) {
 // newGround starts what a switch needs whether or not it is the writer.
 func newGround(ctx context.Context, cfg nodeConfig) (*node, error) {
 	spareMemory()
-	n := &node{cfg: cfg}
+	n := &node{cfg: cfg, brings: make(chan brought)}
 	if err := inOrder(ctx, n.openDirectory, n.startBus, n.adoptDirectory, n.startFront); err != nil {
 		n.Close()
 		return nil, err
@@ -216,9 +217,10 @@ func (n *node) openDirectory(context.Context) (err error) {
 // startBus, which takes the folder: a second switch that is refused must not leave
 // its directory to the next start of the first. Who stands by goes by the
 // journal's, and brings in its own only if there has never been another: an old
-// file in its settings must not come into force with a take-over.
+// file in its settings must not come into force with a take-over. So does a shard that
+// follows another: it goes by that one's as soon as it has heard of it.
 func (n *node) adoptDirectory(context.Context) error {
-	if n.cfg.directory == nil || n.cfg.standby {
+	if n.cfg.directory == nil || n.cfg.standby || n.follows() {
 		return nil
 	}
 	if _, err := n.registry.Add(n.cfg.directory); err != nil {

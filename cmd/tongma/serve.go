@@ -44,7 +44,8 @@ Folders of one cluster have the same creds/: see "tongma cluster credentials".
 
 With --shard K/N the switch is one of N shards, each with a journal of its own on the same NATS, started with the same
 directory. A payment is held in the shard in which whoever pays is at home; any shard takes any request. Windows are closed
-and settled by the first shard, for all. Shards may join later, when each of the others has been started
+and settled by the first shard, for all. All go by the directory of the first: SIGHUP at any of them brings it into force in all,
+once the first one has taken it. Shards may join later, when each of the others has been started
 again as one of so many; none can leave.`
 
 func newServeCmd(a *app) *cobra.Command {
@@ -185,6 +186,8 @@ func (a *app) inOffice(ctx context.Context, n *node, cfg config, market bool, ag
 			return stoppedError(n.engine.Ledger().Err())
 		case <-again:
 			a.readAgain(ctx, n, cfg.Directory)
+		case b := <-n.brings:
+			b.done <- a.bringIn(ctx, n, b.source)
 		}
 	}
 }

@@ -59,8 +59,38 @@ func (n *node) makeShard() error {
 		return &exitError{code: exitUnreachable, err: err}
 	}
 	n.onClose(func(context.Context) { nc.Close() })
-	n.others = shard.New(shard.Options{Self: n.cfg.shard, Count: n.cfg.shards, Conn: nc, Logger: n.cfg.logger})
+	n.others = shard.New(shard.Options{Self: n.cfg.shard, Count: n.cfg.shards, Conn: nc, Bring: n.bring, Logger: n.cfg.logger})
 	return nil
+}
+
+// brought is a directory that another shard has this one bring into force.
+type brought struct {
+	source []byte
+	done   chan error
+}
+
+// bring hands a directory to whoever may leave the office, and waits until it is in force.
+func (n *node) bring(ctx context.Context, source []byte) error {
+	b := brought{source, make(chan error, 1)}
+	select {
+	case n.brings <- b:
+	case <-ctx.Done():
+		return &tongma.Error{Op: "directory", Reason: tongma.SetupInvalid, Detail: "this switch was busy with something else, and has not begun with it", Err: ctx.Err()}
+	}
+	select {
+	case err := <-b.done:
+		return err
+	case <-ctx.Done():
+		return &tongma.Error{Op: "directory", Reason: tongma.SetupInvalid, Detail: "it is not in force yet; this switch is still at it", Err: ctx.Err()}
+	}
+}
+
+// offer has the shard that all others go by bring a directory into force first.
+func (n *node) offer(ctx context.Context, source []byte) error {
+	if n.others == nil {
+		return nil
+	}
+	return n.others.Offer(ctx, source)
 }
 
 // startShard answers the other shards. It stops before the engine does.

@@ -148,6 +148,9 @@ func (a *app) drawStatus(w io.Writer, v *statusView) {
 	if n.Shards > 0 {
 		fmt.Fprintf(w, "shard      %d of %d%s\n", n.Shard, n.Shards, map[bool]string{true: ": shard 1 closes and settles the windows of all"}[n.Shard > 1])
 	}
+	for _, other := range n.Differs {
+		fmt.Fprintf(w, "           %s\n", a.paint(w).red(other))
+	}
 	for _, wait := range n.Awaiting {
 		fmt.Fprintf(w, "           %s\n", a.paint(w).red(fmt.Sprintf("%s is not whole: it waits for what shard %s has to hand over; nothing is instructed before", wait.Window, shardList(wait.Shards))))
 	}

@@ -16,6 +16,7 @@ type Shards interface {
 	Number() (self, count uint16)
 	Move(ctx context.Context, who tongma.ParticipantID, to uint16, dry bool) (shard.MoveReport, error)
 	Positions(ctx context.Context) (sums []shard.PositionLine, missing []uint16, err error)
+	Differs() []string
 }
 
 // MoveBody is the body of POST /v1/participants/{id}/move.

@@ -25,6 +25,7 @@ type Status struct {
 	Waits      []string       `json:"waits,omitempty" doc:"what settles, or is closed, no more by itself, and what to do"`
 	Shard      uint16         `json:"shard,omitempty" doc:"of a switch of several shards: which one this is; the first closes and settles the windows of all"`
 	Shards     uint16         `json:"shards,omitempty" doc:"of a switch of several shards: how many there are"`
+	Differs    []string       `json:"differs,omitempty" doc:"of a switch of several shards: which of them do not go by the directory of the first one, or not wholly, and what becomes of it"`
 	Awaiting   []Awaiting     `json:"awaiting,omitempty" doc:"closed windows that are not whole, because other shards have not handed over theirs: nothing of them is instructed before"`
 }
 
@@ -50,6 +51,9 @@ func (c *call) status() error {
 		return unread(err)
 	}
 	s.Directory = c.cfg.Engine.Directory().Version()
+	if c.cfg.Shards != nil {
+		s.Differs = c.cfg.Shards.Differs()
+	}
 	for state, n := range now.windows() {
 		if n > 0 {
 			s.Windows[clearing.Progress(state).String()] = n

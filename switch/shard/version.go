@@ -92,8 +92,15 @@ func (n *Node) takeOffer(ctx context.Context, m offerMsg) (any, error) {
 		return yesMsg{true}, nil
 	}
 	source, err := n.fetch(ctx, m.Shard, hash)
-	if err == nil {
-		err = n.bring(ctx, source)
+	if err != nil {
+		return nil, err
+	}
+	if err = n.bring(ctx, source); err != nil {
+		reason := tongma.ReasonOf(err)
+		if reason == tongma.Internal || reason == tongma.Overloaded { // it is there, and not too busy to say no
+			reason = tongma.SetupInvalid
+		}
+		err = &tongma.Error{Op: "switch.shard.directory", Reason: reason, Detail: "shard 1, by whose directory all go: " + err.Error()}
 	}
 	return yesMsg{err == nil}, err
 }

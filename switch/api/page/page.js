@@ -80,8 +80,9 @@
       tiles.push(tile("sum of positions", counts.status.unbalanced.length ? counts.status.unbalanced.join(" ") : "0", counts.status.unbalanced.length ? "does not add up: tongma audit" : "in every currency", counts.status.unbalanced.length ? "short" : ""));
     }
     if (counts.status && counts.status.shards) {
-      const waits = waited(counts.status.awaiting || []);
-      tiles.push(tile("shard", counts.status.shard + " of " + counts.status.shards, waits ? "windows wait for shard " + waits : counts.status.shard > 1 ? "shard 1 closes and settles" : "closes and settles for all", waits ? "short" : ""));
+      const waits = waited(counts.status.awaiting || []), differs = counts.status.differs || [];
+      const says = differs.length ? differs.join("; ") : waits ? "windows wait for shard " + waits : counts.status.shard > 1 ? "shard 1 closes and settles" : "closes and settles for all";
+      tiles.push(tile("shard", counts.status.shard + " of " + counts.status.shards, says, waits || differs.length ? "short" : ""));
     }
     tiles.push(tile("windows to settle", String(state("closed", "collecting", "paying", "short")), short ? short + " short of money" : "closed, not paid yet", short ? "short" : ""));
     const next = models.filter((m) => m.next).map((m) => m.next.at).sort()[0];
