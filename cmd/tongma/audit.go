@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -34,13 +35,19 @@ The report has these members, amounts in minor units:
   findings          each with the rule that does not hold, the entry or batch, and what is wrong
 
 A journal whose tail was cut off can be told only by what is held outside of it: the folder's own
-checkpoint, and hashes of batches held elsewhere, which --known gives as BATCH:HASH, again and again.
+checkpoint, and hashes of batches held elsewhere, which --known gives as BATCH:HASH, again and again:
+keep the head that each audit ends with.
+
+With --dump the lines that a running switch gave are recomputed from the first to the last, by a second
+program that has nothing in common with the books or with this audit. It shows positions, windows and
+the hashes of their sheets; who wrote the lines, and the chain of batches, are for the journal itself.
 
 Exit code 10 if anything was found, or if the journal cannot be read to its end.`
 
 func newAuditCmd(a *app) *cobra.Command {
 	var from source
 	var known []string
+	var dumped string
 	var rules bool
 	var shards uint16
 	cmd := &cobra.Command{
@@ -49,6 +56,7 @@ func newAuditCmd(a *app) *cobra.Command {
 		Example: `  tongma audit --data /var/lib/tongma
   tongma audit --data /var/lib/tongma --json | jq .findings
   tongma audit --data /var/lib/tongma --nats nats://n1:4222,nats://n2:4222
+  tongma journal dump --data /var/lib/tongma --json | tongma audit --dump -
   tongma audit --rules                              what is proved, rule by rule`,
 		Long: auditHelp,
 		Args: cobra.NoArgs,
@@ -56,6 +64,9 @@ func newAuditCmd(a *app) *cobra.Command {
 			if rules {
 				a.showRules()
 				return nil
+			}
+			if cmd.Flags().Changed("dump") {
+				return a.auditDump(dumped)
 			}
 			opts, err := knownHashes(known)
 			if err != nil {
@@ -79,6 +90,12 @@ func newAuditCmd(a *app) *cobra.Command {
 	from.flags(cmd)
 	cmd.Flags().StringArrayVar(&known, "known", nil, "hash of a batch that is held elsewhere, BATCH:HASH")
 	cmd.Flags().Uint16Var(&shards, "shards", 0, "audit the journals of so many shards, each and against each other; with --nats")
+	cmd.Flags().StringVar(&dumped, "dump", "", "recompute the books from this file of tongma journal dump --json instead, - for stdin; the switch may run")
+	_ = cmd.MarkFlagFilename("dump", "jsonl")
+	for _, other := range []string{"data", "nats", "known", "shards"} {
+		cmd.MarkFlagsMutuallyExclusive("dump", other)
+	}
+	cmd.MarkFlagsMutuallyExclusive("known", "shards")
 	cmd.Flags().BoolVar(&rules, "rules", false, "list the rules that an audit proves, and read nothing")
 	_ = cmd.MarkFlagDirname("data")
 	return cmd
@@ -170,7 +187,7 @@ func (a *app) drawAudit(w io.Writer, r *clearing.Report) {
 	if r.OK {
 		fmt.Fprintf(w, "%s, %d rules hold\n", p.green("✓ the books balance"), len(clearing.AuditChecks()))
 	} else {
-		fmt.Fprintf(w, "%s, %d findings\n", p.red("✗ the books do not balance"), len(r.Findings)+r.More)
+		fmt.Fprintf(w, "%s: %s\n", p.red("✗ the books do not balance, or the journal was altered"), counted(len(r.Findings)+r.More, "finding"))
 	}
 	for _, f := range r.Findings {
 		place := fmt.Sprintf("batch %d", f.Batch)
@@ -191,7 +208,7 @@ func (a *app) drawAudit(w io.Writer, r *clearing.Report) {
 		y.Posted, y.Refused, y.Voided, y.Reversed, y.Reversing, y.Held, y.Pending, y.Tombstones)
 	a.drawAuditTables(w, r)
 	if r.Head != "" {
-		fmt.Fprintln(w, p.dim("\nhead "+r.Head))
+		fmt.Fprintln(w, p.dim(fmt.Sprintf("\nhead %d:%s", r.Batches, r.Head)))
 	}
 }
 
@@ -211,12 +228,20 @@ func (a *app) drawAuditTables(w io.Writer, r *clearing.Report) {
 	}
 	rows = nil
 	for _, x := range r.Windows {
-		rows = append(rows, []string{tongma.WindowID(x.Window).String(), x.State, fmt.Sprint(x.Items), fmt.Sprint(x.Opened), fmt.Sprint(x.Closed), x.Sheet[:min(16, len(x.Sheet))]})
+		rows = append(rows, []string{tongma.WindowID(x.Window).String(), x.State, fmt.Sprint(x.Items), fmt.Sprint(x.Opened), entryOrNone(x.Closed), x.Sheet[:min(16, len(x.Sheet))]})
 	}
 	if len(rows) > 0 {
 		fmt.Fprintln(w)
 		showTable(w, []column{left("window"), left("state"), right("items"), right("from entry"), right("to"), left("sheet")}, rows)
 	}
+}
+
+// entryOrNone is the number of an entry, or nothing for one that is not there yet.
+func entryOrNone(number uint64) string {
+	if number == 0 {
+		return ""
+	}
+	return strconv.FormatUint(number, 10)
 }
 
 // minor returns how amounts of a currency are written.

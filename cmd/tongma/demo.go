@@ -413,7 +413,7 @@ func (a *app) turnWindows(ctx context.Context, n *node) {
 	sheets, fault := n.settleAll(ctx)
 	for _, s := range sheets {
 		if v := switching.ViewWindow(s); v.Payments > 0 {
-			a.say("%s  %s closed, netted and settled: %d payments, gross %s; %s moved", time.Now().Format("15:04:05"), v.Window, v.Payments, sums(v.Gross), sums(v.ToMove))
+			a.say("%s  %s closed, netted and settled: %s, gross %s; %s moved", time.Now().Format("15:04:05"), v.Window, counted(v.Payments, "payment"), sums(v.Gross), sums(v.ToMove))
 		}
 	}
 	if err = errors.Join(err, fault); err != nil {

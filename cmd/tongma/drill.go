@@ -101,5 +101,5 @@ func drawDrill(w io.Writer, v *drillView) {
 	}
 	fmt.Fprintln(w)
 	showTable(w, []column{left("participant"), right("net"), right("paid"), right("of its prefunding"), right("for others"), right("received"), right("in the next window"), left("")}, rows)
-	fmt.Fprintf(w, "\n%s in %.1f ms, %d payments rolled over, audit ok: %v\n", v.State, v.TookMs, v.Deferred, v.Audit)
+	fmt.Fprintf(w, "\n%s in %.1f ms, %s rolled over, audit ok: %v\n", v.State, v.TookMs, counted(v.Deferred, "payment"), v.Audit)
 }

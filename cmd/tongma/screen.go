@@ -76,6 +76,14 @@ func clean(s string) string {
 	}, s)
 }
 
+// counted is a number of things, as people write it.
+func counted[N int | int64 | uint64](n N, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
 // column is one column of a table for people.
 type column struct {
 	name  string

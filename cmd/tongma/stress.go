@@ -61,7 +61,7 @@ func (a *app) drawStress(w io.Writer, list *api.StressList) {
 		}
 		showTable(w, []column{left("  what the rules do"), left("for"), left("paid by"), right("amount"), left("")}, rows)
 		if r.Deferred > 0 {
-			fmt.Fprintf(w, "  %d payments of %s %s would roll over to the next window\n", r.Deferred, r.Value, r.Currency)
+			fmt.Fprintf(w, "  %s of %s %s would roll over to the next window\n", counted(r.Deferred, "payment"), r.Value, r.Currency)
 		}
 		if r.Settles {
 			fmt.Fprintln(w, "  "+p.green("the window would settle"))

@@ -394,7 +394,7 @@ func windowArgument(text string) (tongma.WindowID, error) {
 
 func (a *app) drawWindow(w io.Writer, v *api.Window) {
 	p := a.paint(w)
-	fmt.Fprintf(w, "%s  %s  %d payments", p.bold(v.Window), v.State, v.Payments)
+	fmt.Fprintf(w, "%s  %s  %s", p.bold(v.Window), v.State, counted(v.Payments, "payment"))
 	if v.EndEntry > 0 {
 		fmt.Fprintf(w, ", journal entries %d to %d", v.FirstEntry, v.EndEntry-1)
 	}
