@@ -61,7 +61,11 @@ func newCapCheckCmd(a *app, word, short string) *cobra.Command {
 		Long:    "KEY is the proposal's. Whoever proposed it may not " + word + " it.",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return ch.do(cmd, a, "/v1/caps/proposals/"+url.PathEscape(args[0])+"/"+word, nil)
+			err := ch.do(cmd, a, "/v1/caps/proposals/"+url.PathEscape(args[0])+"/"+word, nil)
+			if reason := tongma.ReasonOf(err); reason == tongma.StateConflict || reason == tongma.CapChanged {
+				err = &exitError{code: exitCodeOf(err), err: err, next: []string{"whether it was approved or rejected, and by whom: tongma cap ls"}}
+			}
+			return err
 		},
 	}
 	ch.flags(cmd, false)
@@ -92,6 +96,7 @@ func newCapListCmd(a *app) *cobra.Command {
 	}
 	t.flags(cmd)
 	cmd.Flags().StringVar(&participant, "participant", "", "of this one only")
+	a.completeFlag(cmd, "participant", &t, participantNames)
 	cmd.Flags().BoolVar(&waiting, "waiting", false, "only those that wait for a second person")
 	return cmd
 }

@@ -53,9 +53,7 @@ func (ch *change) flags(cmd *cobra.Command, keyed bool) {
 // run sends the change. A key that was not given is made, and told before it is
 // sent, so that the change can be repeated whatever happens.
 func (ch *change) run(cmd *cobra.Command, a *app, path string, body any, fn func(c *client, got reply) error) error {
-	if ch.by != "" {
-		ch.t.as = operatorName + "." + ch.by
-	}
+	ch.named()
 	tell := false
 	if f := cmd.Flags().Lookup("key"); f != nil && ch.key == "" {
 		ch.key, tell = uuid.Must(uuid.NewV7()).String(), !ch.dry
@@ -77,6 +75,13 @@ func (ch *change) run(cmd *cobra.Command, a *app, path string, body any, fn func
 		}
 		return fn(c, got)
 	})
+}
+
+// named has the command sent with the token of whoever --by names.
+func (ch *change) named() {
+	if ch.by != "" {
+		ch.t.as = operatorName + "." + ch.by
+	}
 }
 
 func (ch *change) dryPath(path string) string {
@@ -123,6 +128,15 @@ func sumOf(flag, amount, currency string) (tongma.Money, error) {
 	}
 	m, err := tongma.ParseMoney(amount, c)
 	return m, ofFlag(flag, amount, err)
+}
+
+// positiveOf reads an amount of major units that is more than zero.
+func positiveOf(flag, amount, currency string) (tongma.Money, error) {
+	m, err := sumOf(flag, amount, currency)
+	if err == nil && m.Minor == 0 {
+		err = failf(exitUsage, "%s: an amount of %s moves nothing: it must be more than zero", flag, m)
+	}
+	return m, err
 }
 
 // ofFlag gives what is wrong with an amount its place, and says it in the words of

@@ -224,7 +224,8 @@ func readToken(file, dir, as string) (string, error) {
 	if who == "" {
 		who = operatorName
 	}
-	if file == "" {
+	named := file != ""
+	if !named {
 		if dir == "" {
 			return "", failf(exitUsage, "--url needs the token too: --token-file FILE, or --data DIR")
 		}
@@ -234,7 +235,7 @@ func readToken(file, dir, as string) (string, error) {
 		file = api.TokenPath(dir, tongma.ParticipantID(who))
 	}
 	f, err := os.Open(file)
-	if errors.Is(err, os.ErrNotExist) {
+	if errors.Is(err, os.ErrNotExist) && !named {
 		return "", unknownToken(who, dir, file)
 	}
 	if err != nil {
@@ -259,6 +260,18 @@ func unknownToken(who, dir, file string) error {
 		return failf(exitNotFound, "there is no token: %s", file)
 	}
 	e := failf(exitNotFound, "%s has no token of %s", dir, clean(who))
+	if name, person := strings.CutPrefix(who, operatorName+"."); person {
+		var people []string
+		for _, k := range known {
+			if n, ok := strings.CutPrefix(k, operatorName+"."); ok {
+				people = append(people, n)
+			}
+		}
+		if len(people) > 0 {
+			e.then("--by " + strings.Join(people, ", or --by "))
+		}
+		return e.then("to give this person one: tongma operator add " + clean(name) + " --data " + dir)
+	}
 	if s := nearest(who, known); s != "" {
 		e.then("--as " + s)
 	}
@@ -395,6 +408,9 @@ func cause(err error) string {
 	}
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		return "nobody answers there: connection refused"
+	}
+	if strings.Contains(err.Error(), "malformed HTTP") {
+		return "what answers there does not speak HTTP: it is another door"
 	}
 	return err.Error()
 }

@@ -58,11 +58,24 @@ func each[T any](list []T, name func(*T) string) (names []string) {
 	return names
 }
 
-func (a *app) completeWindows(cmd *cobra.Command, t *target) {
-	a.complete(cmd, t, 1, named("/v1/windows?limit=50", func(p *api.WindowsPage) []string {
+// Names that are offered as arguments, and to flags.
+var (
+	windowNames = named("/v1/windows?limit=50", func(p *api.WindowsPage) []string {
 		return each(p.Windows, func(w *api.Window) string { return w.Window + "\t" + w.State + " " + w.Model })
-	}))
+	})
+	participantNames = named("/v1/participants", func(l *api.ParticipantList) []string {
+		return each(l.Participants, func(v *desk.ParticipantView) string { return string(v.Participant) + "\t" + v.Name })
+	})
+)
+
+// completeFlag offers names that a running switch knows to a flag.
+func (a *app) completeFlag(cmd *cobra.Command, flag string, t *target, names func(ctx context.Context, c *client) []string) {
+	_ = cmd.RegisterFlagCompletionFunc(flag, func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return a.ask(t, names), cobra.ShellCompDirectiveNoFileComp
+	})
 }
+
+func (a *app) completeWindows(cmd *cobra.Command, t *target) { a.complete(cmd, t, 1, windowNames) }
 
 func (a *app) completePayments(cmd *cobra.Command, t *target) {
 	a.complete(cmd, t, 1, named("/v1/payments?limit=50", func(p *api.PaymentList) []string {
@@ -73,9 +86,7 @@ func (a *app) completePayments(cmd *cobra.Command, t *target) {
 }
 
 func (a *app) completeParticipants(cmd *cobra.Command, t *target) {
-	a.complete(cmd, t, 1, named("/v1/participants", func(l *api.ParticipantList) []string {
-		return each(l.Participants, func(v *desk.ParticipantView) string { return string(v.Participant) + "\t" + v.Name })
-	}))
+	a.complete(cmd, t, 1, participantNames)
 }
 
 func (a *app) completeDisputes(cmd *cobra.Command, t *target) {
@@ -116,12 +127,10 @@ func (a *app) completePosition(cmd *cobra.Command, t *target) {
 
 // completeModels offers the settlement models to --model.
 func (a *app) completeModels(cmd *cobra.Command, t *target) {
-	_ = cmd.RegisterFlagCompletionFunc("model", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return a.ask(t, named("/v1/models", func(l *api.ModelList) []string {
-			named := slices.DeleteFunc(l.Models, func(m api.ModelView) bool { return m.Model == "" })
-			return each(named, func(m *api.ModelView) string { return m.Model + "\t" + m.Method + " " + m.Open })
-		})), cobra.ShellCompDirectiveNoFileComp
-	})
+	a.completeFlag(cmd, "model", t, named("/v1/models", func(l *api.ModelList) []string {
+		named := slices.DeleteFunc(l.Models, func(m api.ModelView) bool { return m.Model == "" })
+		return each(named, func(m *api.ModelView) string { return m.Model + "\t" + m.Method + " " + m.Open })
+	}))
 }
 
 // choices offers the values of a flag that takes few.

@@ -63,7 +63,7 @@ func newDisputeRaiseCmd(a *app) *cobra.Command {
 				return failf(exitUsage, "%q is no payment: pay_...", clean(args[0]))
 			}
 			if amount != "" {
-				if body.Amount, err = sumOf("--amount", amount, currency); err != nil {
+				if body.Amount, err = positiveOf("--amount", amount, currency); err != nil {
 					return err
 				}
 			}
@@ -78,6 +78,7 @@ func newDisputeRaiseCmd(a *app) *cobra.Command {
 	f.StringVar(&amount, "amount", "", "in major units; default: all that is left of the payment")
 	f.StringVar(&currency, "currency", "", "of the amount, ISO 4217")
 	require(cmd, "reason")
+	cmd.MarkFlagsMutuallyExclusive("as", "by")
 	cmd.MarkFlagsRequiredTogether("amount", "currency")
 	completeCurrency(cmd)
 	return cmd
@@ -103,6 +104,7 @@ func newDisputeStepCmd(a *app, action dispute.Action, by, short string) *cobra.C
 	ch.flags(cmd, false)
 	a.completeDisputes(cmd, &ch.t)
 	ch.t.asFlag(cmd, false)
+	cmd.MarkFlagsMutuallyExclusive("as", "by")
 	cmd.Flags().StringVar(&note, "note", "", "one line: where the evidence is, or why")
 	return cmd
 }
@@ -149,6 +151,13 @@ func newDisputeListCmd(a *app) *cobra.Command {
 	for name, usage := range map[string]string{"participant": "of whom, for the operator", "payment": "about which payment", "stage": "that have come to it", "turn": "that wait for raiser, respondent or operator"} {
 		filter[name] = f.String(name, "", usage)
 	}
+	a.completeFlag(cmd, "participant", &t, participantNames)
+	var stages []string
+	for _, s := range dispute.Stages() {
+		stages = append(stages, s.String())
+	}
+	choices(cmd, "stage", stages...)
+	choices(cmd, "turn", "raiser", "respondent", "operator")
 	f.BoolVar(&open, "open", false, "only those that are not over")
 	f.IntVar(&limit, "limit", 50, "how many at most")
 	return cmd
@@ -202,5 +211,6 @@ func drawDispute(w io.Writer, v *desk.DisputeView) {
 	for _, m := range v.Steps {
 		rows = append(rows, []string{strconv.FormatUint(m.Entry, 10), stamp(m.At), m.Stage.String(), strings.TrimSpace(m.By + "  " + m.Person), m.Note})
 	}
+	fmt.Fprintln(w)
 	showTable(w, []column{right("entry"), left("at"), left("came to"), left("by"), left("evidence, or why")}, rows)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -234,10 +235,12 @@ func problemOf(err error) problemDoc {
 	var e *tongma.Error
 	errors.As(err, &own)
 	doc := problemDoc{Exit: code}
+	ownWords := false // of where to look
 	switch {
 	case errors.As(err, &remote):
 		doc.Problem = remote.problem
-		doc.Next = append(hints(&doc.Problem), doc.Next...)
+		said := hints(&doc.Problem)
+		doc.Next, ownWords = append(said, doc.Next...), len(said) > 0
 	case errors.As(err, &e):
 		doc.Problem = tongma.ProblemOf(err)
 	default:
@@ -247,6 +250,7 @@ func problemOf(err error) problemDoc {
 	}
 	if own != nil {
 		doc.Next = append(append([]string(nil), own.next...), doc.Next...)
+		ownWords = len(own.next) > 0
 		if own.money != "" {
 			doc.Outcome = own.money
 		}
@@ -254,18 +258,26 @@ func problemOf(err error) problemDoc {
 			doc.Retry = own.retry
 		}
 	}
+	if general := tongma.StateConflict.Info(); ownWords && doc.Code == general.Reason.Code() { // it speaks of payments and windows
+		doc.Next = slices.DeleteFunc(doc.Next, func(s string) bool { return s == general.Advice })
+	}
 	return doc
 }
 
 // hints are what to type next where a command finds out what is right.
 func hints(p *tongma.Problem) []string {
 	reason, _ := tongma.ParseReason(p.Code)
-	if reason == tongma.WindowNotClosed && strings.HasPrefix(p.Field, "win_") {
-		return []string{"tongma window close " + p.Field}
-	}
 	switch {
+	case reason == tongma.WindowNotClosed && strings.HasPrefix(p.Field, "win_"):
+		return []string{"tongma window close " + p.Field}
+	case reason == tongma.WindowNotOpen && strings.HasPrefix(p.Field, "win_"):
+		return []string{"tongma window show " + p.Field}
+	case strings.HasPrefix(p.Field, "/files/"):
+		return []string{"no file of this run was compared: put it right, or have it sent again; what a file looks like: tongma recon run --help"}
 	case reason == tongma.StateConflict && strings.HasPrefix(p.Field, "win_"):
 		return []string{"tongma window show " + p.Field}
+	case reason == tongma.StateConflict && strings.HasPrefix(p.Field, "brk_"):
+		return []string{"who ended it, and how: tongma recon breaks --state ended"}
 	case reason == tongma.DisputeTurn && strings.HasPrefix(p.Field, "pay_"):
 		return []string{"whose turn it is: tongma dispute show " + p.Field}
 	}
@@ -297,7 +309,7 @@ func kindOf(code int) exitKind {
 
 // fail tells people or programs what went wrong, on stderr. An error that says
 // nothing but its exit code leaves the word to stdout.
-func (a *app) fail(err error) {
+func (a *app) fail(cmd *cobra.Command, err error) {
 	var own *exitError
 	if errors.As(err, &own) && own.err == nil {
 		return
@@ -312,6 +324,7 @@ func (a *app) fail(err error) {
 	p := a.paint(a.err)
 	head, reason := doc.Detail, ""
 	if strings.HasPrefix(doc.Type, tongma.ProblemType) {
+		doc.Field = whereTyped(cmd, doc.Field)
 		head, reason = doc.Code+"  "+doc.Title, why(&doc, err)
 	}
 	head, rest, _ := strings.Cut(head, "\n")
@@ -334,6 +347,26 @@ func (a *app) fail(err error) {
 		}
 		field(a.err, name, s)
 	}
+}
+
+// whereTyped names a field of a request by what was typed for it: a flag, or an argument.
+func whereTyped(cmd *cobra.Command, field string) string {
+	if cmd == nil || field == "" || (field[0] != '/' && field[0] != '?') {
+		return field
+	}
+	name := strings.ReplaceAll(field[1:], "_", "-")
+	if as := cmd.Flags().Lookup("as"); name == "by" && as != nil && as.Changed { // who acts, as a request has it
+		return "--as"
+	}
+	if cmd.Flags().Lookup(name) != nil {
+		return "--" + name
+	}
+	for i, word := range strings.Fields(cmd.Use)[1:] {
+		if strings.EqualFold(strings.Trim(word, "[]"), name) && i < cmd.Flags().NArg() {
+			return fmt.Sprintf("%s %q", strings.Trim(word, "[]"), cmd.Flags().Arg(i))
+		}
+	}
+	return field
 }
 
 const saidOfMoney = "nothing was written and no money moved"

@@ -35,7 +35,7 @@ func newWindowHandCmd(a *app, action, short, long string) *cobra.Command {
 				return err
 			}
 			if part != "" {
-				m, err := sumOf("--part", part, currency)
+				m, err := positiveOf("--part", part, currency)
 				if err != nil {
 					return err
 				}

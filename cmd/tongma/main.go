@@ -70,7 +70,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	if errors.As(err, &own) && own.code == exitUsage && len(own.next) == 0 {
 		own.then(cmd.CommandPath() + " --help")
 	}
-	a.fail(err)
+	a.fail(cmd, err)
 	return exitCodeOf(err)
 }
 

@@ -93,12 +93,9 @@ func newFundsCmd(a *app, word, resource, short, long string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			m, err := sumOf("--amount", amount, currency)
+			m, err := positiveOf("--amount", amount, currency)
 			if err != nil {
 				return err
-			}
-			if m.Minor <= 0 {
-				return failf(exitUsage, "an amount of %s moves nothing: it must be more than zero", m)
 			}
 			return ch.do(cmd, a, path, api.FundsBody{Amount: m, Ref: ref})
 		},

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -44,7 +47,7 @@ type reconFiles struct {
 func newReconRunCmd(a *app) *cobra.Command {
 	var ch change
 	var in reconFiles
-	var csv bool
+	var asCSV bool
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Compare files with the journal and with the settlement agent's statement",
@@ -53,10 +56,19 @@ func newReconRunCmd(a *app) *cobra.Command {
   tongma recon run --from tongbao=tongbao.csv --csv > breaks.csv`,
 		Long: `Files of participants are CSV or camt.053, those of the agent camt.053 or camt.054. Without --window a file is about the
 windows that its rows name. The same file again finds the same breaks. No money moves. Exit code 8 says that there are
-open breaks.`,
+open breaks.
+
+A participant's CSV is UTF-8 with these columns, in this order, no quotes, and every line ended:
+
+  ` + recon.Header + `
+  pay_01jd...,SB4711,pay,approved,12.50,CNY,,win_000012,,
+
+kind is pay, transfer, refund or reversal; status approved, declined, reversed or pending; amounts are major units with a
+point. Of payment_id and scheme_ref one may be empty, of window and date too; fee and participant may.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.with(cmd, &ch.t, func(ctx context.Context, c *client) error { return a.runRecon(ctx, c, &ch, &in, csv) })
+			ch.named()
+			return a.with(cmd, &ch.t, func(ctx context.Context, c *client) error { return a.runRecon(ctx, c, &ch, &in, asCSV) })
 		},
 	}
 	ch.flags(cmd, false)
@@ -65,18 +77,19 @@ open breaks.`,
 	f.StringArrayVar(&in.from, "from", nil, "PARTICIPANT=FILE; may be given several times")
 	f.StringArrayVar(&in.covers, "covers", nil, "PARTICIPANT=ANOTHER: its file is about another one's payments too")
 	f.StringArrayVar(&in.windows, "window", nil, "which window the files are about")
-	f.BoolVar(&csv, "csv", false, "the breaks as CSV on stdout")
+	f.BoolVar(&asCSV, "csv", false, "the breaks as CSV on stdout")
 	_ = cmd.MarkFlagFilename("agent", "xml")
+	a.completeFlag(cmd, "window", &ch.t, windowNames)
 	patience(cmd, 20*time.Minute)
 	return cmd
 }
 
-func (a *app) runRecon(ctx context.Context, c *client, ch *change, in *reconFiles, csv bool) error {
+func (a *app) runRecon(ctx context.Context, c *client, ch *change, in *reconFiles, asCSV bool) error {
 	query := url.Values{}
 	if ch.dry {
 		query.Set("dry_run", "true")
 	}
-	if csv {
+	if asCSV {
 		query.Set("format", "csv")
 	}
 	for _, text := range in.windows {
@@ -93,7 +106,7 @@ func (a *app) runRecon(ctx context.Context, c *client, ch *change, in *reconFile
 		}
 		query.Add("covers:"+who, other)
 	}
-	if csv && a.json {
+	if asCSV && a.json {
 		return failf(exitUsage, "--csv and --json: give one of them")
 	}
 	parts, total, err := in.parts()
@@ -104,9 +117,11 @@ func (a *app) runRecon(ctx context.Context, c *client, ch *change, in *reconFile
 	if err != nil {
 		return err
 	}
-	if csv {
-		_, err := a.out.Write(got.body)
-		return err
+	if asCSV {
+		if _, err := a.out.Write(got.body); err != nil || !openBreaks(got.body) {
+			return err
+		}
+		return &exitError{code: exitChecks}
 	}
 	var report desk.ReconReport
 	if err := c.read(got, &report); err != nil {
@@ -118,12 +133,25 @@ func (a *app) runRecon(ctx context.Context, c *client, ch *change, in *reconFile
 		}
 		drawRecon(w, &report)
 	})
+	if report.NothingCompared() {
+		return &exitError{code: exitInconclusive, err: errors.New("nothing was compared: all rows are of other windows than --window names"), next: []string{"leave --window out: a file is about the windows that its rows name"}}
+	}
 	for i := range report.Breaks {
 		if report.Breaks[i].Open() {
 			return &exitError{code: exitChecks}
 		}
 	}
 	return nil
+}
+
+// openBreaks tells whether a list of breaks, as CSV, has one that has not ended.
+func openBreaks(list []byte) bool {
+	rows, err := csv.NewReader(bytes.NewReader(list)).ReadAll()
+	if err != nil || len(rows) == 0 {
+		return false
+	}
+	ended := slices.Index(rows[0], "ended")
+	return ended >= 0 && slices.ContainsFunc(rows[1:], func(row []string) bool { return row[ended] == "" })
 }
 
 // part is one file of an upload.
@@ -227,6 +255,9 @@ func drawRecon(w io.Writer, r *desk.ReconReport) {
 		}
 		fmt.Fprintf(w, "%s, %d rows of %s%s\n", in.Name, in.Rows, who, note)
 	}
+	if len(r.Unreported) > 0 {
+		fmt.Fprintf(w, "not compared: %s, of which the agent has never sent a message\n", strings.Join(r.Unreported, ", "))
+	}
 	var rows [][]string
 	for _, t := range r.Tallies {
 		rows = append(rows, []string{t.Side, string(t.Participant), fmt.Sprint(t.Book), t.Currency, count(t.Total), count(t.Matched), count(t.Differing), count(t.Alone), count(t.Duplicate)})
@@ -255,7 +286,7 @@ func newReconBreaksCmd(a *app) *cobra.Command {
 	var t target
 	filter := map[string]*string{}
 	var atLeast, age, limit int
-	var csv bool
+	var asCSV bool
 	cmd := &cobra.Command{
 		Use:   "breaks",
 		Short: "List what differs between the books and others', oldest first",
@@ -276,13 +307,13 @@ func newReconBreaksCmd(a *app) *cobra.Command {
 			if age > 0 {
 				query.Set("age_hours", strconv.Itoa(age))
 			}
-			if csv && a.json {
+			if asCSV && a.json {
 				return failf(exitUsage, "--csv and --json: give one of them")
 			}
-			if csv {
+			if asCSV {
 				query.Set("format", "csv")
 			}
-			return a.with(cmd, &t, func(ctx context.Context, c *client) error { return a.showBreaks(ctx, c, query, csv) })
+			return a.with(cmd, &t, func(ctx context.Context, c *client) error { return a.showBreaks(ctx, c, query, asCSV) })
 		},
 	}
 	t.flags(cmd)
@@ -291,21 +322,31 @@ func newReconBreaksCmd(a *app) *cobra.Command {
 		{"participant", "whose"}, {"window", "of which window"}, {"payment", "about which payment"}, {"currency", "of the money at risk"}} {
 		filter[row.name] = f.String(row.name, "", row.usage)
 	}
+	a.completeFlag(cmd, "participant", &t, participantNames)
+	a.completeFlag(cmd, "window", &t, windowNames)
+	completeCurrency(cmd)
+	var kinds []string
+	for k := recon.Kind(1); k != 0; k++ {
+		if name := k.String(); name != recon.Kind(0).String() {
+			kinds = append(kinds, name)
+		}
+	}
+	choices(cmd, "kind", kinds...)
 	choices(cmd, "state", "open", "ended")
 	choices(cmd, "owner", "switch", "participant", "agent")
 	f.IntVar(&atLeast, "at-risk-minor", 0, "at least so much at risk, in minor units")
 	f.IntVar(&age, "age-hours", 0, "open for at least so long")
 	f.IntVar(&limit, "limit", 100, "how many at most, 1 to 10000")
-	f.BoolVar(&csv, "csv", false, "CSV on stdout")
+	f.BoolVar(&asCSV, "csv", false, "CSV on stdout")
 	return cmd
 }
 
-func (a *app) showBreaks(ctx context.Context, c *client, query url.Values, csv bool) error {
+func (a *app) showBreaks(ctx context.Context, c *client, query url.Values, asCSV bool) error {
 	got, err := c.ask(ctx, http.MethodGet, "/v1/recon/breaks?"+query.Encode(), "", nil)
 	if err != nil {
 		return err
 	}
-	if csv {
+	if asCSV {
 		_, err := a.out.Write(got.body)
 		return err
 	}

@@ -357,8 +357,11 @@ func (a *app) sayNext(v *api.Settlement) {
 }
 
 func (a *app) drawSettlement(w io.Writer, v *api.Settlement) {
-	if v.DryRun {
+	if v.DryRun && !v.Exists {
 		fmt.Fprintln(w, "dry run: nothing was sent or written; it would be")
+	}
+	if v.Exists {
+		fmt.Fprintln(w, "nothing was sent now and no money moved: it was settled already")
 	}
 	for _, e := range v.Events {
 		fmt.Fprintln(w, "  "+clean(e.Says))

@@ -145,6 +145,9 @@ func (c *call) disputes() error {
 	if err != nil {
 		return unread(err)
 	}
+	if err := c.heardOf(f.Who, len(list)); err != nil {
+		return err
+	}
 	for i := range list {
 		c.hide(&list[i])
 	}
@@ -194,7 +197,7 @@ func (a *API) disputeOperations(d describe) []operation {
 		choiceParam("turn", "that wait for whom", "raiser", "respondent", "operator"), choiceParam("open", "only those that are not over", "true", "false"),
 		countParam("limit", "at most so many", disputesStandard, disputesMost))
 	list.Responses = map[string]*huma.Response{"200": d.json("Latest first.", DisputeList{})}
-	d.problems(&list, reasonsAsked, reasonsBooks, []tongma.Reason{tongma.OperationUnknown, tongma.FieldInvalid})
+	d.problems(&list, reasonsAsked, reasonsBooks, []tongma.Reason{tongma.OperationUnknown, tongma.FieldInvalid, tongma.ParticipantUnknown})
 	show := with(base("get-dispute", tag, "GET", "/v1/disputes/{id}", "See how a dispute stands", "With its steps: who did what, when, and on what evidence. For its parties and the operator; to others it is unknown."), one)
 	show.Responses = map[string]*huma.Response{"200": d.json("How it stands.", office.DisputeView{})}
 	d.problems(&show, reasonsAsked, reasonsBooks, []tongma.Reason{tongma.OperationUnknown, tongma.DisputeUnknown})

@@ -93,7 +93,7 @@ func (c *call) two() error {
 			Detail: "it takes two people, and the operator's own token says of nobody who it is: use creds/operator.NAME.token"}
 	}
 	return &tongma.Error{Op: "http", Reason: tongma.NotPermittedHere,
-		Detail: "it takes two people, and this installation knows one: give each a token of its own, creds/operator.NAME.token, and start again"}
+		Detail: "it takes two people, and this installation knows one: give each a token of its own, creds/operator.NAME.token, by tongma operator add NAME"}
 }
 
 // within bounds an operation that writes. One whose client hangs up goes on: it
@@ -217,11 +217,28 @@ func (c *call) caps() error {
 	}
 	ctx, cancel := c.within(changeWithin)
 	defer cancel()
-	list, err := o.Caps(ctx, tongma.ParticipantID(q.Get("participant")), q.Get("waiting") == "true")
+	who := tongma.ParticipantID(q.Get("participant"))
+	list, err := o.Caps(ctx, who, q.Get("waiting") == "true")
+	if err == nil {
+		err = c.heardOf(who, len(list))
+	}
 	if err != nil {
 		return unread(err)
 	}
 	return c.send(CapList{Proposals: append([]office.CapView{}, list...)})
+}
+
+// heardOf refuses a list of nothing for a participant that the directory does not have: a
+// misspelt name must not pass for one of whom there is nothing. Who has left may still be
+// in the books.
+func (c *call) heardOf(who tongma.ParticipantID, found int) error {
+	if who == "" || found > 0 {
+		return nil
+	}
+	if _, ok := c.cfg.Engine.Directory().Participant(who); !ok {
+		return &tongma.Error{Op: "http", Reason: tongma.ParticipantUnknown, Field: "?participant"}
+	}
+	return nil
 }
 
 func (c *call) participants() error {

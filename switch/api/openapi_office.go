@@ -69,7 +69,7 @@ func (a *API) officeOperations(d describe) []operation {
 	caps := with(base("list-cap-proposals", tag, "GET", "/v1/caps/proposals", "List the caps that were proposed", "It reads the whole journal."),
 		textParam("participant", "only of this one"), choiceParam("waiting", "only those that nobody has decided on", "true", "false"))
 	caps.Responses = map[string]*huma.Response{"200": d.json("Latest first.", CapList{})}
-	d.problems(&caps, reasonsAsked, reasonsBooks, []tongma.Reason{tongma.OperationUnknown, tongma.FieldInvalid})
+	d.problems(&caps, reasonsAsked, reasonsBooks, []tongma.Reason{tongma.OperationUnknown, tongma.FieldInvalid, tongma.ParticipantUnknown})
 	members := base("list-participants", tag, "GET", "/v1/participants", "List the participants and how they stand", "It reads the whole journal.")
 	members.Responses = map[string]*huma.Response{"200": d.json("By id.", ParticipantList{})}
 	d.problems(&members, reasonsAsked, reasonsBooks, []tongma.Reason{tongma.OperationUnknown})
@@ -123,6 +123,6 @@ func (a *API) breaksOperation(d describe) operation {
 		countParam("limit", "at most so many", breaksStandard, breaksMost), formatParam("json", "csv"))
 	op.Responses = map[string]*huma.Response{"200": d.json("Oldest first.", BreakList{})}
 	asCSV(&op)
-	d.problems(&op, reasonsAsked, []tongma.Reason{tongma.OperationUnknown, tongma.FieldInvalid, tongma.SetupInvalid})
+	d.problems(&op, reasonsAsked, []tongma.Reason{tongma.OperationUnknown, tongma.FieldInvalid, tongma.SetupInvalid, tongma.ParticipantUnknown})
 	return operation{op, operatorOnly, (*call).breaks}
 }

@@ -168,6 +168,9 @@ func (c *call) breaks() error {
 		return err
 	}
 	list, err := o.Breaks(f)
+	if err == nil {
+		err = c.heardOf(f.Participant, len(list))
+	}
 	if err != nil {
 		return err
 	}

@@ -40,6 +40,7 @@ type Settlement struct {
 	Window
 	Done   bool              `json:"done" doc:"nothing is left to do"`
 	DryRun bool              `json:"dry_run,omitempty"`
+	Exists bool              `json:"exists,omitempty" doc:"it was settled already: nothing was sent, and no money moved"`
 	Events []SettlementEvent `json:"events" doc:"what was done, or in a dry run would be, in order"`
 	Waits  []SettlementEvent `json:"waits" doc:"what it waits for: transfers without a final answer, or people"`
 	Plan   []SettlementStep  `json:"plan" doc:"what the rules would do next for those who are short"`
@@ -141,13 +142,22 @@ func (c *call) closeWindow() error {
 		if e.Window == 0 {
 			name = e.Model
 		}
-		return &tongma.Error{Op: "window.close", Reason: reason, Field: name}
+		return &tongma.Error{Op: "window.close", Reason: reason, Field: name, Detail: c.stands(ctx, e.Window)}
 	}
 	s, err := c.cfg.Engine.Sheet(ctx, e.Window)
 	if err != nil {
 		return unread(err)
 	}
 	return c.send(Closing{c.window(&s), dry})
+}
+
+// stands says in what state a window is, or nothing if it is not there.
+func (c *call) stands(ctx context.Context, id tongma.WindowID) string {
+	s, err := c.cfg.Engine.Sheet(ctx, id)
+	if err != nil {
+		return ""
+	}
+	return "it is " + s.State.String() + " already; nothing was closed now"
 }
 
 // closing reads which window is to be closed, of the path or the query, and when it
@@ -260,7 +270,7 @@ func (c *call) settle(how settle.How) error {
 }
 
 func (c *call) settlement(r *settle.Report, dry bool) Settlement {
-	return Settlement{Window: c.window(&r.Sheet), Done: r.Done(), DryRun: dry, Events: viewEvents(r.Events), Waits: viewEvents(r.Open), Plan: viewSteps(r.Plan)}
+	return Settlement{Window: c.window(&r.Sheet), Done: r.Done(), DryRun: dry, Exists: r.Done() && len(r.Events) == 0, Events: viewEvents(r.Events), Waits: viewEvents(r.Open), Plan: viewSteps(r.Plan)}
 }
 
 func viewEvents(events []settle.Event) []SettlementEvent {

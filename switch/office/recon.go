@@ -18,6 +18,7 @@ import (
 
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing"
+	"github.com/tongma/tongma/clearing/iso20022"
 	"github.com/tongma/tongma/clearing/recon"
 )
 
@@ -121,7 +122,11 @@ type ReconReport struct {
 	Tallies []recon.Tally     `json:"tallies"`
 	Summary []recon.ReportRow `json:"summary"`
 	Breaks  []recon.Break     `json:"breaks"`
-	DryRun  bool              `json:"dry_run,omitempty"`
+
+	// Unreported are currencies in which the agent was instructed and of which it has never
+	// sent a message: what it did there is not compared.
+	Unreported []string `json:"unreported,omitempty"`
+	DryRun     bool     `json:"dry_run,omitempty"`
 }
 
 // Reconcile reads the files, holds them against the journal and takes what differs
@@ -202,10 +207,17 @@ func (r *reconRun) read(context.Context) error {
 // inFile says in which file a fault is. What a file holds is not repeated.
 func inFile(name string, err error) error {
 	var e *tongma.Error
-	if !errors.As(err, &e) || e.Field != "" {
+	if !errors.As(err, &e) || strings.HasPrefix(e.Field, "/files/") {
 		return err
 	}
 	out := &tongma.Error{Op: e.Op, Reason: e.Reason, Field: "/files/" + name, Offset: e.Offset, Detail: e.Detail}
+	if e.Field != "" {
+		out.Field += ", element " + e.Field
+	}
+	var rule iso20022.Fault
+	if errors.As(err, &rule) {
+		out.Detail = strings.TrimSuffix(string(rule)+": "+e.Detail, ": ")
+	}
 	var row *recon.CSVError
 	if errors.As(err, &row) {
 		out.Field += ", line " + strconv.Itoa(row.Line)
@@ -435,7 +447,8 @@ func (o *Office) businessDay(info *cycleInfo) (recon.Date, bool) {
 }
 
 // compareBank holds all that the agent ever reported against all that it was
-// instructed to do until its newest message.
+// instructed to do until its newest message, in each currency for itself: a statement of
+// one account says nothing of another.
 func (r *reconRun) compareBank(ctx context.Context) error {
 	if !r.bank {
 		return nil
@@ -450,17 +463,16 @@ func (r *reconRun) compareBank(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	until := time.Time{}
-	for _, f := range r.agent {
-		if f.created.After(until) {
-			until = f.created
-		}
-	}
-	if until.IsZero() {
-		until = r.asOf
-	}
+	reported := reportedUntil(r.agent, r.asOf)
 	r.tell(Progress{Step: "comparing", Input: recon.SideBank, Done: 0, Total: 1})
-	legs := r.windows.legs(until, func(w tongma.WindowID) []clearing.Instruction { return due[w] })
+	legs := slices.DeleteFunc(r.windows.legs(r.asOf, func(w tongma.WindowID) []clearing.Instruction { return due[w] }), func(l recon.Leg) bool {
+		until, ok := reported[l.Amount.Currency]
+		if code := l.Amount.Currency.Code(); !ok && !slices.Contains(r.report.Unreported, code) {
+			r.report.Unreported = append(r.report.Unreported, code)
+		}
+		return !ok || !r.windows[l.Window].instructedBy(until)
+	})
+	slices.Sort(r.report.Unreported)
 	window := r.items.LastWindow()
 	if len(legs) > 0 {
 		window = legs[len(legs)-1].Window

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -213,6 +214,28 @@ func TestTheAgentsStatementAgainstTheInstructions(t *testing.T) {
 	}
 }
 
+// TestAStatementSaysNothingOfAnotherCurrency: of what the agent never reported on nobody
+// is said not to have paid, but the report names it.
+func TestAStatementSaysNothingOfAnotherCurrency(t *testing.T) {
+	m := newMarket(t, t.TempDir())
+	m.pay(1250, "L1")
+	s := m.close()
+	m.settle(s)
+	whole, err := io.ReadAll(m.statement("S1", 0, 23).Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := ReconFile{Name: "cny.xml", Body: strings.NewReader(strings.ReplaceAll(string(whole), "THB", "CNY"))}
+	r := m.reconcile(Reconciliation{Files: []ReconFile{other}})
+	if sameKinds(t, r.Breaks); !slices.Equal(r.Unreported, []string{"THB"}) {
+		t.Errorf("%+v", r.Unreported)
+	}
+	r = m.reconcile(Reconciliation{Files: []ReconFile{m.statement("S2", 0, 23)}})
+	if sameKinds(t, r.Breaks, "UNPAID_NET 12.50 THB", "UNPAID_NET 12.50 THB"); r.Unreported != nil {
+		t.Errorf("%+v", r.Unreported)
+	}
+}
+
 func TestEntriesOfAStatementAreOneEachTransaction(t *testing.T) {
 	date := iso20022.Date{Year: 2026, Month: 11, Day: 23}
 	entries := []iso20022.Entry{
@@ -361,6 +384,24 @@ func TestAMalformedFileIsRefusedWhole(t *testing.T) {
 		{Name: "d", Sender: "nobody", Body: strings.NewReader("")}} {
 		if _, err := m.Reconcile(t.Context(), Reconciliation{Windows: []tongma.WindowID{1}, Files: []ReconFile{f}}); err == nil {
 			t.Errorf("%s was taken", f.Name)
+		}
+	}
+	agent := m.statement("S1", 0, 24).Body
+	whole, err := io.ReadAll(agent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for says, text := range map[string]string{ // which file, where in it, and what is wrong
+		"/files/agent.xml, element /Document": strings.ReplaceAll(string(whole), "camt.053.001.08", "camt.053.001.99"),
+		"another namespace than expected":     strings.ReplaceAll(string(whole), "camt.053.001.08", "camt.053.001.99"),
+		"not well-formed XML in UTF-8":        string(whole[:len(whole)/2]),
+		"currency is not in ISO 4217":         strings.ReplaceAll(string(whole), `Ccy="THB"`, `Ccy="ZZZ"`),
+		"/files/agent.xml at":                 string(whole[:len(whole)/2]),
+		"required element is missing":         "<html></html>",
+	} {
+		_, err := m.Reconcile(t.Context(), Reconciliation{Files: []ReconFile{{Name: "agent.xml", Body: strings.NewReader(text)}}})
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%v, want %s", err, says)
 		}
 	}
 	if left, _ := os.ReadDir(dir); len(left) != 0 {

@@ -207,14 +207,44 @@ func (c *cycleInfo) confirm(e *clearing.Entry, from, to tongma.ParticipantID) {
 	l.Amount.Minor += e.Amount.Minor
 }
 
+// instructedBy tells whether a message of that time may know of the instructions. It tells
+// its time in seconds: what was instructed within that second may be in it.
+func (c *cycleInfo) instructedBy(until time.Time) bool {
+	return !c.instructed.IsZero() && !c.instructed.Truncate(time.Second).After(until)
+}
+
+// reportedUntil returns until when the agent's messages tell what it did, by currency.
+// One that does not say when it was made tells all until now.
+func reportedUntil(files []agentFile, now time.Time) map[tongma.Currency]time.Time {
+	until := map[tongma.Currency]time.Time{}
+	for _, f := range files {
+		at := f.created
+		if at.IsZero() {
+			at = now
+		}
+		see := func(c tongma.Currency) {
+			if c.Valid() && !until[c].After(at) {
+				until[c] = at
+			}
+		}
+		for i := range f.statements {
+			s := &f.statements[i]
+			see(s.Opening.Currency)
+			see(s.Closing.Currency)
+			for k := range s.Entries {
+				see(s.Entries[k].Amount.Currency)
+			}
+		}
+	}
+	return until
+}
+
 // legs returns what the bank's statements should show of all windows that were
 // instructed before until: what was confirmed, and what is still due.
 func (c cycles) legs(until time.Time, due func(tongma.WindowID) []clearing.Instruction) []recon.Leg {
 	windows := make([]tongma.WindowID, 0, len(c))
 	for w, info := range c {
-		// A message tells its time in seconds: what was instructed within that second
-		// may be in it.
-		if !info.instructed.IsZero() && !info.instructed.Truncate(time.Second).After(until) {
+		if info.instructedBy(until) {
 			windows = append(windows, w)
 		}
 	}

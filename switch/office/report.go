@@ -16,6 +16,19 @@ func (r *ReconReport) WriteJSON(w io.Writer) error {
 	return enc.Encode(r)
 }
 
+// NothingCompared tells whether files were taken in of which all rows are of windows that
+// the run is not about: that nothing differs says nothing then.
+func (r *ReconReport) NothingCompared() bool {
+	beside := false
+	for _, in := range r.Inputs {
+		if in.Rows > in.Beside {
+			return false
+		}
+		beside = beside || in.Beside > 0
+	}
+	return beside
+}
+
 // WriteCSV writes the breaks of the report, one a line with a header.
 func (r *ReconReport) WriteCSV(w io.Writer) error { return recon.WriteBreaks(w, r.Breaks, r.AsOf) }
 
