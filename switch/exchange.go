@@ -89,6 +89,13 @@ func (x *crossing) only(c tongma.Currency) bool {
 	return found
 }
 
+// over tells whether the payer's scheme takes less than source in one payment, and how
+// much that is.
+func (x *crossing) over(source tongma.Money) (limit tongma.Money, over bool) {
+	most, bounded := x.scheme.MaxPayment[source.Currency]
+	return tongma.Money{Minor: most, Currency: source.Currency}, bounded && source.Minor > most
+}
+
 // exchangeFor makes hold one in two currencies: by a fresh quote, or for a wallet by
 // the one that it has shown its payer. A repeat is left as it is asked: its first
 // answer stands, whatever the rates are by now. A fresh quote is hold's alone until
@@ -110,7 +117,7 @@ func (e *Engine) exchangeFor(ctx context.Context, d *schemes.Directory, x crossi
 	if reason != tongma.NoReason {
 		return done, reason
 	}
-	if limit, ok := x.scheme.MaxPayment[q.Source.Currency]; ok && q.Source.Minor > limit {
+	if _, over := x.over(q.Source); over { // the wallet heard it already, unless the limit is new
 		return done, tongma.OverSchemeLimit
 	}
 	hold.Amount, hold.Target, hold.Dealer, hold.Quote, hold.Rate = q.Source, q.Target, q.Dealer, q.Quote, q.Rate
@@ -463,11 +470,16 @@ func (e *Engine) offer(ctx context.Context, d *schemes.Directory, code codespec.
 	if reason != tongma.NoReason {
 		out.Candidates, out.Reason, out.Detail = nil, reason, "the payer pays in another currency than the merchant is paid in"
 	}
+	if limit, over := x.over(out.Exchange.Source); reason == tongma.OverSchemeLimit && over {
+		out.Detail = "the payer would pay " + out.Exchange.Source.String() + ", and " + string(x.scheme.ID) + " takes at most " + limit.String() + " in one payment"
+		out.Exchange = tongma.Exchange{} // nobody keeps it
+	}
 	return nil
 }
 
 // show gets a quote, and keeps it for the wallet that it is shown to. Who is paid is
-// found as the transfer will find it.
+// found as the transfer will find it. Of OverSchemeLimit the source says what the payer
+// would pay.
 func (e *Engine) show(ctx context.Context, d *schemes.Directory, code codespec.Code, x crossing, r *tongma.Request) (tongma.Exchange, tongma.Reason) {
 	gets := *r
 	gets.Amount = e.paid(r, &x)
@@ -478,11 +490,20 @@ func (e *Engine) show(ctx context.Context, d *schemes.Directory, code codespec.C
 	case !x.only(r.PayIn):
 		return tongma.Exchange{}, tongma.CurrencyNotServed
 	}
+	if x.fixed == exchange.Source { // no dealer needs to be asked
+		if _, over := x.over(r.Amount); over {
+			return tongma.Exchange{Source: r.Amount}, tongma.OverSchemeLimit
+		}
+	}
 	x.payee = e.payeeOf(code, chosen)
 	hold := clearing.Entry{Payment: e.opts.NewID(), Debtor: r.From, Creditor: x.payee.acquirer}
 	q, reason := e.quote(ctx, d, x, r, &hold)
 	if reason != tongma.NoReason {
 		return tongma.Exchange{}, reason
+	}
+	if _, over := x.over(q.Source); over {
+		e.offers.free(&q)
+		return tongma.Exchange{Source: q.Source}, tongma.OverSchemeLimit
 	}
 	if gets.Amount = q.Target; x.fixed == exchange.Source { // and may the merchant get so much?
 		if again, reason := e.choose(ctx, d, code, &gets); reason != tongma.NoReason || e.payeeOf(code, again) != x.payee {

@@ -750,3 +750,39 @@ func TestWhoNamesALostQuoteIsToldWhatToDo(t *testing.T) {
 		t.Errorf("%+v", i)
 	}
 }
+
+// TestAPayerHearsItsLimitWhenItResolves, with the limit and what it would pay; and a quote
+// that was shown before the limit was lowered is refused when it is used.
+func TestAPayerHearsItsLimitWhenItResolves(t *testing.T) {
+	s := newBourse(t)
+	resolve := func(amount, currency string) tongma.Resolution {
+		t.Helper()
+		r, err := s.engine.Resolve(t.Context(), tongma.Request{From: "wallet", Code: s.shopCode(tongma.THB, ""), Amount: s.money(amount, currency), Budget: time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	for _, c := range [][2]string{{"900.00", "HKD"}, {"4000.00", "THB"}} {
+		r := resolve(c[0], c[1])
+		if r.Reason != tongma.OverSchemeLimit || len(r.Candidates) != 0 || r.Exchange != (tongma.Exchange{}) || !strings.Contains(r.Detail, "at most 800.00 HKD") {
+			t.Errorf("%v: %+v", c, r)
+		}
+	}
+	if n := len(s.engine.offers.taken); n != 0 {
+		t.Errorf("%d quotes are kept that nobody was shown", n)
+	}
+	if got := s.run(strings.Fields("resolve 700.00 HKD shop THB as Q1")); !strings.Contains(got, "quote Q1") {
+		t.Fatal(got)
+	}
+	lower, err := schemes.Parse(2, []byte(strings.Replace(bourseMarket, `max_payment: {HKD: "800.00"}`, `max_payment: {HKD: "600.00"}`, 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.engine.Adopt(t.Context(), lower); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.run(strings.Fields("transfer T1 700.00 HKD shop THB quote Q1")); got != "declined over-scheme-limit" {
+		t.Error(got)
+	}
+}
