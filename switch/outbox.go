@@ -77,8 +77,8 @@ type notice struct {
 	payment tongma.PaymentID
 	window  tongma.WindowID
 	settle  *unsettled // of a window that does not settle as it was drawn up
-	warning *Warning  // instead of an entry
-	beside  bool      // no entry calls for it: published once at most, and lost in a crash
+	warning *Warning   // instead of an entry
+	beside  bool       // no entry calls for it: published once at most, and lost in a crash
 }
 
 // maxNotices bounds the queue, at some 100 bytes each, and 300 of what is deferred. Beyond it the journal is read
