@@ -50,21 +50,21 @@ type owed struct {
 
 // run takes the hold, asks the scheme, and answers. What cannot be finished while
 // the asker waits goes on in the background.
-func (e *Engine) run(ctx context.Context, r *tongma.Request, hold clearing.Entry) (tongma.Answer, error) {
-	d := e.Directory()
+func (e *Engine) run(ctx context.Context, r *tongma.Request, draft *clearing.Draft) (tongma.Answer, error) {
+	d, hold := e.Directory(), &draft.Entry
 	scheme, ok := d.Scheme(hold.Scheme)
 	adapter := e.adapter(hold.Scheme)
 	if !ok || adapter == nil {
-		return e.refuse(ctx, r, hold, tongma.AdapterDown)
+		return e.refuse(ctx, r, *hold, tongma.AdapterDown)
 	}
-	if a, elsewhere, err := e.claim(ctx, r, &hold); elsewhere {
+	if a, elsewhere, err := e.claim(ctx, r, hold); elsewhere {
 		return a, err
 	}
-	switch spent, err := e.spentBefore(ctx, &hold); {
+	switch spent, err := e.spentBefore(ctx, hold); {
 	case err != nil:
 		return tongma.Answer{}, err
 	case spent:
-		return e.refuseHere(ctx, r, hold, tongma.CodeSpent)
+		return e.refuseHere(ctx, r, *hold, tongma.CodeSpent)
 	}
 	hold.Expiry = e.opts.Now().Add(scheme.ConfirmWithin).UnixMilli()
 	ctx, span := e.opts.Tracer.Start(ctx, "payment "+r.Op.String(), trace.WithAttributes(attribute.String("tongma.scheme", string(hold.Scheme))))
@@ -78,7 +78,8 @@ func (e *Engine) run(ctx context.Context, r *tongma.Request, hold clearing.Entry
 	}
 	// Durable before the scheme hears of it. If we stop right after this line,
 	// recover finds a hold without an answer, inquires, and reverses.
-	res, err := e.submitHold(ctx, hold)
+	asked := *hold
+	res, err := e.submitHold(ctx, draft)
 	if err != nil || !res.Write || res.Entry.Kind != clearing.KindHold {
 		e.end(c)
 		switch {
@@ -90,7 +91,7 @@ func (e *Engine) run(ctx context.Context, r *tongma.Request, hold clearing.Entry
 		case res.Elsewhere != 0 && WayOf(ctx).Claimed:
 			// The key was claimed here and never used, and its payer is not at home here, or
 			// not any more. It is used up now: the end is the same at every door.
-			return e.refuse(ctx, r, hold, tongma.KeyUsedUp)
+			return e.refuse(ctx, r, asked, tongma.KeyUsedUp)
 		case res.Elsewhere != 0:
 			return e.opts.Shards.Belongs(ctx, original(ctx, r), res.Elsewhere)
 		case !res.Write:
@@ -103,10 +104,12 @@ func (e *Engine) run(ctx context.Context, r *tongma.Request, hold clearing.Entry
 	}
 	c.tell(res.Payment)
 	e.warn(&res)
+	held := *res.Payment
+	e.done(draft)
 	defer e.waitFor(scheme.ID, true)() // not before: behind a journal that stands still nobody waits for a scheme
 	event, answer := e.ask(ctx, c, legTime(ctx, scheme))
 	writing, cancel := beforeEnd(ctx)
-	p, next := e.take(writing, c, event, &answer, *res.Payment)
+	p, next := e.take(writing, c, event, &answer, held)
 	cancel()
 	if c.state.Final() {
 		e.end(c)
@@ -252,18 +255,20 @@ func (e *Engine) take(ctx context.Context, c *course, event Event, a *tongma.Ans
 	}
 	c.state = state
 	for _, action := range actions {
-		entry, ok := e.entry(c, action, from, event, a)
-		if !ok {
+		d := e.draft()
+		if !e.entry(&d.Entry, c, action, from, event, a) {
+			e.done(d)
 			return p, action
 		}
-		res, err := e.submit(ctx, c, entry)
+		late := d.Entry.Late
+		err := e.submit(ctx, c, d)
 		if tongma.ReasonOf(err) == tongma.JournalInDoubt && ctx.Err() != nil && e.ledger.Err() == nil {
 			// The answer is known and must not be lost to an asker that has hung up.
-			c.state, c.owed, c.unsaid = from, &owed{event, *a}, !entry.Late
+			c.state, c.owed, c.unsaid = from, &owed{event, *a}, !late
 			return p, next(c.state)
 		}
-		if err == nil && res.Payment.ID.IsZero() { // the books would not even look at it
-			err = &tongma.Error{Op: "switch.take", Reason: res.Reason}
+		if err == nil && written(d).Payment.ID.IsZero() { // the books would not even look at it
+			err = &tongma.Error{Op: "switch.take", Reason: d.Verdict.Reason}
 		}
 		if err != nil {
 			// Not written, or not known to be. Nothing moves on what the books do not
@@ -276,10 +281,12 @@ func (e *Engine) take(ctx context.Context, c *course, event Event, a *tongma.Ans
 			}
 			return p, next(c.state)
 		}
-		p = *res.Payment
-		if !res.Write {
+		p = *d.Verdict.Payment
+		moved, exists := d.Verdict.Write, d.Verdict.Exists
+		e.done(d)
+		if !moved {
 			c.state, c.asked = StateOf(&p), 0
-			if res.Exists && c.unsaid && c.state.Final() {
+			if exists && c.unsaid && c.state.Final() {
 				e.tellEnd(&p)
 			}
 			return p, next(c.state)
@@ -287,18 +294,6 @@ func (e *Engine) take(ctx context.Context, c *course, event Event, a *tongma.Ans
 		c.asked = 0
 	}
 	return p, next(c.state)
-}
-
-// submit writes a course's entry. A fee never keeps a payment from being posted: the
-// scheme has said yes.
-func (e *Engine) submit(ctx context.Context, c *course, entry clearing.Entry) (clearing.Result, error) {
-	res, err := e.ledger.Submit(ctx, entry)
-	if err == nil && !res.Write && !res.Exists && len(entry.Legs) > 0 && res.Reason != tongma.StateConflict {
-		e.opts.Logger.Error("fees left out", "payment", c.id.String(), "reason", res.Reason.String())
-		entry.Legs = nil
-		return e.ledger.Submit(ctx, entry)
-	}
-	return res, err
 }
 
 // next is what a course does in a state when nothing else was said.
@@ -310,8 +305,8 @@ func next(s State) Action {
 }
 
 // entry is what an action writes; false if it writes nothing.
-func (e *Engine) entry(c *course, action Action, from State, event Event, a *tongma.Answer) (clearing.Entry, bool) {
-	entry := clearing.Entry{Payment: c.id, Late: c.late.Load(), Reason: a.Reason, SchemeRef: cut(a.SchemeRef, 64)}
+func (e *Engine) entry(entry *clearing.Entry, c *course, action Action, from State, event Event, a *tongma.Answer) bool {
+	*entry = clearing.Entry{Payment: c.id, Late: c.late.Load(), Reason: a.Reason, SchemeRef: cut(a.SchemeRef, 64)}
 	switch action {
 	case WritePend:
 		entry.Kind, entry.Reason = clearing.KindPend, tongma.PayerConfirming
@@ -334,9 +329,9 @@ func (e *Engine) entry(c *course, action Action, from State, event Event, a *ton
 	case WriteEnded:
 		entry.Kind, entry.Reason = clearing.KindReversed, tongma.NoReason
 	default:
-		return entry, false
+		return false
 	}
-	return entry, true
+	return true
 }
 
 // ask puts the first question to the scheme: authorise, accept or refund.

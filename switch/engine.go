@@ -100,6 +100,7 @@ type Engine struct {
 
 	offers offers
 	desks  desks
+	drafts sync.Pool // of *clearing.Draft: see draft
 
 	// mu guards what follows, and that no job starts once ctx has ended. Nothing else
 	// is taken while it is held.

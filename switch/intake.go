@@ -18,14 +18,15 @@ import (
 func (e *Engine) pay(ctx context.Context, r tongma.Request) (tongma.Answer, error) {
 	d := e.Directory()
 	code, chosen, refusal := e.resolvePayer(ctx, d, &r)
-	hold := e.newEntry(&r)
+	draft := e.newHold(&r)
+	hold := &draft.Entry
 	hold.Creditor = r.From
 	hold.Code, hold.CodeTail = clearing.Digest(e.opts.Digest(code.Raw)), tail(code.Raw)
 	if refusal == tongma.NoReason {
 		refusal = e.tooLate(ctx, chosen)
 	}
 	if refusal != tongma.NoReason {
-		return e.refuse(ctx, &r, hold, refusal)
+		return e.refuse(ctx, &r, *hold, refusal)
 	}
 	if a, elsewhere, err := e.place(ctx, &r, chosen.Participant); elsewhere {
 		return a, err
@@ -33,14 +34,14 @@ func (e *Engine) pay(ctx context.Context, r tongma.Request) (tongma.Answer, erro
 	hold.Debtor, hold.Scheme = chosen.Participant, chosen.Scheme
 	hold.Model = d.Model(hold.Scheme, hold.Amount.Currency)
 	if x, crosses := crossingOf(d, chosen.Scheme, r.Amount.Currency); crosses {
-		done, refusal := e.exchangeFor(ctx, d, x, &r, &hold)
+		done, refusal := e.exchangeFor(ctx, d, x, &r, hold)
 		defer done()
 		if refusal != tongma.NoReason {
-			return e.refuse(ctx, &r, hold, refusal)
+			return e.refuse(ctx, &r, *hold, refusal)
 		}
 	}
 	r.Acquirer, r.Issuer, r.Scheme = r.From, chosen.Participant, chosen.Scheme
-	return e.run(ctx, &r, hold)
+	return e.run(ctx, &r, draft)
 }
 
 // transfer is "the payer scans the shop": the merchant's code decides who is
@@ -48,10 +49,11 @@ func (e *Engine) pay(ctx context.Context, r tongma.Request) (tongma.Answer, erro
 func (e *Engine) transfer(ctx context.Context, r tongma.Request) (tongma.Answer, error) {
 	d := e.Directory()
 	code, err := d.Decode(r.Code)
-	hold := e.newEntry(&r)
+	draft := e.newHold(&r)
+	hold := &draft.Entry
 	hold.Debtor = r.From
 	if err != nil {
-		return e.refuse(ctx, &r, hold, codeReason(err))
+		return e.refuse(ctx, &r, *hold, codeReason(err))
 	}
 	x, crosses := spending(d, e.schemeOf(r.From), code, r.Amount)
 	if !crosses {
@@ -67,26 +69,26 @@ func (e *Engine) transfer(ctx context.Context, r tongma.Request) (tongma.Answer,
 		refusal = e.tooLate(ctx, chosen)
 	}
 	if refusal != tongma.NoReason {
-		return e.refuse(ctx, &r, hold, refusal)
+		return e.refuse(ctx, &r, *hold, refusal)
 	}
 	hold.Creditor, hold.Scheme = chosen.Participant, chosen.Scheme
 	hold.Model = d.Model(hold.Scheme, hold.Amount.Currency)
 	switch {
 	case crosses:
 		x.payee = e.payeeOf(code, chosen)
-		_, refusal = e.exchangeFor(ctx, d, x, &r, &hold)
+		_, refusal = e.exchangeFor(ctx, d, x, &r, hold)
 	case r.Quote != "" || (r.PayIn != 0 && r.PayIn != r.Amount.Currency):
 		refusal = tongma.QuoteMismatch // it pays in the merchant's own currency
 	}
 	if refusal != tongma.NoReason {
-		return e.refuse(ctx, &r, hold, refusal)
+		return e.refuse(ctx, &r, *hold, refusal)
 	}
 	r.Acquirer, r.Issuer, r.Scheme = chosen.Participant, r.From, chosen.Scheme
 	if r.Merchant == (tongma.Merchant{}) {
 		r.Merchant = merchantOf(code, chosen.Path)
 	}
 	hold.Merchant = cut(r.Merchant.ID, 35)
-	return e.run(ctx, &r, hold)
+	return e.run(ctx, &r, draft)
 }
 
 // Resolve says who would be paid by a merchant's code, what the code fixes, and what
@@ -133,7 +135,8 @@ func (e *Engine) refund(ctx context.Context, r tongma.Request) (tongma.Answer, e
 		return tongma.Answer{}, &tongma.Error{Op: "switch.refund", Reason: tongma.PaymentUnknown}
 	}
 	r.Original = of.ID
-	hold := e.newEntry(&r)
+	draft := e.newHold(&r)
+	hold := &draft.Entry
 	hold.Debtor, hold.Creditor, hold.Original = of.Creditor, of.Debtor, of.ID
 	hold.Scheme = of.Scheme
 	if of.Op == tongma.OpTransfer {
@@ -142,10 +145,10 @@ func (e *Engine) refund(ctx context.Context, r tongma.Request) (tongma.Answer, e
 	if of.Phase != clearing.KindPost || of.Op == tongma.OpRefund {
 		// Said before the scheme is looked up, since a payment that never got as far
 		// as a scheme has none.
-		return e.refuse(ctx, &r, hold, tongma.NotRefundable)
+		return e.refuse(ctx, &r, *hold, tongma.NotRefundable)
 	}
 	r.Acquirer, r.Issuer, r.Scheme = of.Creditor, of.Debtor, hold.Scheme
-	return e.run(ctx, &r, hold)
+	return e.run(ctx, &r, draft)
 }
 
 // schemeOf finds the scheme by which a wallet that pays is itself reached.
@@ -218,10 +221,12 @@ func (e *Engine) find(ctx context.Context, r *tongma.Request) (clearing.Payment,
 	return p, nil
 }
 
-// newEntry is the hold that r asks for, without who pays whom.
-func (e *Engine) newEntry(r *tongma.Request) clearing.Entry {
-	return clearing.Entry{Kind: clearing.KindHold, Payment: e.opts.NewID(), Op: r.Op, Asker: r.From, Key: r.Key,
+// newHold is a draft of the hold that r asks for, without who pays whom.
+func (e *Engine) newHold(r *tongma.Request) *clearing.Draft {
+	d := e.draft()
+	d.Entry = clearing.Entry{Kind: clearing.KindHold, Payment: e.opts.NewID(), Op: r.Op, Asker: r.From, Key: r.Key,
 		Amount: r.Amount, Content: contentOf(r), Merchant: cut(r.Merchant.ID, 35), Order: cut(r.Order, 64)}
+	return d
 }
 
 // contentOf is a digest of what a repeat must not change, other than what the

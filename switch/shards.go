@@ -110,19 +110,6 @@ func (e *Engine) spentBefore(ctx context.Context, hold *clearing.Entry) (bool, e
 	return e.opts.Shards.Spent(ctx, hold)
 }
 
-// submitHold submits a hold. If there is no room for it here, that is looked for in
-// other shards once, before it is refused.
-func (e *Engine) submitHold(ctx context.Context, hold clearing.Entry) (clearing.Result, error) {
-	hold.Try = e.opts.Shards != nil
-	res, err := e.ledger.Submit(ctx, hold)
-	if err != nil || !hold.Try || res.Write || res.Exists || res.Reason != tongma.OverCap {
-		return res, err
-	}
-	e.opts.Shards.Room(ctx, &hold)
-	hold.Try = false
-	return e.ledger.Submit(ctx, hold)
-}
-
 // ErrNotOurs is in the error of a switch that was started for another journal than the
 // one that it found.
 var ErrNotOurs = errors.New("this switch must not write it")
