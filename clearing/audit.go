@@ -60,6 +60,7 @@ const (
 	checkDispute   = "dispute"
 	checkExchange  = "exchange"
 	checkHand      = "by-hand"
+	checkRetry     = "retries"
 	checkCarry     = "carry"
 	checkGather    = "gather"
 	checkClaim     = "claim"
@@ -91,7 +92,7 @@ var auditChecks = []AuditCheck{
 	{checkReversal, "Nothing that was refunded, or is disputed, is reversed, and no refund is reversed."},
 	{checkWindow, "Every posting is in exactly one window: the one of its model that was open at its entry."},
 	{checkAuth, "Every payment names the window that was open when it was asked for."},
-	{checkWindows, "Windows open, close, are instructed and settled in this order, once, and each close opens the next."},
+	{checkWindows, "Windows open, close, are collected, paid and settled in this order, once, and each close opens the next."},
 	{checkMatrix, "The row sums of the bilateral matrix less its column sums are the multilateral figures."},
 	{checkZeroSum, "Every posting has a debit and a credit, and all figures of a currency add up to zero."},
 	{checkSheet, "The sheet hash in instructions and settlement is the one recomputed from the items."},
@@ -104,6 +105,7 @@ var auditChecks = []AuditCheck{
 	{checkShort, "Whoever was found short owed as much by the sheet, and is suspended by the same entry."},
 	{checkCover, "Others, or its own prefunding, paid only for who was short, never more than was due, and nothing was covered from what was not there."},
 	{checkHand, "What people say that the settlement agent did is said by two of them, alike and on the same evidence, and only of what is due."},
+	{checkRetry, "What the settlement agent refused was sent again only under an id of its own, and nobody else paid for it before that had its end."},
 	{checkRecast, "Payments, chargebacks and what is owed for covers are deferred only out of a window in which somebody is short and no answer is awaited, for one currency at a time, into the next one of the same model; nothing is settled until the sheet is drawn up anew."},
 	{checkExchange, "The two amounts of a payment in two currencies follow from the rate that it names, by a quote that is used once; both are held, posted or released together, and what goes back of it goes back on both sides in proportion."},
 	{checkDispute, "Disputes are raised by the payer's network, go on by whose turn it is, in time, and never take more than is left of the payment; each is charged back at most once, and rulings are two people's."},
@@ -195,7 +197,7 @@ type AuditWindow struct {
 	Window uint64     `json:"window"`
 	Model  string     `json:"model,omitempty"`
 	Method string     `json:"method,omitempty"` // bilateral or gross; none is multilateral
-	State  string     `json:"state"`            // open, closed, instructed, settled
+	State  string     `json:"state"`            // open, closed, collecting, paying, short, recasting, settled
 	Opened uint64     `json:"opened_entry"`
 	Closed uint64     `json:"closed_entry,omitempty"`
 	Items  int64      `json:"items"`
@@ -355,7 +357,7 @@ func (a *Auditor) Entry(e *Entry) {
 		a.opened(e)
 	case KindClose:
 		a.closed(e)
-	case KindInstruct, KindSettle, KindSettled, KindShort, KindCover, KindDefer, KindRecast, KindCoverAsked, KindCoverRefused, KindWord, KindWordRejected:
+	case KindInstruct, KindSettle, KindSettled, KindShort, KindCover, KindDefer, KindRecast, KindCoverAsked, KindCoverRefused, KindWord, KindWordRejected, KindRetry:
 		a.settling(e)
 	case KindCap:
 		a.capped(e)

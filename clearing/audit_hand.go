@@ -71,6 +71,7 @@ func (a *Auditor) asksCover(e *Entry, w *auditWindow) {
 			a.find(checkCover, "%s: %s is asked for while %s has no end", w.id, e.SchemeRef, id)
 		}
 	}
+	a.retryAnswers(e, w, e.Asker)
 	a.told(e, w)
 	w.asked[e.SchemeRef] = *e
 }
@@ -93,4 +94,56 @@ func (a *Auditor) coverAnswers(e *Entry, w *auditWindow) {
 		a.find(checkCover, "%s: %d of %s came under %s, %d of %s was asked for", w.id, e.Amount.Minor, e.Creditor, e.SchemeRef, was.Amount.Minor, was.Creditor)
 	}
 	delete(w.asked, e.SchemeRef)
+}
+
+// triesAgain takes that what the agent refused is about to be sent again: a debit that is
+// short, or a credit of which that is no entry; all that is due, and while nothing else is
+// under way for it.
+func (a *Auditor) triesAgain(e *Entry, w *auditWindow) {
+	l, from, to, due := a.due(e, w, e.Creditor)
+	if due != e.Amount.Minor || e.Amount.Minor <= 0 || (from != nil && !l.short) {
+		a.find(checkRetry, "%s: %d in %s of %q is tried again, %d is due", w.id, e.Amount.Minor, e.Amount.Currency, e.Debtor, due)
+		return
+	}
+	if from == nil && w.collecting(to.currency) {
+		a.find(checkDebits, "%s: %s is paid again while debits are open", w.id, to.who)
+	}
+	for id, other := range w.asked {
+		if other.Debtor == e.Debtor && other.Asker == e.Creditor && other.Amount.Currency == e.Amount.Currency {
+			a.find(checkRetry, "%s: %s is tried again while the cover %s has no end", w.id, e.SchemeRef, id)
+		}
+	}
+	for _, kind := range []Kind{KindSettle, KindShort} {
+		if _, ended := w.said[kind.String()+" "+e.SchemeRef]; ended {
+			a.find(checkRetry, "%s: %s is tried again under the id of what has its end", w.id, e.SchemeRef)
+		}
+	}
+	a.retryAnswers(e, w, e.Creditor)
+	a.told(e, w)
+	w.again[e.SchemeRef] = *e
+}
+
+// retryAnswers holds that nothing else comes for a leg whose debit was tried again, and
+// that what comes of that is for what was sent, or less.
+func (a *Auditor) retryAnswers(e *Entry, w *auditWindow, to tongma.ParticipantID) {
+	was, waits := w.again[e.SchemeRef]
+	if waits && e.Kind != KindRetry && (was.Debtor != e.Debtor || was.Creditor != to || was.Amount.Currency != e.Amount.Currency || was.Amount.Minor < e.Amount.Minor) {
+		a.find(checkRetry, "%s: %s of %d from %q under %s, %d from %q was sent again", w.id, e.Kind, e.Amount.Minor, e.Debtor, e.SchemeRef, was.Amount.Minor, was.Debtor)
+	}
+	delete(w.again, e.SchemeRef)
+	for id, other := range w.again {
+		if other.Debtor != "" && other.Debtor == e.Debtor && other.Creditor == to && other.Amount.Currency == e.Amount.Currency {
+			a.find(checkRetry, "%s: %s of %s while the debit that was tried again as %s has no end", w.id, e.Kind, e.SchemeRef, id)
+		}
+	}
+}
+
+// debitsAgain counts the debits that were tried again and have no end.
+func (w *auditWindow) debitsAgain() (n int) {
+	for _, e := range w.again {
+		if e.Debtor != "" {
+			n++
+		}
+	}
+	return n
 }

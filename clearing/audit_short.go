@@ -16,6 +16,7 @@ func (a *Auditor) foundShort(e *Entry, w *auditWindow) {
 	}
 	a.told(e, w)
 	a.shared(e, w)
+	a.retryAnswers(e, w, e.Creditor)
 	l.short = true
 	a.suspended[e.Debtor] = true
 }
@@ -32,6 +33,7 @@ func (a *Auditor) covered(e *Entry, w *auditWindow) {
 	a.told(e, w)
 	a.shared(e, w)
 	a.coverAnswers(e, w)
+	a.retryAnswers(e, w, e.Asker)
 	a.pays(w, l, from, to, minor)
 	if e.Creditor == e.Debtor {
 		a.add(&from.prefunding, -minor)
@@ -77,8 +79,8 @@ func (a *Auditor) leaves(e *Entry, w *auditWindow, own ...tongma.Currency) {
 	case w.recast && named != 0 && w.recastOf != 0 && named != w.recastOf:
 		a.find(checkRecast, "%s: deferred for %s while it is recast for %s", w.id, named, w.recastOf)
 	}
-	if len(w.words) > 0 || len(w.asked) > 0 {
-		a.find(checkRecast, "%s: %s is deferred while %d covers and %d words have no end", w.id, e.Payment, len(w.asked), len(w.words))
+	if debits := w.debitsAgain(); len(w.words) > 0 || len(w.asked) > 0 || debits > 0 {
+		a.find(checkRecast, "%s: %s is deferred while %d covers, %d debits that were tried again and %d words have no end", w.id, e.Payment, len(w.asked), debits, len(w.words))
 	}
 	if w.recast = true; w.recastOf == 0 {
 		w.recastOf = named

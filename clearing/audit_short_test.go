@@ -44,6 +44,8 @@ func hardship(t testing.TB) []Entry {
 	}
 	step(told(KindShort, "bank-a", "", 3_500, "i-1"))
 	step(told(KindCover, "bank-a", "bank-a", 100, "c-1"))
+	step(told(KindRetry, "bank-a", "", 3_400, "i-1b"))
+	step(told(KindShort, "bank-a", "", 3_400, "i-1b"))
 	step(told(KindCoverAsked, "bank-a", "bank-c", 1_000, "c-2"))
 	step(told(KindCover, "bank-a", "bank-c", 1_000, "c-2"))
 	step(told(KindCoverAsked, "bank-a", "bank-c", 500, "c-3"))
@@ -205,6 +207,25 @@ var hardDamages = []damage{
 	{"deferred while a cover is awaited", checkRecast, func(es []Entry, at func(Kind, int) int, _ func(Kind, uint64) int) ([]Entry, int) {
 		i := at(KindCoverRefused, 1)
 		return renumber(slices.Delete(es, i, i+1)), i + 1
+	}},
+	{"tried again for less than is due", checkRetry, edit(KindRetry, 0, func(e *Entry) { e.Amount.Minor-- })},
+	{"who is not short is asked again", checkRetry, edit(KindRetry, 0, func(e *Entry) { e.Debtor = "shop-b" })},
+	{"tried again under the refused id", checkRetry, edit(KindRetry, 0, func(e *Entry) { e.SchemeRef = "i-1" })},
+	{"another pays while a debit that was tried again may come", checkRetry, func(es []Entry, at func(Kind, int) int, _ func(Kind, uint64) int) ([]Entry, int) {
+		i := at(KindRetry, 1)
+		e := es[i]
+		e.Kind, e.Creditor, e.Amount.Minor, e.SchemeRef = KindCoverAsked, "bank-c", 1, "c-9"
+		return renumber(slices.Insert(es, i+1, e)), i + 2
+	}},
+	{"tried again while a cover may come", checkRetry, func(es []Entry, at func(Kind, int) int, _ func(Kind, uint64) int) ([]Entry, int) {
+		i, e := at(KindCoverRefused, 1), es[at(KindRetry, 1)]
+		e.Amount.Minor, e.SchemeRef = 2_400, "i-9"
+		return renumber(slices.Insert(es, i, e)), i + 1
+	}},
+	{"deferred while a debit that was tried again may come", checkRecast, func(es []Entry, at func(Kind, int) int, _ func(Kind, uint64) int) ([]Entry, int) {
+		i, e := at(KindDefer, 1), es[at(KindRetry, 1)]
+		e.Amount.Minor, e.SchemeRef = 2_400, "i-9"
+		return renumber(slices.Insert(es, i, e)), i + 2
 	}},
 	{"one person alone says that it was settled", checkHand, edit(KindSettle, 0, func(e *Entry) { e.Checker = "Ann" })},
 	{"the second person says another amount", checkHand, edit(KindSettle, 0, func(e *Entry) { e.Amount.Minor-- })},

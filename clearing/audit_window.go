@@ -32,6 +32,7 @@ type auditWindow struct {
 	said            map[string]Entry        // by kind and id of the instruction
 	words           map[string]Entry        // of people, that wait, by id of the instruction
 	asked           map[string]Entry        // covers that have no end yet, by id
+	again           map[string]Entry        // what was sent again and has no end yet, by id
 	owed            map[string][]auditDebt  // for covers, by id
 	recastOf        tongma.Currency         // while payments leave it: for which currency
 	done            map[*auditBalance]int64 // paid in by it, less what it was paid
@@ -64,7 +65,7 @@ func (a *Auditor) begin(e *Entry) {
 		a.find(checkModels, "method %d is not known", e.Method)
 	}
 	w := &auditWindow{id: tongma.WindowID(len(a.windows) + 1), model: e.Model, method: e.Method, opened: e.Number, state: auditOpen, matrix: map[auditPair]int64{}, nets: map[*auditBalance]int64{},
-		legs: map[auditPair]*auditLeg{}, said: map[string]Entry{}, words: map[string]Entry{}, asked: map[string]Entry{}, owed: map[string][]auditDebt{}, memos: map[*auditBalance]int64{}, moved: map[*auditBalance]int{}, done: map[*auditBalance]int64{}, collected: map[tongma.Currency]int64{}, paid: map[tongma.Currency]int64{}}
+		legs: map[auditPair]*auditLeg{}, said: map[string]Entry{}, words: map[string]Entry{}, asked: map[string]Entry{}, again: map[string]Entry{}, owed: map[string][]auditDebt{}, memos: map[*auditBalance]int64{}, moved: map[*auditBalance]int{}, done: map[*auditBalance]int64{}, collected: map[tongma.Currency]int64{}, paid: map[tongma.Currency]int64{}}
 	a.windows = append(a.windows, w)
 	a.open[e.Model] = w
 }
@@ -269,7 +270,7 @@ func (a *Auditor) settling(e *Entry) {
 		needs = auditClosed
 	}
 	if w.state != needs {
-		a.find(checkWindows, "%s of %s, which is %s", e.Kind, w.id, w.state)
+		a.find(checkWindows, "%s of %s, which is %s", e.Kind, w.id, w.progress())
 		return
 	}
 	if w.recast && e.Kind != KindDefer && e.Kind != KindRecast {
@@ -294,6 +295,8 @@ func (a *Auditor) settling(e *Entry) {
 		a.asksCover(e, w)
 	case KindCoverRefused:
 		a.coverRefused(e, w)
+	case KindRetry:
+		a.triesAgain(e, w)
 	case KindWord:
 		a.spoken(e, w)
 	case KindWordRejected:
@@ -383,6 +386,7 @@ func (a *Auditor) confirmed(e *Entry, w *auditWindow) {
 	}
 	a.told(e, w)
 	a.shared(e, w)
+	a.retryAnswers(e, w, e.Creditor)
 	if from == nil && w.collecting(to.currency) {
 		a.find(checkDebits, "%s: %s is paid while debits are open", w.id, to.who)
 	}
@@ -546,8 +550,34 @@ func (a *Auditor) checkPositions() {
 	a.checkZero(sums, "positions, and what the agent holds,")
 }
 
+// progress is a window's state in the words of its sheet: one that is being settled is
+// recasting, short of what somebody was refused, collecting as long as a participant has
+// to pay, and else paying.
+func (w *auditWindow) progress() string {
+	if w.state != auditInstructed {
+		return w.state
+	}
+	if w.recast {
+		return "recasting"
+	}
+	word := "paying"
+	for pair, l := range w.legs {
+		from, due := pair.debtor, l.net-l.done
+		if l.net < 0 || (l.net == 0 && l.done < 0) { // the sheet shows it from the other side
+			from, due = pair.creditor, -due
+		}
+		switch {
+		case due != 0 && l.short:
+			return "short"
+		case (due > 0) == (from != nil) && due != 0:
+			word = "collecting"
+		}
+	}
+	return word
+}
+
 func (w *auditWindow) report() AuditWindow {
-	out := AuditWindow{Window: uint64(w.id), Model: w.model, Method: w.method.String(), State: w.state, Opened: w.opened, Closed: w.closed, Items: w.items, Nets: []AuditNet{}}
+	out := AuditWindow{Window: uint64(w.id), Model: w.model, Method: w.method.String(), State: w.progress(), Opened: w.opened, Closed: w.closed, Items: w.items, Nets: []AuditNet{}}
 	if w.closed != 0 {
 		out.Sheet = hex.EncodeToString(w.hash[:])
 	}

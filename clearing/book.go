@@ -253,7 +253,7 @@ func (b *Book) propose(e *Entry, key Digest, now int64, askable bool) Verdict {
 		return b.proposeChange(e)
 	case KindClose:
 		return b.proposeClose(e, method)
-	case KindOpen, KindInstruct, KindSettle, KindSettled, KindShort, KindCover, KindDefer, KindRecast, KindCoverAsked, KindCoverRefused, KindWord, KindWordRejected:
+	case KindOpen, KindInstruct, KindSettle, KindSettled, KindShort, KindCover, KindDefer, KindRecast, KindCoverAsked, KindCoverRefused, KindWord, KindWordRejected, KindRetry:
 		return b.proposeWindow(e)
 	case KindDispute:
 		return b.proposeDispute(e)
@@ -490,7 +490,7 @@ func (b *Book) apply(e *Entry, key Digest) error {
 		err = b.applyNew(e, key)
 	case KindPend, KindPost, KindVoid, KindExpire, KindReversing, KindReversed:
 		err = b.applyChange(e)
-	case KindOpen, KindClose, KindInstruct, KindSettle, KindSettled, KindShort, KindCover, KindDefer, KindRecast, KindCoverAsked, KindCoverRefused, KindWord, KindWordRejected:
+	case KindOpen, KindClose, KindInstruct, KindSettle, KindSettled, KindShort, KindCover, KindDefer, KindRecast, KindCoverAsked, KindCoverRefused, KindWord, KindWordRejected, KindRetry:
 		err = b.applyWindow(e)
 	case KindCap:
 		a := b.account(b.number(string(e.Debtor)), e.Amount.Currency)

@@ -54,6 +54,7 @@ const (
 	KindCoverRefused Kind = 39 // the agent refused that: nothing moved, and nothing will under its id
 	KindWord         Kind = 40 // a person says what the agent did with an instruction: nothing changes until another says the same
 	KindWordRejected Kind = 41 // that word is taken back
+	KindRetry        Kind = 42 // what the agent refused is about to be sent to it again, under an id of its own
 	// Of a switch that is one of several shards: see shard.go.
 	KindCarryOut Kind = 31 // room of a participant leaves for another shard
 	KindCarryIn  Kind = 32 // and comes in there
@@ -70,7 +71,7 @@ var kindNames = [256]string{
 	KindDeposit: "deposit", KindWithdraw: "withdraw", KindExpire: "expire",
 	KindClose: "close", KindInstruct: "instruct", KindSettle: "settle", KindSettled: "settled",
 	KindShort: "short", KindCover: "cover", KindDefer: "defer", KindRecast: "recast", KindSponsor: "sponsor", KindDispute: "dispute", KindDisputeStep: "dispute-step",
-	KindCoverAsked: "cover-asked", KindCoverRefused: "cover-refused", KindWord: "word", KindWordRejected: "word-rejected",
+	KindCoverAsked: "cover-asked", KindCoverRefused: "cover-refused", KindWord: "word", KindWordRejected: "word-rejected", KindRetry: "retry",
 	KindCarryOut: "carry-out", KindCarryIn: "carry-in", KindGather: "gather", KindClaim: "claim", KindHome: "home",
 }
 

@@ -379,6 +379,12 @@ func (s *search) windUp(b *Book, es []Entry) ([]Entry, bool) {
 				return es, false
 			}
 		}
+		for _, again := range b.Retried(sheet.Window) { // nor before a debit that was tried again
+			if again.Debtor != "" && !must(Entry{Kind: KindSettle, Window: sheet.Window, Debtor: again.Debtor, Creditor: again.Creditor, Amount: again.Amount, SchemeRef: again.Instruction}) {
+				return es, false
+			}
+		}
+		sheet, _ = b.Sheet(sheet.Window)
 		for _, in := range Instruct(sheet) {
 			if !b.Confirmed(&in) && !must(in.Confirm()) {
 				return es, false
@@ -412,7 +418,7 @@ func auditFaults(r Report, b *Book) (faults []string) {
 			a.Sponsor == string(p.Sponsor) && a.Memo == p.MemoPosition && a.MemoHeld == p.MemoReserved
 	}
 	for i := 0; agrees && i < len(sheets); i++ {
-		agrees = r.Windows[i].State == sheets[i].State.String() && len(r.Windows[i].Nets) == len(sheets[i].Nets)
+		agrees = r.Windows[i].State == sheets[i].Progress.String() && len(r.Windows[i].Nets) == len(sheets[i].Nets)
 		for j := 0; agrees && j < len(sheets[i].Nets); j++ {
 			n := sheets[i].Nets[j]
 			agrees = r.Windows[i].Nets[j] == AuditNet{string(n.Participant), n.Currency.Code(), n.Net}
@@ -478,7 +484,7 @@ func (s *search) canon(b *Book, exact bool) []byte {
 		sheet := b.sheet(w)
 		number(int64(sheet.Window), int64(sheet.State), int64(sheet.Progress), int64(w.model), int64(w.method), int64(len(w.legs)))
 		yes(sheet.Recasting)
-		for i, list := range [][]Word{b.Words(w.id), b.Asked(w.id), b.Refusals(w.id)} {
+		for i, list := range [][]Word{b.Words(w.id), b.Asked(w.id), b.Refusals(w.id), b.Retried(w.id)} {
 			for _, x := range list {
 				if x.Kind == KindShort && i == 2 && !exact {
 					continue
@@ -751,7 +757,9 @@ func byHand(w tongma.WindowID, who, payer tongma.ParticipantID) []letter {
 		}
 	}
 	paysIn, short := func(e *Entry) { e.SchemeRef = "i" }, func(e *Entry) { e.Kind, e.SchemeRef = KindShort, "i" }
-	return []letter{due("short", w, who, "", short), due("pays", w, who, "", paysIn), due("asked", w, who, "", cover(KindCoverAsked)), due("covered", w, who, "", cover(KindCover)),
+	again := func(k Kind) func(*Entry) { return func(e *Entry) { e.Kind, e.SchemeRef = k, "r" } }
+	return []letter{due("short", w, who, "", short), due("tried again", w, who, "", again(KindRetry)), due("pays, tried again", w, who, "", again(KindSettle)), due("short, tried again", w, who, "", again(KindShort)),
+		due("pays", w, who, "", paysIn), due("asked", w, who, "", cover(KindCoverAsked)), due("covered", w, who, "", cover(KindCover)),
 		due("not covered", w, who, "", cover(KindCoverRefused)), due("ann says that it pays", w, who, "", said(paysIn, false)), due("ann says that it is short", w, who, "", said(short, true)),
 		due("ann says that it is covered", w, who, "", said(cover(KindCover), false)), due("ann says that it is not", w, who, "", said(cover(KindCoverRefused), true)),
 		due("ben agrees that it pays", w, who, "", agreed(paysIn, "ben")), due("ann agrees with herself", w, who, "", agreed(paysIn, "Ann ")), due("ben agrees that it is short", w, who, "", agreed(short, "ben")),

@@ -15,8 +15,9 @@ import (
 // enders are the kinds that end what waits under an instruction's id.
 var enders = [...]Kind{KindSettle, KindShort, KindCover, KindCoverRefused, KindWordRejected}
 
-// waiting finds what was said under an instruction's id and has no end yet: a word
-// of a person (KindWord), or a cover that was asked for (KindCoverAsked).
+// waiting finds what was said under an instruction's id and has no end yet: a word of a
+// person (KindWord), a cover that was asked for (KindCoverAsked), or that it was about to
+// be sent again (KindRetry).
 func (w *window) waiting(kind Kind, id string) *told {
 	t := w.said(kind, id)
 	if t == nil {

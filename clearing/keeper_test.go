@@ -116,7 +116,7 @@ func sameAsAudit(t testing.TB, r Report, b *Book) {
 	}
 	for i, s := range b.Sheets(0) {
 		w := r.Windows[i]
-		if w.State != s.State.String() || w.Opened != s.Opened || w.Closed != s.Closed || len(w.Nets) != len(s.Nets) {
+		if w.State != s.Progress.String() || w.Opened != s.Opened || w.Closed != s.Closed || len(w.Nets) != len(s.Nets) {
 			t.Fatalf("window %d: the Book has %+v, the audit %+v", i+1, s, w)
 		}
 		for j, n := range s.Nets {

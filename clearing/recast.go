@@ -14,7 +14,7 @@ import (
 // The reasons, in their order:
 //
 //	PaymentUnknown, WindowUnknown; StateConflict (not instructed); a payment that has left the window: Exists; StateConflict
-//	(never in it; or a cover was asked for, or a person's word waits: money may have moved), FieldInvalid (it names another
+//	(never in it; or a cover was asked for, a debit was tried again, or a person's word waits: money may have moved), FieldInvalid (it names another
 //	currency than its own), StateConflict (payments leave the window for another currency), NotShort (nobody is, in the
 //	currency), StateConflict (of a gross window: paid already), PositionOverflow
 func (b *Book) proposeDefer(e *Entry) Verdict {

@@ -239,7 +239,7 @@ func (s *script) do(fields []string) (said string, detail []string) {
 		said = s.say(Entry{Kind: KindWordRejected, Window: w.window(), SchemeRef: w.option("id"), Checker: w.option("by")})
 	case "words":
 		said, detail = s.words(w.window())
-	case "open", "close", "instruct", "settled", "collect", "pay", "move", "short", "cover", "ask", "no-cover", "recast", "defer", "defer-cover":
+	case "open", "close", "instruct", "settled", "collect", "pay", "move", "short", "cover", "ask", "no-cover", "again", "pay-again", "recast", "defer", "defer-cover":
 		said = s.window(cmd, w)
 	case "items":
 		said, detail = s.items(w.window())
@@ -368,7 +368,7 @@ func (s *script) verdict(v Verdict, e Entry) string {
 	past := map[Kind]string{KindHold: "held", KindPend: "pending", KindPost: "posted", KindVoid: "voided", KindExpire: "expired", KindCapProposed: "proposed",
 		KindCapApproved: "approved", KindCapRejected: "rejected", KindDeposit: "done", KindWithdraw: "done", KindRefuse: "refused",
 		KindClose: "closed", KindInstruct: "instructed", KindSettle: "confirmed", KindOpen: "opened", KindDefer: "deferred", KindDispute: "raised",
-		KindCoverAsked: "asked", KindCoverRefused: "not covered", KindWord: "waits for a second person", KindWordRejected: "taken back"}
+		KindCoverAsked: "asked", KindCoverRefused: "not covered", KindRetry: "tried again", KindWord: "waits for a second person", KindWordRejected: "taken back"}
 	if e.Kind == KindDisputeStep && v.Write {
 		return e.Stage.String()
 	}
@@ -452,7 +452,7 @@ var methods = map[string]calendar.Model{"": calendar.NoModel, "multilateral": ca
 
 func (s *script) window(cmd string, w *words) string {
 	e := Entry{Kind: map[string]Kind{"open": KindOpen, "close": KindClose, "instruct": KindInstruct, "settled": KindSettled,
-		"collect": KindSettle, "pay": KindSettle, "move": KindSettle, "short": KindShort, "cover": KindCover, "ask": KindCoverAsked, "no-cover": KindCoverRefused, "recast": KindRecast, "defer": KindDefer}[cmd]}
+		"collect": KindSettle, "pay": KindSettle, "move": KindSettle, "short": KindShort, "cover": KindCover, "ask": KindCoverAsked, "no-cover": KindCoverRefused, "again": KindRetry, "pay-again": KindRetry, "recast": KindRecast, "defer": KindDefer}[cmd]}
 	switch {
 	case cmd == "open" && len(w.left) > 0:
 		e.Model, e.Method = w.next(), methods[w.next()]
@@ -482,9 +482,9 @@ func (s *script) window(cmd string, w *words) string {
 	switch cmd {
 	case "collect":
 		e.Debtor, e.Amount = w.who(), w.money()
-	case "pay":
+	case "pay", "pay-again":
 		e.Creditor, e.Amount = w.who(), w.money()
-	case "move", "short":
+	case "move", "short", "again":
 		e.Creditor, e.Debtor, e.Amount = tongma.ParticipantID(w.option("to")), w.who(), w.money()
 	case "cover", "ask", "no-cover":
 		e.Asker, e.Creditor, e.Debtor, e.Amount = tongma.ParticipantID(w.option("to")), tongma.ParticipantID(w.option("by")), w.who(), w.money()

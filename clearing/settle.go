@@ -201,12 +201,14 @@ func (w *window) tell(t told) {
 	if w.toldAt == nil {
 		w.toldAt = map[toldKey]uint32{}
 	}
-	for _, kind := range [...]Kind{KindWord, KindCoverAsked} {
-		switch {
+	for _, kind := range [...]Kind{KindWord, KindCoverAsked, KindRetry} {
+		switch was := w.waiting(kind, t.id); {
 		case t.kind == kind:
-			w.waits++
-		case kind == KindCoverAsked && t.kind == KindWordRejected:
-		case slices.Contains(enders[:], t.kind) && w.waiting(kind, t.id) != nil:
+			if t.awaited() {
+				w.waits++
+			}
+		case kind != KindWord && t.kind == KindWordRejected:
+		case slices.Contains(enders[:], t.kind) && was != nil && was.awaited():
 			w.waits--
 		}
 	}
@@ -250,7 +252,7 @@ func (t *told) repeat(e *Entry, from, to uint16, known bool) Verdict {
 //	StateConflict (not instructed, or being recast), FieldInvalid (nobody, or no amount), SheetMismatch (another sheet, or
 //	no such leg); a repeat: Exists, with ExistsOtherParticipant, ExistsOtherAmount or ExistsOtherCurrency; SheetMismatch
 //	(the other way round, or without an id not all), MoreThanDue, CreditsWait, StateConflict (a cover that was asked for
-//	needs it); of people's word those of shared
+//	needs it, or the debit that was tried again); of people's word those of shared
 func (b *Book) proposeSettle(e *Entry, w *window) Verdict {
 	if w.state != WindowInstructed && w.state != WindowSettled {
 		return Verdict{Reason: tongma.StateConflict}
@@ -278,14 +280,14 @@ func (b *Book) proposeSettle(e *Entry, w *window) Verdict {
 	return v
 }
 
-// leaves says why so much of a leg may not be settled now: a cover was asked for under
-// another id, and if the agent moves it, it has to be due.
+// leaves says why so much of a leg may not be settled now: a cover was asked for, or the
+// debit tried again, under another id, and if the agent moves that, it has to be due.
 func (b *Book) leaves(e *Entry, w *window) tongma.Reason {
 	from, to, _ := b.sides(e)
 	l := w.leg(from, to, e.Amount.Currency)
 	for i := range w.told {
 		t := &w.told[i]
-		if t.kind != KindCoverAsked || t.id == e.SchemeRef || t.from != from || t.to != to || t.currency != e.Amount.Currency || w.waiting(KindCoverAsked, t.id) == nil {
+		if t.id == e.SchemeRef || !w.mayMove(t, from, to, e.Amount.Currency) {
 			continue
 		}
 		if _, _, due := l.payer(); due-e.Amount.Minor < t.minor {
@@ -348,12 +350,15 @@ func (b *Book) Confirmed(in *Instruction) bool {
 // or the rest of it. The reasons, in their order:
 //
 //	StateConflict (not instructed, or being recast), FieldInvalid (no debtor, no id, or no amount), SheetMismatch (no such
-//	leg); a repeat: Exists, with the first difference; SheetMismatch (the other way round), MoreThanDue; of people's word
-//	those of shared
+//	leg); a repeat: Exists, with the first difference; SheetMismatch (the other way round), MoreThanDue, StateConflict (the
+//	debit was tried again under another id); of people's word those of shared
 func (b *Book) proposeShort(e *Entry, w *window) Verdict {
 	l, v := b.shortLeg(e, w)
 	if l == nil {
 		return v
+	}
+	if from, to, _ := b.sides(e); w.retriedElse(e.SchemeRef, from, to, e.Amount.Currency) {
+		return Verdict{Reason: tongma.StateConflict}
 	}
 	reason := b.shared(e, w)
 	return Verdict{Write: reason == tongma.NoReason, Reason: reason}
@@ -435,8 +440,8 @@ func (b *Book) askedFor(e *Entry, w *window) tongma.Reason {
 // proposeCoverAsked decides on asking somebody to pay for a debtor that is short. It
 // stands before the agent hears of it: whoever comes after a stop asks the agent what
 // became of it, or sends it again as it is written here. The reasons are those of a
-// cover, and StateConflict if another is under way for the same leg, or the id had its
-// end.
+// cover, and StateConflict if another is under way for the same leg, or the leg's own debit
+// that was tried again, or the id had its end.
 func (b *Book) proposeCoverAsked(e *Entry, w *window) Verdict {
 	v := b.coverable(e, w)
 	if !v.Write {
@@ -444,9 +449,7 @@ func (b *Book) proposeCoverAsked(e *Entry, w *window) Verdict {
 	}
 	from, to, _ := b.sides(e)
 	ended := w.said(KindCover, e.SchemeRef) != nil || w.said(KindCoverRefused, e.SchemeRef) != nil
-	if ended || slices.ContainsFunc(w.told, func(t told) bool {
-		return t.kind == KindCoverAsked && t.from == from && t.to == to && t.currency == e.Amount.Currency && w.waiting(KindCoverAsked, t.id) != nil
-	}) {
+	if ended || w.anyMayMove(from, to, e.Amount.Currency) {
 		return Verdict{Reason: tongma.StateConflict}
 	}
 	return v

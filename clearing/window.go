@@ -89,7 +89,7 @@ type window struct {
 	legs               []leg                     // from instruct on
 	told               []told                    // what the agent said of the legs, in the order of the journal
 	toldAt             map[toldKey]uint32        // index in told
-	waits              int                       // words of people, and covers asked for, that have no end yet
+	waits              int                       // words of people, covers asked for, and debits tried again, that have no end yet
 	sheet              [32]byte                  // hash of the sheet in force
 	directory          uint64                    // version in force when the agent was told
 	memos              map[accountKey]windowMemo // what of the memo accounts goes when it is settled
@@ -220,7 +220,7 @@ func plainMethod(m calendar.Model) calendar.Model {
 //	close:        see linkClose; FieldInvalid (the window is of another model, or no date), WindowNotOpen
 //	instruct:     WindowNotClosed (in all shards); StateConflict (the head does it); a repeat: Exists; SheetMismatch
 //	settled:      a repeat: Exists; StateConflict; of a window that was gathered see proposeFollowed
-//	settle, short, cover, cover-asked, cover-refused, word, word-rejected, defer, recast: see proposeSettle, proposeShort,
+//	settle, short, cover, cover-asked, cover-refused, retry, word, word-rejected, defer, recast: see proposeSettle, proposeShort,
 //	              proposeCover and so on
 func (b *Book) proposeWindow(e *Entry) Verdict {
 	switch e.Kind {
@@ -248,6 +248,8 @@ func (b *Book) proposeWindow(e *Entry) Verdict {
 		return b.proposeCoverAsked(e, w)
 	case KindCoverRefused:
 		return b.proposeCoverRefused(e, w)
+	case KindRetry:
+		return b.proposeRetry(e, w)
 	case KindWord:
 		return b.proposeWord(e, w)
 	case KindWordRejected:

@@ -157,6 +157,7 @@ var kinds = map[string]func(*recomputing, *line) error{
 	"cover":         (*recomputing).cover,
 	"cover-asked":   (*recomputing).coverAsked,
 	"cover-refused": (*recomputing).coverRefused,
+	"retry":         (*recomputing).retry,
 	"word":          (*recomputing).word,
 	"word-rejected": (*recomputing).wordRejected,
 	"defer":         (*recomputing).deferred,
@@ -183,8 +184,9 @@ const maxLine = 1 << 20
 // than was held, a refund of more than was paid, fees that do not go back in
 // proportion, a cap that one person set alone, prefunding that is not there,
 // figures that do not sum to zero, a sheet hash other than its own, a
-// settlement of more than is due, or of a creditor before the last debtor, and a cover
-// or a postponement where nobody was short.
+// settlement of more than is due, or of a creditor before the last debtor, a cover
+// or a postponement where nobody was short, and anything for a leg whose debit was tried
+// again and has no answer.
 func Recompute(lines io.Reader) (Sheets, Positions, error) {
 	r := newRecomputing()
 	scan := bufio.NewScanner(lines)

@@ -150,7 +150,9 @@ func (c *clerk) window() {
 	for _, in := range clearing.Instruct(s) {
 		part := in.Amount
 		part.Minor = 1 + c.Int64N(part.Minor)
-		switch c.IntN(9) {
+		switch c.IntN(11) {
+		case 9, 10:
+			c.tryAgain(in, part)
 		case 7:
 			c.askCover(&s, &in, part)
 		case 8:
@@ -182,6 +184,26 @@ func (c *clerk) window() {
 		c.ask(clearing.Entry{Kind: clearing.KindRecast, Window: s.Window})
 	}
 	c.ask(clearing.Entry{Kind: clearing.KindSettled, Window: s.Window})
+}
+
+// tryAgain has a leg refused, and sent again, and answered; or not.
+func (c *clerk) tryAgain(in clearing.Instruction, part tongma.Money) {
+	c.ask(in.Refuse(tongma.InsufficientFunds))
+	in.ID = c.key()
+	c.ask(in.Retry())
+	if c.IntN(2) == 0 { // others, though it may come
+		c.ask(clearing.Entry{Kind: clearing.KindCoverAsked, Window: in.Window, Debtor: in.Debtor, Asker: in.Creditor, Creditor: c.who(), Amount: part, SchemeRef: c.key()})
+	}
+	answer := in.Confirm()
+	switch c.IntN(4) {
+	case 0:
+		return
+	case 1:
+		answer = in.Refuse(tongma.InsufficientFunds)
+	case 2:
+		answer.Amount = part
+	}
+	c.ask(answer)
 }
 
 // askCover has somebody asked for a debtor that is short, and answered; or not.

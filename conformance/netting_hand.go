@@ -28,6 +28,53 @@ func (r *recomputing) coverAsked(l *line) error {
 	return nil
 }
 
+// retry takes that what the agent refused is sent again: all that is due, of a debtor that
+// is short or to a creditor whose turn it is, under an id that had no answer.
+func (r *recomputing) retry(l *line) error {
+	t, err := r.tell(l, l.Creditor)
+	switch {
+	case err != nil:
+		return err
+	case l.Ref == "" || t.told["settle "+l.Ref] || t.told["short "+l.Ref]:
+		return fmt.Errorf("it names no instruction, or one that had its answer")
+	case l.Minor != t.due():
+		return fmt.Errorf("%d of the %d that are due", l.Minor, t.due())
+	case l.Debtor != "" && !t.leg.short:
+		return fmt.Errorf("%s was not found short", l.Debtor)
+	case l.Debtor == "" && t.collecting(t.pair.Currency):
+		return fmt.Errorf("a creditor is paid before the last debtor has paid")
+	}
+	for _, was := range t.asked {
+		if was.Debtor == l.Debtor && was.Asker == string(l.Creditor) && was.Currency == l.Currency {
+			return fmt.Errorf("entry %d asked for a cover, and has no answer yet", was.Entry)
+		}
+	}
+	t.again[l.Ref] = *l
+	return nil
+}
+
+// inTurn holds that nothing comes for a leg whose debit was tried again but the answer to
+// that, which ends it.
+func (t *telling) inTurn(l *line) error {
+	delete(t.again, l.Ref)
+	for _, was := range t.again {
+		if was.Debtor != "" && was.Debtor == t.pair.Debtor && was.Creditor == t.pair.Creditor && was.Currency == l.Currency {
+			return fmt.Errorf("entry %d tried its debit again, which has no answer yet", was.Entry)
+		}
+	}
+	return nil
+}
+
+// debitsAgain tells whether a debit that was tried again has no answer yet.
+func (s *settling) debitsAgain() bool {
+	for _, was := range s.again {
+		if was.Debtor != "" {
+			return true
+		}
+	}
+	return false
+}
+
 // sameCover tells whether two lines are about one cover.
 func sameCover(x, y *line) bool {
 	return x.Debtor == y.Debtor && x.Asker == y.Asker && x.Creditor == y.Creditor && x.Currency == y.Currency
@@ -131,7 +178,7 @@ func (s *settling) leaves(l *line, named string, own ...tongma.Currency) error {
 		return fmt.Errorf("nobody was found short")
 	case s.recasting && named != "" && s.recastOf != "" && named != s.recastOf:
 		return fmt.Errorf("it leaves for %s while the window is recast for %s", named, s.recastOf)
-	case len(s.asked) > 0 || len(s.words) > 0:
+	case len(s.asked) > 0 || len(s.words) > 0 || s.debitsAgain():
 		return fmt.Errorf("an answer is awaited")
 	}
 	if s.recasting = true; s.recastOf == "" {

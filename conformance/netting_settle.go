@@ -11,6 +11,7 @@ type settling struct {
 	legs      map[Pair]*leg
 	told      map[string]bool // kind and id of every word of the agent
 	asked     map[string]line // covers that have no answer yet, by id
+	again     map[string]line // what was sent again and has no answer yet, by id
 	words     map[string]line // of people, that wait for a second one, by id
 	recasting bool            // payments left the window, and the sheet is not drawn up anew yet
 	recastOf  string          // for which currency; older journals do not say it
@@ -68,7 +69,7 @@ func (r *recomputing) instruct(l *line) error {
 	}
 	legs, err := w.legs()
 	w.State = "instructed"
-	r.settling[w.Window] = &settling{legs: legs, told: map[string]bool{}, asked: map[string]line{}, words: map[string]line{}}
+	r.settling[w.Window] = &settling{legs: legs, told: map[string]bool{}, asked: map[string]line{}, again: map[string]line{}, words: map[string]line{}}
 	return err
 }
 
@@ -146,7 +147,7 @@ func (r *recomputing) tell(l *line, to tongma.ParticipantID) (*telling, error) {
 	if t.leg == nil || l.Minor > t.due() {
 		return nil, fmt.Errorf("no leg of %d %s from %q to %q is due", l.Minor, l.Currency, t.pair.Debtor, t.pair.Creditor)
 	}
-	return t, nil
+	return t, t.inTurn(l)
 }
 
 func (t *telling) due() int64 { return t.sign * (t.leg.net - t.leg.done) }

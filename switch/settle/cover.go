@@ -1,8 +1,6 @@
 package settle
 
 import (
-	"time"
-
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing"
 	"github.com/tongma/tongma/schemes"
@@ -18,15 +16,16 @@ func (r *run) nobody() string {
 	return "no agent is connected: two people say what became of it"
 }
 
-// search looks for what was sent for those who are short and not written down: covers
-// that the journal says were asked for, a debit that was tried again, and what the
-// agent may have moved after all, though it was taken for refused. Nothing of it is
-// guessed: what was asked for is an entry with its amount, and the id of a debit
-// follows from the sheet. Without it, money that the agent moved just before we
+// search looks for what was sent for those who are short and has no end in the books:
+// covers that the journal says were asked for, debits that it says were tried again, and
+// what the agent may have moved after all, though it was taken for refused. Nothing of it
+// is guessed: what was asked for, or sent again, is an entry with its amount and its id. Without it, money that the agent moved just before we
 // stopped could be asked for a second time.
 func (r *run) search() error {
-	var asked, refused, words []clearing.Word
-	if err := r.opts.Ledger.Read(r.ctx, func(b *clearing.Book) { asked, refused, words = b.Asked(r.id), b.Refusals(r.id), b.Words(r.id) }); err != nil {
+	var asked, refused, words, again []clearing.Word
+	if err := r.opts.Ledger.Read(r.ctx, func(b *clearing.Book) {
+		asked, refused, words, again = b.Asked(r.id), b.Refusals(r.id), b.Words(r.id), b.Retried(r.id)
+	}); err != nil {
 		return err
 	}
 	for _, w := range words { // money may have moved: nothing is drawn up anew meanwhile
@@ -45,10 +44,15 @@ func (r *run) search() error {
 			return err
 		}
 	}
+	for i := range again {
+		if err := r.searchRetry(&again[i]); err != nil {
+			return err
+		}
+	}
 	for again := true; again; {
 		again = false
 		for _, l := range shorts(&r.sheet) {
-			if waits, err := r.coverWaits(l); waits || err != nil {
+			if waits, err := r.answerWaits(l); waits || err != nil {
 				if err != nil {
 					return err
 				}
@@ -69,12 +73,12 @@ func (r *run) search() error {
 	return nil
 }
 
-// coverWaits tells whether a cover of a leg has no end yet. Until it has, nothing else
-// counts for the leg: if the agent moves both, it is the cover that is booked, and what
-// came beside it reconciliation shows.
-func (r *run) coverWaits(l short) (waits bool, err error) {
+// answerWaits tells whether a cover of a leg has no end yet, or its debit, which was tried
+// again. Until it has, nothing else counts for the leg: if the agent moves both, it is this
+// that is booked, and what came beside it reconciliation shows.
+func (r *run) answerWaits(l short) (waits bool, err error) {
 	err = r.opts.Ledger.Read(r.ctx, func(b *clearing.Book) {
-		for _, a := range b.Asked(r.id) {
+		for _, a := range append(b.Asked(r.id), b.Retried(r.id)...) {
 			waits = waits || (a.Debtor == l.debtor && a.Creditor == l.creditor && a.Amount.Currency == l.currency)
 		}
 	})
@@ -120,7 +124,33 @@ func (r *run) searchLate(l short, refused []clearing.Word) (found bool, err erro
 	return false, nil
 }
 
-// searchDebit asks what became of a debit of one who is short that was tried again.
+// searchRetry finds out what became of an instruction that the journal says was sent
+// again. The agent is asked for its status; if it has never heard of it, it is sent once
+// more under the same id, however long ago that was: it may be on its way. A credit is
+// only noted: it is looked at when its turn comes.
+func (r *run) searchRetry(a *clearing.Word) error {
+	if a.Debtor == "" {
+		r.sent[a.Instruction] = true
+		return nil
+	}
+	t := r.transfer(clearing.Instruction{ID: a.Instruction, Window: r.id, Debtor: a.Debtor, Creditor: a.Creditor, Participant: a.Debtor, Debit: true, Amount: a.Amount, Sheet: r.sheet.Hash})
+	e := Event{From: a.Debtor, To: a.Creditor, Money: a.Amount, Ref: a.Instruction}
+	agent := r.agent(a.Amount.Currency)
+	if agent == nil {
+		e.Kind, e.Text = "wait", r.nobody()
+		r.open(e)
+		return nil
+	}
+	w := agent.Ask(r.ctx, t).sound(t)
+	if w.Outcome == Unheard {
+		w, _ = r.move(t)
+	}
+	return r.became(t, w, e)
+}
+
+// searchDebit asks what became of the debit of one who is short under the id that it has
+// now. Nothing was sent under it that the journal does not know of, unless an older
+// version wrote it.
 func (r *run) searchDebit(l short) (found bool, err error) {
 	agent := r.agent(l.currency)
 	for _, in := range clearing.Instruct(r.sheet) {
@@ -129,25 +159,11 @@ func (r *run) searchDebit(l short) (found bool, err error) {
 		}
 		t := r.transfer(in)
 		e := Event{From: in.Debtor, To: in.Creditor, Money: in.Amount, Ref: in.ID}
-		w := agent.Ask(r.ctx, t).sound(t)
-		if w.Outcome == Unheard && r.unanswered(in.ID, false) {
-			w, _ = r.move(t) // it was tried again, and may be on its way: what it comes to is known before others pay
-		}
-		switch w.Outcome {
+		switch w := agent.Ask(r.ctx, t).sound(t); w.Outcome {
 		case Unheard:
-			switch {
-			case r.unanswered(in.ID, false):
-				r.undecided(e, w)
-			case !r.refusedHere(legOf(&in), false) && time.Since(r.began) < r.opts.Lag:
-				e.Kind, e.Text = "wait", "it may have been tried again before this switch took over, and be on its way: others are asked when that cannot be any more"
-				r.open(e)
-			default:
-				return false, nil
-			}
-		case Settled, Partly:
-			return true, r.confirm(t, w, e)
-		case Rejected: // written down, so that the next try has an id of its own
-			return true, r.refuse(in, e)
+			return false, nil
+		case Settled, Partly, Rejected:
+			return true, r.became(t, w, e)
 		default:
 			r.undecided(e, w)
 		}

@@ -2,6 +2,7 @@ package settle
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -216,6 +217,8 @@ func (r *run) contradicts(t Transfer, e *clearing.Entry) error {
 	own, _, further := strings.Cut(t.ID, "-")
 	switch refused := w.Outcome == Rejected; {
 	case t.Debtor != "":
+	case further && w.Outcome == Unheard && r.wasSent(t.ID):
+		return &tongma.Error{Op: "settle.by-hand", Reason: tongma.StateConflict, Field: t.ID, Detail: notHeardYet}
 	case further && (refused || w.Outcome == Unheard):
 		return &tongma.Error{Op: "settle.by-hand", Reason: tongma.InstructionUnknown, Field: t.ID, Detail: "nothing is under way under that id: speak of instruction " + own}
 	case refused:
@@ -233,6 +236,18 @@ func (r *run) contradicts(t Transfer, e *clearing.Entry) error {
 	return nil
 }
 
+// notHeardYet is what is to be done about a credit that was sent again and may be on its
+// way.
+const notHeardYet = "it was sent again, and the agent has not heard of it yet: have the window settled, which sends it once more under the same id"
+
+// wasSent tells whether the books have that an instruction was sent again.
+func (r *run) wasSent(id string) (sent bool) {
+	_ = r.opts.Ledger.Read(r.ctx, func(b *clearing.Book) {
+		sent = slices.ContainsFunc(b.Retried(r.id), func(w clearing.Word) bool { return w.Instruction == id })
+	})
+	return sent
+}
+
 // triedElse says why a credit of which the agent refused an id may not be said to be
 // paid: the agent moved it under the id of a further try, or has not said what became of
 // that. Otherwise it could be paid twice.
@@ -244,7 +259,10 @@ func (r *run) triedElse(t Transfer) error {
 		case Rejected:
 			r.refuses(own, n+1)
 		case Unheard:
-			return nil
+			if !r.wasSent(t.ID) {
+				return nil
+			}
+			return &tongma.Error{Op: "settle.by-hand", Reason: tongma.StateConflict, Field: t.ID, Detail: notHeardYet}
 		case Settled, Partly:
 			return &tongma.Error{Op: "settle.by-hand", Reason: tongma.AgentContradicts, Field: t.ID, Detail: "it moved " + w.Amount.String() + " when it was tried again: have the window settled"}
 		default:

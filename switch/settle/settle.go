@@ -39,7 +39,6 @@ type Options struct {
 	Agent    func(s *clearing.Sheet, c tongma.Currency) Agent
 	Patience time.Duration // how long a transfer that is not decided is asked after, in one call; default 10 s
 	Every    time.Duration // between two questions; default 500 ms
-	Lag      time.Duration // how long a debit that an earlier process tried again may be on its way; zero: none is
 	Told     func(Event)   // each thing that happens, once it is written; may be nil, must not block
 }
 
@@ -62,15 +61,12 @@ type Settler struct {
 	// out anew.
 	refusals map[tongma.WindowID]map[string]int
 	hushed   map[tongma.WindowID]map[string]bool // instructions to which the agent was silent
-	refusing map[tongma.WindowID]map[legKey]bool // legs whose refusal this process wrote: no other has tried them again since
-	began    time.Time
 }
 
 // New returns a Settler.
 func New(opts Options) *Settler {
 	opts.Patience, opts.Every = cmp.Or(opts.Patience, 10*time.Second), cmp.Or(opts.Every, 500*time.Millisecond)
-	return &Settler{opts: opts, asking: make(chan struct{}, 1), busy: map[tongma.WindowID]bool{}, refusals: map[tongma.WindowID]map[string]int{}, hushed: map[tongma.WindowID]map[string]bool{},
-		refusing: map[tongma.WindowID]map[legKey]bool{}, began: time.Now()}
+	return &Settler{opts: opts, asking: make(chan struct{}, 1), busy: map[tongma.WindowID]bool{}, refusals: map[tongma.WindowID]map[string]int{}, hushed: map[tongma.WindowID]map[string]bool{}}
 }
 
 // How says how far a call of Settle may go. The zero How does all that the rules
@@ -138,6 +134,7 @@ type run struct {
 	retried map[legKey]bool // legs that were refused, or were short and were asked for again: once is enough
 	refused map[Account]bool
 	said    map[string]bool          // instructions of which a person's word waits
+	sent    map[string]bool          // further tries of credits that were written down
 	paid    map[Account]int64        // by the fund and survivors; nil until it is asked for
 	items   []clearing.WindowItem    // nil until they are asked for
 	doubt   map[tongma.Currency]bool // a transfer has no final answer
@@ -158,7 +155,7 @@ func (s *Settler) Settle(ctx context.Context, id tongma.WindowID, how How) (Repo
 		return Report{}, &tongma.Error{Op: "settle", Reason: tongma.StateConflict, Field: id.String(), Detail: "it is being settled already"}
 	}
 	defer s.end(id)
-	r := &run{Settler: s, ctx: ctx, how: how, id: id, asked: map[string]bool{}, retried: map[legKey]bool{}, said: map[string]bool{}, refused: map[Account]bool{}, doubt: map[tongma.Currency]bool{}, stuck: map[tongma.Currency]bool{}, form: map[legKey]bool{}, silent: map[tongma.Currency]time.Duration{}}
+	r := &run{Settler: s, ctx: ctx, how: how, id: id, asked: map[string]bool{}, retried: map[legKey]bool{}, said: map[string]bool{}, sent: map[string]bool{}, refused: map[Account]bool{}, doubt: map[tongma.Currency]bool{}, stuck: map[tongma.Currency]bool{}, form: map[legKey]bool{}, silent: map[tongma.Currency]time.Duration{}}
 	err := r.look()
 	if err == nil && r.sheet.State == clearing.WindowOpen {
 		err = &tongma.Error{Op: "settle", Reason: tongma.WindowNotClosed, Field: id.String()}
@@ -199,7 +196,6 @@ func (s *Settler) forget(id tongma.WindowID) {
 	defer s.mu.Unlock()
 	delete(s.refusals, id)
 	delete(s.hushed, id)
-	delete(s.refusing, id)
 }
 
 // look reads the window's sheet.
@@ -399,6 +395,12 @@ func (r *run) transfers() error {
 		r.asked[in.ID] = true
 		if r.short(&in) {
 			r.retried[legOf(&in)] = true
+			if r.agent(in.Amount.Currency) != nil {
+				// Stopped behind this, searchRetry finds it, and asks the agent.
+				if err := r.book(in.Retry()); err != nil {
+					return err
+				}
+			}
 		}
 		if err := r.instruct(in); err != nil {
 			return err
@@ -460,20 +462,6 @@ func (r *run) unanswered(id string, now bool) bool {
 	return r.hushed[r.id][id]
 }
 
-// refusedHere tells whether this process wrote the refusal of a leg, or remembers that it
-// does now.
-func (r *run) refusedHere(leg legKey, now bool) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.refusing[r.id] == nil && now {
-		r.refusing[r.id] = map[legKey]bool{}
-	}
-	if now {
-		r.refusing[r.id][leg] = true
-	}
-	return r.refusing[r.id][leg]
-}
-
 // legKey is between whom a leg runs.
 type legKey struct {
 	debtor, creditor tongma.ParticipantID
@@ -514,16 +502,26 @@ func (r *run) instruct(in clearing.Instruction) error {
 		}
 	}()
 	if in.Debtor == "" {
-		w, t.ID, ok = r.credit(t)
+		var err error
+		if w, t.ID, ok, err = r.credit(t); err != nil {
+			return err
+		}
 		e.Ref = t.ID
 	} else {
 		w, ok = r.move(t)
 	}
-	switch {
-	case !ok:
+	if !ok {
 		e.Kind, e.Text = "wait", r.nobody()
 		r.open(e)
 		return nil
+	}
+	return r.became(t, w, e)
+}
+
+// became writes down what the agent says of an instruction, if that is the end of it.
+func (r *run) became(t Transfer, w Word, e Event) error {
+	in := t.Instruction
+	switch {
 	case w.Outcome == Settled || w.Outcome == Partly:
 		// The agent has moved the money. Stopped here, the same id is sent again and
 		// answered as it was.
@@ -592,7 +590,6 @@ func (r *run) confirm(t Transfer, w Word, e Event) error {
 // suspends it.
 func (r *run) refuse(in clearing.Instruction, e Event) error {
 	r.retried[legOf(&in)] = true
-	r.refusedHere(legOf(&in), true)
 	entry := in.Refuse(tongma.AgentRejected)
 	entry.Amount = e.Money
 	if err := r.book(entry); err != nil {
@@ -653,33 +650,40 @@ func isTry(id, of string) bool {
 // instruction another id; one of a credit, as of an account that was closed, is not. So
 // the ids that the agent has refused are passed over, and the first that it has not
 // heard of is used, if people want it tried again, and none of them says that it was
-// paid. A refused id stays refused, so that each is asked after once.
-func (r *run) credit(t Transfer) (w Word, id string, ok bool) {
+// paid. That is an entry before it is sent: what the books have as sent is sent again,
+// whether people want that or not, until the agent says what became of it. A refused id
+// stays refused, so that each is asked after once.
+func (r *run) credit(t Transfer) (w Word, id string, ok bool, err error) {
 	agent := r.agent(t.Amount.Currency)
 	if agent == nil {
-		return w, t.ID, false
+		return w, t.ID, false, nil
 	}
 	own := t.ID
 	n := r.refusedIDs(own)
+	for r.sent[tryID(own, n+2)] { // written only when the one before it was refused
+		n++
+	}
 	if n == 0 {
 		if w, _ = r.move(t); w.Outcome != Rejected {
-			return w, t.ID, true
+			return w, t.ID, true, nil
 		}
-		n = 1
 	}
-	for ; n < maxTries; n++ {
+	for n = max(n, 1); n < maxTries; n++ {
 		t.ID = tryID(own, n+1)
 		w = agent.Ask(r.ctx, t).sound(t)
 		sent := w.Outcome == Unheard
-		if sent && (!r.how.Retry || r.said[own]) {
+		if sent && ((!r.how.Retry && !r.sent[t.ID]) || r.said[own]) {
 			break
 		}
 		if sent {
+			if err := r.again(t); err != nil {
+				return w, t.ID, true, err
+			}
 			w, _ = r.move(t)
 		}
 		if w.Outcome != Rejected {
 			r.refuses(own, n)
-			return w, t.ID, true
+			return w, t.ID, true, nil
 		}
 		if sent {
 			n++
@@ -687,7 +691,16 @@ func (r *run) credit(t Transfer) (w Word, id string, ok bool) {
 		}
 	}
 	r.refuses(own, n)
-	return Word{Outcome: Rejected}, tryID(own, n), true
+	return Word{Outcome: Rejected}, tryID(own, n), true, nil
+}
+
+// again writes down that a credit is about to be tried again, if it is not yet.
+func (r *run) again(t Transfer) error {
+	if r.sent[t.ID] {
+		return nil
+	}
+	r.sent[t.ID] = true
+	return r.book(t.Retry())
 }
 
 // refusedIDs returns how many ids of a credit the agent has refused, as far as is known.

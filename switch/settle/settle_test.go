@@ -459,41 +459,101 @@ func TestADebitThatWasTriedAgainAndIsOnItsWayIsEndedBeforeACover(t *testing.T) {
 	}
 }
 
-// TestAnEarlierProcessMayHaveTriedADebitAgain: who has not written its refusal waits a
-// while until others pay, and knows by then whether it came.
-func TestAnEarlierProcessMayHaveTriedADebitAgain(t *testing.T) {
+// TestADebitThatAnEarlierProcessTriedAgainIsAwaited: that it was sent again is in the
+// journal, so that whoever comes after a stop knows it, however long the message takes. It
+// is asked after, and sent again under its id; others pay only once it has its end.
+func TestADebitThatAnEarlierProcessTriedAgainIsAwaited(t *testing.T) {
+	for _, pays := range []bool{true, false} {
+		r := newRig(t, &market{banks: banks("ab"), fund: 500, recast: true})
+		r.pay("a>b", 500)
+		w := r.closeWindow()
+		settle := func(how How) Report { // each in a process of its own
+			rep, err := r.settler().Settle(t.Context(), w, how)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return rep
+		}
+		settle(How{Steps: -1})
+		r.bank.slow = true
+		settle(How{Retry: true, Steps: -1})
+		sent := len(r.bank.late)
+		if again := r.books.book.Retried(w); sent == 0 || len(again) != 1 || again[0].Instruction != r.bank.late[0].ID || again[0].Debtor != "bank-a" || again[0].Amount != cny(500) {
+			t.Fatalf("sent %d, in the books %+v", sent, again)
+		}
+		for range 3 {
+			if rep := settle(How{}); len(*r.bank.moves) != 0 || rep.Done() || len(rep.Open) == 0 || len(r.bank.late) <= sent {
+				t.Errorf("while nothing is heard of it: %v, %+v", *r.bank.moves, rep)
+			}
+		}
+		if r.bank.slow = false; pays {
+			r.bank.balance["BANK-A"] = 500
+			r.bank.move(r.bank.late[0])
+		}
+		if rep := settle(How{}); !rep.Done() {
+			t.Errorf("%+v", rep)
+		}
+		from := map[bool]string{true: "BANK-A", false: "DRILL-FUND"}[pays]
+		r.bank.balance["BANK-A"] += 500
+		for _, transfer := range r.bank.late { // at last
+			r.bank.move(transfer)
+		}
+		if want := []string{from + ">DRILL-SETTLEMENT 500", "DRILL-SETTLEMENT>BANK-B 500"}; !slices.Equal(*r.bank.moves, want) {
+			t.Errorf("moved %v, want %v", *r.bank.moves, want)
+		}
+	}
+}
+
+// TestStoppedBeforeADebitIsSentAgain: it was decided, so the next one sends it, and under
+// the same id.
+func TestStoppedBeforeADebitIsSentAgain(t *testing.T) {
 	r := newRig(t, &market{banks: banks("ab"), fund: 500})
 	r.pay("a>b", 500)
-	w, former := r.closeWindow(), r.settler()
-	settle := func(s *Settler, how How) Report {
-		rep, err := s.Settle(t.Context(), w, how)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return rep
+	w := r.closeWindow()
+	r.settle(w, How{Steps: -1})
+	*r.books.ends = clearing.KindRetry
+	if _, err := r.settler().Settle(t.Context(), w, How{Retry: true}); err == nil {
+		t.Fatal("it was not stopped")
 	}
-	settle(former, How{Steps: -1})
-	r.bank.slow = true
-	settle(former, How{Retry: true, Steps: -1})
-	r.bank.slow = false
-	now := r.settler()
-	now.opts.Lag = time.Hour
-	if rep := settle(now, How{}); len(*r.bank.moves) != 0 || rep.Done() || len(rep.Open) == 0 {
-		t.Errorf("others paid at once: %v, %+v", *r.bank.moves, rep)
-	}
+	*r.books.ends, r.books.gone = clearing.KindNone, false
+	id := r.books.book.Retried(w)[0].Instruction
 	r.bank.balance["BANK-A"] = 500
-	r.bank.move(r.bank.late[0])
-	if rep := settle(now, How{}); !rep.Done() || len(*r.bank.moves) != 2 {
-		t.Errorf("it came, and counts: %v, %+v", *r.bank.moves, rep)
-	}
-	r.must(clearing.Entry{Kind: clearing.KindResume, Debtor: "bank-a", Maker: "ann"})
-	r.pay("a>b", 400)
-	w = r.closeWindow()
-	if rep := settle(now, How{Steps: -1}); len(*r.bank.moves) != 2 || rep.Done() {
+	if rep := r.settle(w, How{}); !rep.Done() || (*r.bank.moves)[0] != "BANK-A>DRILL-SETTLEMENT 500" {
 		t.Errorf("%v, %+v", *r.bank.moves, rep)
 	}
-	if rep := settle(now, How{}); !rep.Done() {
-		t.Errorf("its own refusals it knows: %v, %+v", *r.bank.moves, rep)
+	if was, ok := r.books.book.Told(w, id); !ok || was.Kind != clearing.KindSettle || len(r.books.book.Retried(w)) != 0 {
+		t.Errorf("%+v", was)
+	}
+}
+
+// TestACreditThatIsTriedAgainIsNotSaidToBePaidElsewhere: as long as its message may still
+// arrive it would be paid twice, and after a stop the journal knows of it.
+func TestACreditThatIsTriedAgainIsNotSaidToBePaidElsewhere(t *testing.T) {
+	r := newRig(t, &market{banks: banks("ab"), balance: rich("a")})
+	r.pay("a>b", 500)
+	w := r.closeWindow()
+	side := r.bank.side("")
+	r.bank.faults[side] = append(r.bank.faults[side], Word{Outcome: Rejected})
+	r.settle(w, How{})
+	own := clearing.Instruct(r.sheet(w))[0].ID
+	r.bank.slow = true
+	r.settle(w, How{Retry: true})
+	if n := len(r.bank.late); n == 0 || r.bank.late[n-1].ID != tryID(own, 2) {
+		t.Fatalf("sent %+v", r.bank.late)
+	}
+	_, err := r.settler().Confirm(t.Context(), ByHand{Window: w, Instruction: own, Evidence: "cheque 42", By: "ann"})
+	if tongma.ReasonOf(err) != tongma.StateConflict {
+		t.Errorf("paid by other means, while a further try is on its way: %v", err)
+	}
+	r.bank.slow = false
+	if rep := r.settle(w, How{}); !rep.Done() || r.bank.balance["BANK-B"] != 500 {
+		t.Errorf("it is sent again under the same id, since it was decided: %+v", rep)
+	}
+	for _, transfer := range r.bank.late {
+		r.bank.move(transfer)
+	}
+	if r.bank.balance["BANK-B"] != 500 {
+		t.Errorf("paid twice: %v", *r.bank.moves)
 	}
 }
 

@@ -53,6 +53,10 @@ func (c *counter) Ask(ctx context.Context, t settle.Transfer) settle.Word {
 func (c *counter) call(ctx context.Context, deliver func(chan<- settle.Word)) settle.Word {
 	h := c.h
 	h.mu.Lock()
+	if c.p.dead { // nothing that it still does has an effect
+		h.mu.Unlock()
+		return settle.Word{Err: &tongma.Error{Op: "sim", Reason: tongma.AgentSilent}}
+	}
 	c.i++
 	s := h.stream('m', c.p.number, c.i)
 	reply := make(chan settle.Word, 4)
@@ -83,6 +87,7 @@ func (a *agent) receive(t settle.Transfer, reply chan<- settle.Word) {
 		a.say(o, reply)
 		return
 	}
+	a.known(&t)
 	o = &payOrder{transfer: t, outcome: settle.Pending}
 	a.orders[t.ID] = o
 	a.list = append(a.list, o)
@@ -93,6 +98,20 @@ func (a *agent) receive(t settle.Transfer, reply chan<- settle.Word) {
 		a.decide(o)
 	}
 	a.say(o, reply)
+}
+
+// known holds that what comes of a debit that was refused under another id was written down
+// before: else nobody would know of it behind a stop. Who gives back what it was paid too
+// much is short of nothing: nobody else pays for it, and it is asked each time.
+func (a *agent) known(t *settle.Transfer) {
+	w := a.h.oracle.window(t.Window)
+	l, signed := w.leg(pair{t.Debtor, t.Creditor, t.Amount.Currency}, t.Amount.Minor)
+	if t.Debtor == "" || l == nil || !l.short || w.sentAgain[t.ID] || l.net == 0 || (l.net > 0) != (signed > 0) {
+		return
+	}
+	if _, cover := w.asked[t.ID]; !cover {
+		a.h.fail("retry", "the agent is told %.8s, to collect %d of %s, which is short, and the journal does not say that it is sent again", t.ID, t.Amount.Minor, t.Debtor)
+	}
 }
 
 // same holds that an id never stands for something else.

@@ -110,7 +110,7 @@ func (h *history) build() {
 		h.wallets = append(h.wallets, &wallet{h: h, scheme: scheme, who: runs[i], link: &link{name: string(scheme), fault: PartitionScheme}, lines: map[tongma.PaymentID]*line{}})
 	}
 	h.dealerLink = &link{name: "desk", fault: PartitionScheme}
-	h.agent = &agent{h: h, link: &link{name: "agent", fault: PartitionAgent}, orders: map[string]*payOrder{}}
+	h.agent = &agent{h: h, link: &link{name: "agent", fault: PartitionAgent, slowest: 5 * time.Minute}, orders: map[string]*payOrder{}}
 	h.boot(0)
 	h.scheduleTills()
 	h.scheduleFaults()

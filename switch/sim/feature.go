@@ -61,6 +61,9 @@ const (
 	CrossSpent // the payer's amount was fixed
 	CrossDisputed
 	DebtDeferred
+	TriedAgain       // a debit that was refused
+	CreditTriedAgain // the same of a credit
+	RetryOutlived    // its end was written by another writer than sent it
 	featureCount
 )
 
@@ -68,7 +71,8 @@ var featureNames = [featureCount]string{"fees", "sub-participant", "bilateral wi
 	"snapshots", "two adoptions at once", "cover", "two currencies", "", "fee of a tier", "least fee", "most fee", "fee split", "fee returned", "fee kept", "sponsor changed", "sponsor stays", "sub-participant refused",
 	"cap rejected", "cap stale", "prefunding withdrawn", "suspended by a person", "suspended by the directory", "represented", "pre-arbitrated", "arbitrated", "ruled", "dispute withdrawn",
 	"deemed accepted", "deemed withdrawn", "charged back", "dispute bars a refund or reversal", "dispute of too much", "refund and chargeback", "covered by prefunding", "covered by another", "cover between two",
-	"recast between two", "method changed", "settled by hand", "snapshot read", "snapshot torn", "snapshot flipped", "older snapshot", "a night passes", "refund of two currencies", "two currencies turned back", "payer's amount fixed", "dispute of two currencies", "debt deferred"}
+	"recast between two", "method changed", "settled by hand", "snapshot read", "snapshot torn", "snapshot flipped", "older snapshot", "a night passes", "refund of two currencies", "two currencies turned back", "payer's amount fixed", "dispute of two currencies", "debt deferred",
+	"debit tried again", "credit tried again", "end of a debit tried again is a successor's"}
 
 // String returns the name that reports use.
 func (f Feature) String() string { return featureNames[f] }

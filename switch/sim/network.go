@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"time"
 )
@@ -12,6 +13,8 @@ type link struct {
 	fault Fault // what its partition counts as
 	cut   int   // partitions of now
 	last  [2]time.Duration
+
+	slowest time.Duration // how long a message that is held up may take; zero: 40 s
 }
 
 // direction is which way a message goes on a link.
@@ -41,7 +44,7 @@ func (h *history) pass(l *link, way direction, r *rand.Rand, deliver func()) {
 	lost := chance(r, h.rate(h.plan.drop))
 	delay := between(r, 300*time.Microsecond, 30*time.Millisecond)
 	if chance(r, h.rate(h.plan.late)) {
-		delay = between(r, time.Second, 40*time.Second)
+		delay = between(r, time.Second, cmp.Or(l.slowest, 40*time.Second))
 		if way == answering {
 			h.count(AnswerLate)
 		}

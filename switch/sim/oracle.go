@@ -152,7 +152,7 @@ func (o *oracle) entry(e *clearing.Entry) {
 	case clearing.KindPend, clearing.KindPost, clearing.KindVoid, clearing.KindExpire, clearing.KindReversing, clearing.KindReversed:
 		o.changed(e)
 	case clearing.KindOpen, clearing.KindClose, clearing.KindInstruct, clearing.KindSettle, clearing.KindSettled,
-		clearing.KindShort, clearing.KindCover, clearing.KindDefer, clearing.KindRecast, clearing.KindCoverAsked, clearing.KindCoverRefused, clearing.KindWord, clearing.KindWordRejected:
+		clearing.KindShort, clearing.KindCover, clearing.KindDefer, clearing.KindRecast, clearing.KindCoverAsked, clearing.KindCoverRefused, clearing.KindWord, clearing.KindWordRejected, clearing.KindRetry:
 		o.settling(e)
 	case clearing.KindDispute, clearing.KindDisputeStep:
 		o.quarrel(e)

@@ -143,7 +143,7 @@ func (h *history) opened(p *plant, e *switching.Engine, err error) {
 		h.background(func() { _ = e.Close() })
 		return
 	}
-	p.settler = settle.New(settle.Options{Lag: time.Minute, Ledger: e.Ledger(), Directory: h.registry.Current, Agent: h.agentOf(p)})
+	p.settler = settle.New(settle.Options{Ledger: e.Ledger(), Directory: h.registry.Current, Agent: h.agentOf(p)})
 	if p.office, err = office.New(office.Options{Ledger: e.Ledger(), Journal: p.cable, Directory: h.registry.Current, Now: p.now, NewID: h.newID}); err != nil {
 		h.fail("start", "%v", err)
 		return
@@ -224,6 +224,13 @@ func (h *history) crash(p *plant) {
 	h.tell("switch %d crashes", p.number)
 	h.disk.powerLost(p.cable)
 	h.gone(p)
+}
+
+// crashServing is a power cut where somebody serves.
+func (h *history) crashServing() {
+	if p := h.serving(); p != nil && !h.healed {
+		h.crash(p)
+	}
 }
 
 // kill makes that nothing a switch still does has an effect, and clears it away.

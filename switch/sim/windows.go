@@ -3,6 +3,7 @@ package sim
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tongma/tongma"
 	"github.com/tongma/tongma/clearing"
@@ -34,6 +35,14 @@ type span struct {
 	left      []*posting                // out of it since the last sheet
 	asked     map[string]clearing.Entry // covers that have no answer yet, by the instruction's id
 	words     map[string]clearing.Entry // what one person has said, by the instruction's id
+	again     map[string]again          // what was sent again and has no end yet, by the instruction's id
+	sentAgain map[string]bool           // all that ever was
+}
+
+// again is an instruction that was refused and sent again, and in which epoch.
+type again struct {
+	entry clearing.Entry
+	epoch uint64
 }
 
 // leg is what one has to pay another for the window: less than zero is the other
@@ -56,7 +65,7 @@ type posting struct {
 }
 
 func (o *oracle) openSpan(model string, method calendar.Model) *span {
-	w := &span{id: tongma.WindowID(len(o.windows) + 1), model: model, method: method, state: clearing.KindOpen, asked: map[string]clearing.Entry{}, words: map[string]clearing.Entry{},
+	w := &span{id: tongma.WindowID(len(o.windows) + 1), model: model, method: method, state: clearing.KindOpen, asked: map[string]clearing.Entry{}, words: map[string]clearing.Entry{}, again: map[string]again{}, sentAgain: map[string]bool{},
 		flows: map[pair]int64{}, legs: map[pair]*leg{}, cash: map[account]int64{}}
 	o.windows = append(o.windows, w)
 	return w
@@ -135,7 +144,7 @@ func (w *span) leg(k pair, minor int64) (*leg, int64) {
 var behind = map[clearing.Kind]clearing.Kind{clearing.KindClose: clearing.KindOpen, clearing.KindInstruct: clearing.KindClose,
 	clearing.KindSettle: clearing.KindInstruct, clearing.KindSettled: clearing.KindInstruct, clearing.KindShort: clearing.KindInstruct,
 	clearing.KindCover: clearing.KindInstruct, clearing.KindDefer: clearing.KindInstruct, clearing.KindRecast: clearing.KindInstruct,
-	clearing.KindCoverAsked: clearing.KindInstruct, clearing.KindCoverRefused: clearing.KindInstruct, clearing.KindWord: clearing.KindInstruct, clearing.KindWordRejected: clearing.KindInstruct}
+	clearing.KindCoverAsked: clearing.KindInstruct, clearing.KindCoverRefused: clearing.KindInstruct, clearing.KindWord: clearing.KindInstruct, clearing.KindWordRejected: clearing.KindInstruct, clearing.KindRetry: clearing.KindInstruct}
 
 // settling is an entry of a window's own life.
 func (o *oracle) settling(e *clearing.Entry) {
@@ -152,7 +161,10 @@ func (o *oracle) settling(e *clearing.Entry) {
 		return
 	}
 	o.said(e, w)
+	o.inTurn(e, w)
 	switch e.Kind {
+	case clearing.KindRetry:
+		o.triedAgain(e, w)
 	case clearing.KindClose:
 		o.h.count(WindowClosed)
 		w.state = clearing.KindClose
@@ -198,6 +210,9 @@ func (o *oracle) settling(e *clearing.Entry) {
 		w.recasting = false
 		o.recast(e, w)
 		w.net()
+		for _, k := range w.order { // who is short of the new sheet has to be found out
+			w.legs[k].short = false
+		}
 		o.enough(e, w)
 	case clearing.KindSettled:
 		w.state = clearing.KindSettled
@@ -239,6 +254,47 @@ func (o *oracle) said(e *clearing.Entry, w *span) {
 		o.fail("two people", "entry %d: nobody has said that, and no agent is connected", e.Number)
 	}
 	delete(w.words, e.SchemeRef)
+}
+
+// triedAgain is that what the agent refused is about to be sent again: all that is due of
+// one who is short, or to one whose turn it is.
+func (o *oracle) triedAgain(e *clearing.Entry, w *span) {
+	k := pair{e.Debtor, e.Creditor, e.Amount.Currency}
+	l, signed := w.leg(k, e.Amount.Minor)
+	if l == nil || w.recasting || l.due() != signed || (e.Debtor != "" && !l.short) {
+		o.fail("retry", "entry %d sends %d from %q to %q again", e.Number, e.Amount.Minor, e.Debtor, e.Creditor)
+	}
+	w.again[e.SchemeRef], w.sentAgain[e.SchemeRef] = again{*e, o.epoch}, true
+	o.note(TriedAgain, e.Debtor != "")
+	o.note(CreditTriedAgain, e.Debtor == "")
+	if h := o.h; e.Debtor != "" && h.plan.crashes > 0 && !h.healed && h.rand.IntN(2) == 0 {
+		h.after(between(h.rand, 0, 10*time.Second), h.crashServing) // just when it is on its way
+	}
+}
+
+// inTurn holds that as long as a debit that was tried again has no end, nothing else comes
+// for its leg, and nothing rolls over.
+func (o *oracle) inTurn(e *clearing.Entry, w *span) {
+	was, ends := w.again[e.SchemeRef]
+	to := e.Creditor
+	switch e.Kind {
+	case clearing.KindCover, clearing.KindCoverAsked:
+		to = e.Asker
+	case clearing.KindSettle, clearing.KindShort:
+		if ends {
+			delete(w.again, e.SchemeRef)
+			o.note(RetryOutlived, was.entry.Debtor != "" && was.epoch != o.epoch)
+		}
+	case clearing.KindDefer, clearing.KindRetry:
+	default:
+		return
+	}
+	for id, other := range w.again {
+		of := other.entry
+		if of.Debtor != "" && (e.Kind == clearing.KindDefer || (of.Debtor == e.Debtor && of.Creditor == to && of.Amount.Currency == e.Amount.Currency)) {
+			o.fail("retry", "entry %d: %v of %s while %s, which was sent again, has no end", e.Number, e.Kind, e.SchemeRef, id)
+		}
+	}
 }
 
 // pay books that a leg, or a part of it, was paid.
