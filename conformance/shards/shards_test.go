@@ -72,9 +72,10 @@ func serveNATS(config string) error {
 	return err
 }
 
-// stage is a NATS server, three shards as processes, the wallets and one acquirer.
+// stage is a NATS server, some shards as processes, the wallets and one acquirer.
 type stage struct {
 	t         *testing.T
+	of        int // shards that writers are started for
 	dir, url  string
 	directory string
 	folders   []string         // of the shards' writers
@@ -94,9 +95,12 @@ func (s *stage) must(args ...string) string {
 
 func (s *stage) data(shard int) string { return s.folders[shard] }
 
-func set(t *testing.T) *stage {
-	s := &stage{t: t, dir: t.TempDir(), procs: make([]*crash.Process, 4)}
-	for shard := range 4 {
+func set(t *testing.T) *stage { return setOf(t, 3) }
+
+// setOf begins with so many shards; one more has its folder and port.
+func setOf(t *testing.T, of int) *stage {
+	s := &stage{t: t, of: of, dir: t.TempDir(), procs: make([]*crash.Process, of+2)}
+	for shard := range of + 2 {
 		s.folders = append(s.folders, filepath.Join(s.dir, fmt.Sprintf("shard-%d", shard)))
 	}
 	s.directory = filepath.Join(s.dir, "market.yaml")
@@ -105,10 +109,10 @@ func set(t *testing.T) *stage {
 		t.Fatal(err)
 	}
 	accounts := s.must("cluster", "accounts", "--data", s.data(1), "--directory", s.directory)
-	for shard := 2; shard <= 3; shard++ {
+	for shard := 2; shard <= of+1; shard++ {
 		s.must("cluster", "credentials", "--data", s.data(1), "--out", s.data(shard))
 	}
-	ports := crash.FreePorts(t, 4)
+	ports := crash.FreePorts(t, of+2)
 	s.url, s.http = "nats://"+ports[0], ports
 	child := exec.Command(os.Args[0])
 	child.Env = append(os.Environ(), envServer+"="+fmt.Sprintf("listen: %q\njetstream { store_dir: %q, sync_interval: always }\n%s", ports[0], filepath.Join(s.dir, "nats"), accounts))
@@ -130,7 +134,7 @@ func set(t *testing.T) *stage {
 			t.Fatal(err)
 		}
 	}
-	for shard := 1; shard <= 3; shard++ {
+	for shard := 1; shard <= of; shard++ {
 		s.start(shard)
 	}
 	d, err := schemes.Parse(1, source)
@@ -193,7 +197,7 @@ func (s *stage) serve(role string, shard int, data, address string, more ...stri
 }
 
 func (s *stage) launch(shard int, data, address string, more ...string) *crash.Process {
-	return crash.Start(s.t, append([]string{"serve", "--data", data, "--directory", s.directory, "--sandbox", "--nats", s.url, "--shard", fmt.Sprintf("%d/3", shard),
+	return crash.Start(s.t, append([]string{"serve", "--data", data, "--directory", s.directory, "--sandbox", "--nats", s.url, "--shard", fmt.Sprintf("%d/%d", shard, s.of),
 		"--iso8583-listen", "", "--http-listen", address, "--log-level", "warn"}, more...)...)
 }
 
@@ -375,7 +379,7 @@ func (s *stage) compare(orders []*order) {
 	nets := map[string]int64{}
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(500 * time.Millisecond) {
 		report = clearing.ShardsReport{} // what is left out must not stay
-		text, stderr, code := crash.Run(t, "audit", "--json", "--data", s.data(1), "--nats", s.url, "--shards", "3")
+		text, stderr, code := crash.Run(t, "audit", "--json", "--data", s.data(1), "--nats", s.url, "--shards", fmt.Sprint(s.of))
 		if err := json.Unmarshal([]byte(text), &report); err != nil {
 			t.Fatalf("exit %d: %v %s", code, err, stderr)
 		}

@@ -180,7 +180,8 @@ func TestADeposedWriterAnswersNobody(t *testing.T) {
 
 // TestForwardingGoesOnBehindATakeover: a standby takes over from a shard's writer while payments
 // are sent to it from other doors, and still listens. Whoever hears "nothing was done" or
-// "not known" repeats with the same key; each key is paid once, and all of them are.
+// "not known" repeats with the same key; each key is paid once, and all of them are. Only what
+// was held when the writer fell, and not asked about, may be given back: one at each door.
 func TestForwardingGoesOnBehindATakeover(t *testing.T) {
 	m := newMarket(t, 3)
 	home := clearing.HomeOf("weibank", 3)
@@ -188,12 +189,17 @@ func TestForwardingGoesOnBehindATakeover(t *testing.T) {
 	doors := []uint16{home%3 + 1, (home+1)%3 + 1}
 	const each = 150
 	var wait sync.WaitGroup
+	var back atomic.Int64
 	for i, door := range doors {
 		wait.Go(func() {
 			for n := range each {
 				for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 					a, err := m.pay(door, "weibank", fmt.Sprintf("k%d-%d", i, n), i*1000+n, 10)
 					if err == nil && a.Outcome == tongma.Approved {
+						break
+					}
+					if err == nil && a.Reason == tongma.ReversedBySwitch && n < each/2 {
+						back.Add(1)
 						break
 					}
 					if (err == nil && a.Outcome == tongma.Declined) || time.Now().After(end) {
@@ -219,8 +225,8 @@ func TestForwardingGoesOnBehindATakeover(t *testing.T) {
 		}
 	}
 	m.wallet.mu.Unlock()
-	if paid != each*len(doors) {
-		t.Errorf("the wallet paid %d times, there are %d keys", paid, each*len(doors))
+	if given := int(back.Load()); given > len(doors) || paid != each*len(doors)-given {
+		t.Errorf("the wallet paid %d times, there are %d keys, of which %d were given back", paid, each*len(doors), given)
 	}
 	m.eventually("nothing is on its way", func() bool {
 		lies := 0
