@@ -53,13 +53,16 @@ func (b *Book) proposeCarry(e *Entry) Verdict {
 	if !known || a == nil {
 		return Verdict{Reason: tongma.NoAccount}
 	}
-	if len(w.pending) >= maxPending {
+	// What this entry confirms is on the way no more: else, once so many are, none could
+	// ever leave that says so.
+	upto := min(max(e.Upto, w.confirmed), w.sent)
+	if w.sent-upto >= maxPending {
 		return Verdict{Reason: tongma.Overloaded}
 	}
 	if reason := a.carriable(e.Amount.Minor); reason != tongma.NoReason {
 		return Verdict{Reason: reason}
 	}
-	e.Sequence, e.Upto = w.sent+1, min(max(e.Upto, w.confirmed), w.sent)
+	e.Sequence, e.Upto = w.sent+1, upto
 	return b.carryFits(e)
 }
 

@@ -287,3 +287,27 @@ func TestACapStandsAtHomeOnly(t *testing.T) {
 	sameBooks(t, replayed(t, k.written), k.book)
 	sameAsAudit(t, audited(k.written), k.book)
 }
+
+// TestCarriesGoOnWhenAShardThatWasAwayIsBack: as many as may be are on the way to it, and it
+// has taken them all in; the next one says so, and leaves.
+func TestCarriesGoOnWhenAShardThatWasAwayIsBack(t *testing.T) {
+	k := newKeeper()
+	k.must(t, Entry{Kind: KindOpen})
+	k.must(t, Entry{Kind: KindHome, Shard: 1, Shards: 3})
+	who := nameAt("bank", 1, 3)
+	k.must(t, capOf(who, 100_000))
+	next := Entry{Kind: KindCarryOut, Debtor: who, Shard: 2, Amount: tongma.Money{Minor: 1, Currency: tongma.CNY}}
+	for range maxPending {
+		k.must(t, next)
+	}
+	if v, _ := k.submit(t, next); v.Reason != tongma.Overloaded {
+		t.Fatalf("one more is on the way: %+v", v)
+	}
+	next.Upto = maxPending
+	k.must(t, next)
+	if out := k.book.CarriesOut(2, 0); len(out) != 1 || out[0].Sequence != maxPending+1 {
+		t.Errorf("%d are on the way", len(out))
+	}
+	sameBooks(t, replayed(t, k.written), k.book)
+	sameAsAudit(t, audited(k.written), k.book)
+}
