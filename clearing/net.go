@@ -306,6 +306,25 @@ func (b *Book) Sheet(id tongma.WindowID) (Sheet, bool) {
 	return b.sheet(w), true
 }
 
+// Renew brings the sheet of a window that is being settled up to what was said of its legs
+// since: their figures, and how far the window has come. It is all that changes as long as
+// the sheet stays in force, and costs no look at the matrix. False: draw it up with Sheet.
+func (b *Book) Renew(s *Sheet) bool {
+	w := b.window(s.Window)
+	if w == nil || w.state < WindowInstructed || w.recasting || s.Recasting || s.State < WindowInstructed || s.Hash != w.sheet {
+		return false
+	}
+	s.Legs = make([]SheetLeg, 0, len(w.legs))
+	for i := range w.legs {
+		if !w.legs[i].gone() {
+			s.Legs = append(s.Legs, b.sheetLeg(&w.legs[i]))
+		}
+	}
+	s.State = w.state
+	s.Progress = s.progress()
+	return true
+}
+
 // Sheets returns the net sheets of the latest windows, oldest first; limit zero
 // means all.
 func (b *Book) Sheets(limit int) []Sheet {

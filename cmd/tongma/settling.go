@@ -29,7 +29,7 @@ func (n *node) startSettling(context.Context) error {
 		return err
 	}
 	past := n.versions()
-	n.settler = settle.New(settle.Options{Ledger: n.engine.Ledger(), Directory: n.engine.Directory, Past: past, Agent: func(s *clearing.Sheet, c tongma.Currency) settle.Agent {
+	n.settler = settle.New(settle.Options{AtOnce: settle.AtOnce, Ledger: n.engine.Ledger(), Directory: n.engine.Directory, Past: past, Agent: func(s *clearing.Sheet, c tongma.Currency) settle.Agent {
 		if id, ok := settle.AgentOf(past, s, c); ok {
 			if agent, there := (*n.agents.of.Load())[id]; there {
 				return agent

@@ -66,6 +66,10 @@ func (w Word) sound(t Transfer) Word {
 	return w
 }
 
+// AtOnce is how many transfers of one window a switch has with the agent at once: as many
+// as keep the agent busy and not more than it would be asked by one that is impatient.
+const AtOnce = 16
+
 // Agent is a settlement agent. Calls come from several goroutines, though never two
 // for one transfer. An answer that does not come within the agent's own deadlines,
 // or ctx, is Unknown.

@@ -45,12 +45,24 @@ func NewClient(opts ClientOptions) *Client {
 		opts.Now = time.Now
 	}
 	if opts.HTTP == nil {
-		opts.HTTP = &http.Client{}
+		opts.HTTP = &http.Client{Transport: connections()}
 	}
 	h := *opts.HTTP
 	h.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // a token goes to one address alone
 	opts.HTTP = &h
 	return &Client{opts}
+}
+
+// connections are kept open for as many transfers as are under way at once: to connect
+// takes longer than to ask.
+func connections() http.RoundTripper {
+	t, ok := http.DefaultTransport.(*http.Transport)
+	if !ok {
+		return nil
+	}
+	t = t.Clone()
+	t.MaxIdleConnsPerHost = 2 * AtOnce
+	return t
 }
 
 // Move sends a transfer, and again under the same ids if no answer comes and the

@@ -5,11 +5,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -39,6 +37,7 @@ type Options struct {
 	Agent    func(s *clearing.Sheet, c tongma.Currency) Agent
 	Patience time.Duration // how long a transfer that is not decided is asked after, in one call; default 10 s
 	Every    time.Duration // between two questions; default 500 ms
+	AtOnce   int           // how many transfers of a window may be with the agent at once; default 1
 	Told     func(Event)   // each thing that happens, once it is written; may be nil, must not block
 }
 
@@ -65,7 +64,7 @@ type Settler struct {
 
 // New returns a Settler.
 func New(opts Options) *Settler {
-	opts.Patience, opts.Every = cmp.Or(opts.Patience, 10*time.Second), cmp.Or(opts.Every, 500*time.Millisecond)
+	opts.Patience, opts.Every, opts.AtOnce = cmp.Or(opts.Patience, 10*time.Second), cmp.Or(opts.Every, 500*time.Millisecond), max(opts.AtOnce, 1)
 	return &Settler{opts: opts, asking: make(chan struct{}, 1), busy: map[tongma.WindowID]bool{}, refusals: map[tongma.WindowID]map[string]int{}, hushed: map[tongma.WindowID]map[string]bool{}}
 }
 
@@ -130,8 +129,9 @@ type run struct {
 	sheet  clearing.Sheet
 	report Report
 
-	asked   map[string]bool // instructions that were sent in this call
-	retried map[legKey]bool // legs that were refused, or were short and were asked for again: once is enough
+	due     []clearing.Instruction // what the sheet asks for; nil until it is asked for
+	asked   map[string]bool        // instructions that were sent in this call
+	retried map[legKey]bool        // legs that were refused, or were short and were asked for again: once is enough
 	refused map[Account]bool
 	said    map[string]bool          // instructions of which a person's word waits
 	sent    map[string]bool          // further tries of credits that were written down
@@ -198,10 +198,15 @@ func (s *Settler) forget(id tongma.WindowID) {
 	delete(s.hushed, id)
 }
 
-// look reads the window's sheet.
+// look reads the window's sheet, or what of it has changed.
 func (r *run) look() error {
 	ok := false
-	err := r.opts.Ledger.Read(r.ctx, func(b *clearing.Book) { r.sheet, ok = b.Sheet(r.id) })
+	r.due = nil
+	err := r.opts.Ledger.Read(r.ctx, func(b *clearing.Book) {
+		if ok = b.Renew(&r.sheet); !ok {
+			r.sheet, ok = b.Sheet(r.id)
+		}
+	})
 	if err == nil && !ok {
 		err = &tongma.Error{Op: "settle", Reason: tongma.WindowUnknown, Field: r.id.String()}
 	}
@@ -290,7 +295,7 @@ func (r *run) allDone() bool {
 
 // wait says what the window waits for: whoever is short with no rule left for it.
 func (r *run) wait() (err error) {
-	for _, in := range clearing.Instruct(r.sheet) {
+	for _, in := range r.instructions() {
 		if !r.asked[in.ID] && r.rank(&in) == 3 && r.doubt[in.Amount.Currency] {
 			r.report.Open = append(r.report.Open, Event{Kind: "wait", From: in.Debtor, To: in.Creditor, Money: in.Amount, Ref: in.ID, Text: "not sent: the agent is silent"})
 		}
@@ -382,342 +387,6 @@ func Payments(b *clearing.Book, id tongma.WindowID) (items []clearing.WindowItem
 		return true
 	})
 	return items
-}
-
-// transfers sends what is due: all debits, then the credits of each currency of
-// which no debit is due any more.
-func (r *run) transfers() error {
-	for {
-		in, ok := r.next()
-		if !ok {
-			return nil
-		}
-		r.asked[in.ID] = true
-		if r.short(&in) {
-			r.retried[legOf(&in)] = true
-			if r.agent(in.Amount.Currency) != nil {
-				// Stopped behind this, searchRetry finds it, and asks the agent.
-				if err := r.book(in.Retry()); err != nil {
-					return err
-				}
-			}
-		}
-		if err := r.instruct(in); err != nil {
-			return err
-		}
-	}
-}
-
-// next returns the first instruction that was not sent in this call and may be. Those of
-// a currency in which the agent is silent come behind those of others, and last those to
-// which it was silent in an earlier call: one agent that is down, or one instruction that it
-// never answers, holds up nothing else. Once it has been silent for long, the rest is left
-// for the next call.
-func (r *run) next() (best clearing.Instruction, ok bool) {
-	waits := map[tongma.Currency]bool{} // debits are due
-	rank := 3
-	for _, in := range clearing.Instruct(r.sheet) {
-		if in.Debtor != "" && in.Creditor == "" {
-			waits[in.Amount.Currency] = true
-		}
-		switch {
-		case r.asked[in.ID], in.Debtor == "" && waits[in.Amount.Currency]:
-		case r.retried[legOf(&in)], r.short(&in) && (!r.how.Retry || r.doubt[in.Amount.Currency]): // a cover may be on its way
-		default:
-			if n := r.rank(&in); n < rank {
-				best, ok, rank = in, true, n
-			}
-		}
-	}
-	return best, ok
-}
-
-// rank says when an instruction is sent: 0 at once, 1 and 2 behind others, 3 not in this call.
-func (r *run) rank(in *clearing.Instruction) int {
-	switch spent := r.silent[in.Amount.Currency]; {
-	case spent >= silences*r.opts.Patience:
-		return 3
-	case r.unanswered(in.ID, false):
-		return 2
-	case spent > 0:
-		return 1
-	}
-	return 0
-}
-
-// silences is for how many times our patience an agent may be silent in one call.
-const silences = 6
-
-// unanswered tells whether the agent was silent to an instruction in an earlier call, or
-// remembers that it was now. It is forgotten with the process.
-func (r *run) unanswered(id string, now bool) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.hushed[r.id] == nil && now {
-		r.hushed[r.id] = map[string]bool{}
-	}
-	if now {
-		r.hushed[r.id][id] = true
-	}
-	return r.hushed[r.id][id]
-}
-
-// legKey is between whom a leg runs.
-type legKey struct {
-	debtor, creditor tongma.ParticipantID
-	currency         tongma.Currency
-}
-
-func legOf(in *clearing.Instruction) legKey {
-	return legKey{in.Debtor, in.Creditor, in.Amount.Currency}
-}
-
-// short tells whether an instruction is for a leg that the agent refused.
-func (r *run) short(in *clearing.Instruction) bool {
-	for _, l := range shorts(&r.sheet) {
-		if l.debtor == in.Debtor && l.creditor == in.Creditor && l.currency == in.Amount.Currency {
-			return true
-		}
-	}
-	return false
-}
-
-func (r *run) transfer(in clearing.Instruction) Transfer {
-	return Transfer{Instruction: in, Model: r.sheet.Model, ValueDate: r.sheet.ValueDate}
-}
-
-// instruct has one instruction carried out and writes down what came of it.
-func (r *run) instruct(in clearing.Instruction) error {
-	t := r.transfer(in)
-	e := Event{From: in.Debtor, To: in.Creditor, Money: in.Amount, Ref: in.ID}
-	var w Word
-	var ok bool
-	began := time.Now()
-	defer func() {
-		if ok && w.Outcome == Unknown {
-			r.silent[in.Amount.Currency] += max(time.Since(began), r.opts.Patience)
-		}
-		if ok && (w.Outcome == Unknown || w.Outcome == Unheard) {
-			r.unanswered(in.ID, true)
-		}
-	}()
-	if in.Debtor == "" {
-		var err error
-		if w, t.ID, ok, err = r.credit(t); err != nil {
-			return err
-		}
-		e.Ref = t.ID
-	} else {
-		w, ok = r.move(t)
-	}
-	if !ok {
-		e.Kind, e.Text = "wait", r.nobody()
-		r.open(e)
-		return nil
-	}
-	return r.became(t, w, e)
-}
-
-// became writes down what the agent says of an instruction, if that is the end of it.
-func (r *run) became(t Transfer, w Word, e Event) error {
-	in := t.Instruction
-	switch {
-	case w.Outcome == Settled || w.Outcome == Partly:
-		// The agent has moved the money. Stopped here, the same id is sent again and
-		// answered as it was.
-		// A part of a credit needs no more than that: the settlement account has the
-		// rest, whose instruction has an id of its own now.
-		if err := r.confirm(t, w, e); err != nil || w.Outcome == Settled || in.Debtor == "" {
-			return err
-		}
-		e.Money.Minor -= w.Amount.Minor
-		return r.refuse(in, e)
-	case w.Outcome == Rejected && in.Debtor != "":
-		if r.form[legOf(&in)] = w.Form; w.Form {
-			e.Text = refusedForm
-		}
-		return r.refuse(in, e)
-	}
-	r.undecided(e, w)
-	return nil
-}
-
-func (r *run) open(e Event) {
-	r.report.Open = append(r.report.Open, e)
-	r.doubt[e.Money.Currency] = true
-}
-
-// refusedCredit is what is to be done where the agent refuses a credit.
-const refusedCredit = "the agent refuses it: have it tried again, or two people say how it was paid"
-
-// refusedForm is what is to be done where the agent refuses a debit or a cover for its
-// form: a wrong account, or a message behind the agent's own cut-off, is no failure to pay, for
-// which others would have to. So the rules wait until a person has them go on.
-const refusedForm = "the agent refuses it for its form, not for want of money, so nobody else is asked to pay: mend the cause and settle with --retry, or go on by the rules with --steps"
-
-func (r *run) undecided(e Event, w Word) {
-	e.Kind = w.Outcome.String()
-	switch {
-	case w.Err != nil:
-		e.Text = tongma.ReasonOf(w.Err).Info().Title
-		if err := (*tongma.Error)(nil); errors.As(w.Err, &err) && err.Detail != "" {
-			if e.Text = err.Detail; err.Reason == tongma.AgentSilent {
-				e.Text = "what became of it is not known: " + err.Detail
-			}
-		}
-	case w.Outcome == Rejected:
-		e.Text = refusedCredit
-	}
-	r.open(e)
-}
-
-// confirm writes down what the agent moved.
-func (r *run) confirm(t Transfer, w Word, e Event) error {
-	entry := t.Confirm()
-	entry.Amount = w.Amount
-	if err := r.book(entry); err != nil {
-		return err
-	}
-	e.Money = w.Amount
-	if e.Kind = "collected"; t.Debtor == "" || t.Creditor != "" {
-		e.Kind = "paid"
-	}
-	r.tell(e)
-	return nil
-}
-
-// refuse writes down that a debtor has not got what is due, or the rest of it. That
-// suspends it.
-func (r *run) refuse(in clearing.Instruction, e Event) error {
-	r.retried[legOf(&in)] = true
-	entry := in.Refuse(tongma.AgentRejected)
-	entry.Amount = e.Money
-	if err := r.book(entry); err != nil {
-		return err
-	}
-	e.Kind = "short"
-	r.tell(e)
-	return nil
-}
-
-// move asks the agent for a transfer, and asks after it while it is not decided and
-// there is patience. ok is false if nobody is connected.
-func (r *run) move(t Transfer) (w Word, ok bool) {
-	agent := r.agent(t.Amount.Currency)
-	if agent == nil {
-		return w, false
-	}
-	w = agent.Move(r.ctx, t)
-	for until := time.Now().Add(r.opts.Patience); !w.final() && time.Now().Before(until); {
-		if !pause(r.ctx, r.opts.Every) {
-			break
-		}
-		if w = agent.Ask(r.ctx, t); w.Outcome == Unheard { // it got lost on the way
-			w = agent.Move(r.ctx, t)
-		}
-	}
-	return w.sound(t), true
-}
-
-func (r *run) agent(c tongma.Currency) Agent {
-	if r.opts.Agent == nil {
-		return nil
-	}
-	return r.opts.Agent(&r.sheet, c)
-}
-
-// maxTries is how many ids a credit can have: the instruction's own, and then that with
-// "-2" to "-99" behind it, which is as long as an id may be at a bank. Behind the last
-// one two people say how it was paid.
-const maxTries = 99
-
-// tryID is the id of a credit's n-th try.
-func tryID(id string, n int) string {
-	if n == 1 {
-		return id
-	}
-	return id + "-" + strconv.Itoa(n)
-}
-
-// isTry tells whether an id is that of a further try of a credit.
-func isTry(id, of string) bool {
-	end, ok := strings.CutPrefix(id, of+"-")
-	n, err := strconv.Atoi(end)
-	return ok && err == nil && n >= 2 && n <= maxTries && tryID(of, n) == id
-}
-
-// credit has a credit carried out. A refusal of a debit is an entry, and gives the next
-// instruction another id; one of a credit, as of an account that was closed, is not. So
-// the ids that the agent has refused are passed over, and the first that it has not
-// heard of is used, if people want it tried again, and none of them says that it was
-// paid. That is an entry before it is sent: what the books have as sent is sent again,
-// whether people want that or not, until the agent says what became of it. A refused id
-// stays refused, so that each is asked after once.
-func (r *run) credit(t Transfer) (w Word, id string, ok bool, err error) {
-	agent := r.agent(t.Amount.Currency)
-	if agent == nil {
-		return w, t.ID, false, nil
-	}
-	own := t.ID
-	n := r.refusedIDs(own)
-	for r.sent[tryID(own, n+2)] { // written only when the one before it was refused
-		n++
-	}
-	if n == 0 {
-		if w, _ = r.move(t); w.Outcome != Rejected {
-			return w, t.ID, true, nil
-		}
-	}
-	for n = max(n, 1); n < maxTries; n++ {
-		t.ID = tryID(own, n+1)
-		w = agent.Ask(r.ctx, t).sound(t)
-		sent := w.Outcome == Unheard
-		if sent && ((!r.how.Retry && !r.sent[t.ID]) || r.said[own]) {
-			break
-		}
-		if sent {
-			if err := r.again(t); err != nil {
-				return w, t.ID, true, err
-			}
-			w, _ = r.move(t)
-		}
-		if w.Outcome != Rejected {
-			r.refuses(own, n)
-			return w, t.ID, true, nil
-		}
-		if sent {
-			n++
-			break // once a call is enough
-		}
-	}
-	r.refuses(own, n)
-	return Word{Outcome: Rejected}, tryID(own, n), true, nil
-}
-
-// again writes down that a credit is about to be tried again, if it is not yet.
-func (r *run) again(t Transfer) error {
-	if r.sent[t.ID] {
-		return nil
-	}
-	r.sent[t.ID] = true
-	return r.book(t.Retry())
-}
-
-// refusedIDs returns how many ids of a credit the agent has refused, as far as is known.
-func (r *run) refusedIDs(credit string) int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.refusals[r.id][credit]
-}
-
-// refuses remembers how many ids of a credit the agent has refused.
-func (r *run) refuses(credit string, n int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.refusals[r.id] == nil {
-		r.refusals[r.id] = map[string]int{}
-	}
-	r.refusals[r.id][credit] = n
 }
 
 // coverID is the id of what a payer is asked for one who is short, as long as nothing
