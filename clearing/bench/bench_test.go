@@ -131,7 +131,7 @@ func TestReportSaysWhatMetItsGoal(t *testing.T) {
 		return out
 	}
 	r.addTransfers(goalCallers, [][]sample{samples(80, 120, 100), samples(1, 2, 3), samples(100, 100, 200), samples(400, 400, 400), samples(90, 90, 90)})
-	if len(r.Goals) != 2 || !r.Goals[0].Met || r.Goals[0].Value != 0.8 || r.Goals[1].Met || r.Goals[1].Value != 100 {
+	if len(r.Goals) != 3 || !r.Goals[0].Met || r.Goals[0].Value != 60 || !r.Goals[1].Met || r.Goals[1].Value != 0.8 || r.Goals[2].Met || r.Goals[2].Value != 100 {
 		t.Fatalf("%+v", r.Goals)
 	}
 	path := filepath.Join(t.TempDir(), "figures.json")

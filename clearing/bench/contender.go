@@ -41,7 +41,7 @@ type entrant struct {
 var contenders = []entrant{
 	{"a", "product", "clearing.Ledger, embedded JetStream, sync always", openProduct},
 	{"b", "file", "clearing.Ledger, plain file, fdatasync", openFileLedger},
-	{"c", "peer", "plain-file group commit with a small book", openPeer},
+	{"c", "peer", "plain-file group commit with a small book, no hashes, no windows, no fencing", openPeer},
 	{"d", "floor", "plain-file group commit, no book", openFloor},
 	{"e", "evidence", "the peer with the product's evidence: a SHA-256 leaf for each record, a Merkle root and a chained hash for each batch", openEvidence},
 }

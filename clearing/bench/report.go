@@ -32,7 +32,8 @@ type transfer struct {
 	P50       spread  `json:"p50_micros"`
 	P99       spread  `json:"p99_micros"`
 	CPU       spread  `json:"cpu_micros_per_transfer"`
-	OfPeer    *spread `json:"of_peer,omitempty"`     // of the peer's rate in the same round
+	OfFile    *spread `json:"of_file,omitempty"`     // of the rate of the same writer on a plain file, in the same round
+	OfPeer    *spread `json:"of_peer,omitempty"`     // of the peer's
 	OfFloor   *spread `json:"of_floor,omitempty"`    // of the floor's
 	OfSealed  *spread `json:"of_evidence,omitempty"` // of that of the peer with evidence, which no goal is set against
 }
@@ -75,9 +76,10 @@ func (r *report) addGoal(name string, value, want float64, atLeast bool, unit st
 	r.Goals = append(r.Goals, goal{name, value, want, atLeast, unit, met})
 }
 
-// Goals of the transfers: of the product, against the peer in the same round, and
-// of what the busiest load should reach.
+// Goals of the transfers: of the product, against the same writer on a plain file and
+// against the peer in the same round, and of what the busiest load should reach.
 const (
+	goalOfFile  = 0.7
 	goalOfPeer  = 0.7
 	goalRate    = 100_000
 	goalCallers = 1024
@@ -94,16 +96,18 @@ func (r *report) addTransfers(callers int, samples [][]sample) {
 		s := spreadOf(ratios)
 		return &s
 	}
-	peer := slices.IndexFunc(contenders, func(c entrant) bool { return c.name == "peer" })
-	floor := slices.IndexFunc(contenders, func(c entrant) bool { return c.name == "floor" })
-	sealed := slices.IndexFunc(contenders, func(c entrant) bool { return c.name == "evidence" })
+	called := func(name string) int {
+		return slices.IndexFunc(contenders, func(c entrant) bool { return c.name == name })
+	}
+	file, peer, floor, sealed := called("file"), called("peer"), called("floor"), called("evidence")
 	for i, c := range contenders {
 		t := transferOf(c.name, callers, samples[i])
-		t.OfPeer, t.OfFloor, t.OfSealed = of(i, peer), of(i, floor), of(i, sealed)
+		t.OfFile, t.OfPeer, t.OfFloor, t.OfSealed = of(i, file), of(i, peer), of(i, floor), of(i, sealed)
 		r.Transfers = append(r.Transfers, t)
 		if c.name != "product" {
 			continue
 		}
+		r.addGoal(fmt.Sprintf("product over file, %d callers", callers), t.OfFile.Median, goalOfFile, true, "")
 		r.addGoal(fmt.Sprintf("product over peer, %d callers", callers), t.OfPeer.Median, goalOfPeer, true, "")
 		if callers == goalCallers {
 			r.addGoal(fmt.Sprintf("product, %d callers", callers), t.Rate.Median, goalRate, true, "transfers/s")
@@ -147,10 +151,10 @@ func (r *report) showTransfers(w io.Writer) {
 		fmt.Fprintf(w, "  (%s) %s: %s\n", c.letter, c.name, c.says)
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "callers\tcontender\ttransfers/s\t(low-high)\tof peer\tof floor\tof evidence\tp50 us\tp99 us\tCPU us\t")
+	fmt.Fprintln(t, "callers\tcontender\ttransfers/s\t(low-high)\tof file\tof peer\tof floor\tof evidence\tp50 us\tp99 us\tCPU us\t")
 	for _, x := range r.Transfers {
-		fmt.Fprintf(t, "%d\t%s\t%.0f\t(%.0f-%.0f)\t%s\t%s\t%s\t%.0f\t%s\t%s\t\n", x.Callers, x.Contender, x.Rate.Median, x.Rate.Low, x.Rate.High,
-			ratio(x.OfPeer), ratio(x.OfFloor), ratio(x.OfSealed), x.P50.Median, known("%.0f", x.P99), known("%.1f", x.CPU))
+		fmt.Fprintf(t, "%d\t%s\t%.0f\t(%.0f-%.0f)\t%s\t%s\t%s\t%s\t%.0f\t%s\t%s\t\n", x.Callers, x.Contender, x.Rate.Median, x.Rate.Low, x.Rate.High,
+			ratio(x.OfFile), ratio(x.OfPeer), ratio(x.OfFloor), ratio(x.OfSealed), x.P50.Median, known("%.0f", x.P99), known("%.1f", x.CPU))
 	}
 	t.Flush()
 	fmt.Fprintln(w)
