@@ -293,6 +293,9 @@ func TestAVersionComesWholeBehindAFullQueue(t *testing.T) {
 	store.shut.Store(true)
 	ledger, all := b.engine.Ledger(), sync.WaitGroup{}
 	for n := range 8 {
+		if n == 1 {
+			until(t, "a writer that waits for the store", func() bool { return store.waiting.Load() > 0 })
+		}
 		all.Go(func() {
 			_, _ = ledger.Submit(t.Context(), clearing.Entry{Kind: clearing.KindCap, Debtor: "other", Amount: tongma.Money{Minor: int64(n), Currency: tongma.CNY}})
 		})

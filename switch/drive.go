@@ -532,10 +532,7 @@ func (e *Engine) undo(ctx context.Context, p clearing.Payment) (tongma.Answer, e
 		e.takeUpInDoubt(err, p.ID)
 		return tongma.Answer{}, err
 	}
-	if !res.Write && !res.Exists && !res.Payment.Final() {
-		return tongma.Answer{}, &tongma.Error{Op: "switch.reverse", Reason: res.Reason}
-	}
-	if res.Reason == tongma.AlreadyRefunded {
+	if !res.Write && !res.Exists && (!res.Payment.Final() || res.Reason != tongma.StateConflict) { // as if it is disputed
 		return tongma.Answer{}, &tongma.Error{Op: "switch.reverse", Reason: res.Reason}
 	}
 	p = *res.Payment

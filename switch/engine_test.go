@@ -442,6 +442,35 @@ func TestReversalByTheAcquirer(t *testing.T) {
 	})
 }
 
+// TestTheCodeSaysWhoIsPaid: a wallet that names another merchant, or a part of one, does
+// not change whom the acquirer is asked for.
+func TestTheCodeSaysWhoIsPaid(t *testing.T) {
+	code := tongma.Merchant{ID: "m1", Name: "Noodles", Country: "CN"}
+	wallet := tongma.Merchant{ID: "m2", Country: "HK", Terminal: "t9"}
+	if got := printed(code, wallet); got != (tongma.Merchant{ID: "m1", Name: "Noodles", Country: "CN", Terminal: "t9"}) {
+		t.Errorf("%+v", got)
+	}
+	if got := printed(tongma.Merchant{}, wallet); got != wallet {
+		t.Errorf("of a code that says nothing: %+v", got)
+	}
+}
+
+// TestADisputedPaymentIsNotReversed: and who asks is not told that all is well.
+func TestADisputedPaymentIsNotReversed(t *testing.T) {
+	b := newBench(t)
+	id := b.do(payRequest("k1", 1, 1000)).Payment
+	if _, err := b.engine.Ledger().Submit(t.Context(), clearing.Entry{Kind: clearing.KindOpen, Model: "disputes"}); err != nil {
+		t.Fatal(err)
+	}
+	r, err := b.engine.Ledger().Submit(t.Context(), clearing.Entry{Kind: clearing.KindDispute, Payment: tongma.PaymentID{7}, Asker: "wallet", Key: "d1", Original: id,
+		Amount: tongma.Money{Minor: 1000, Currency: tongma.CNY}, Expiry: time.Now().Add(time.Hour).UnixMilli(), Model: "disputes"})
+	if err != nil || !r.Write || r.Reason != tongma.NoReason {
+		t.Fatalf("%+v %v", r, err)
+	}
+	b.refuses(tongma.Request{Op: tongma.OpReverse, From: "acq", Original: id}, tongma.DisputeOpen)
+	b.stands("wallet", 1000, 0)
+}
+
 func TestRefundsNeverPassTheOriginal(t *testing.T) {
 	b := newBench(t)
 	id := b.do(payRequest("k1", 1, 1000)).Payment

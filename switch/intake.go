@@ -1,6 +1,7 @@
 package switching
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -84,9 +85,7 @@ func (e *Engine) transfer(ctx context.Context, r tongma.Request) (tongma.Answer,
 		return e.refuse(ctx, &r, *hold, refusal)
 	}
 	r.Acquirer, r.Issuer, r.Scheme = chosen.Participant, r.From, chosen.Scheme
-	if r.Merchant == (tongma.Merchant{}) {
-		r.Merchant = merchantOf(code, chosen.Path)
-	}
+	r.Merchant = printed(merchantOf(code, chosen.Path), r.Merchant)
 	hold.Merchant = cut(r.Merchant.ID, 35)
 	return e.run(ctx, &r, draft)
 }
@@ -410,6 +409,13 @@ func merchantOf(code codespec.Code, path string) tongma.Merchant {
 		out.Terminal = unified.Till
 	}
 	return out
+}
+
+// printed returns the merchant as its code has it, and what the code does not say as
+// the wallet has it.
+func printed(code, wallet tongma.Merchant) tongma.Merchant {
+	return tongma.Merchant{ID: cmp.Or(code.ID, wallet.ID), Name: cmp.Or(code.Name, wallet.Name), City: cmp.Or(code.City, wallet.City),
+		Country: cmp.Or(code.Country, wallet.Country), MCC: cmp.Or(code.MCC, wallet.MCC), Terminal: cmp.Or(code.Terminal, wallet.Terminal)}
 }
 
 // accountOf finds the merchant's number in the template at path: the unified
