@@ -45,6 +45,7 @@ var market = []Account{
 type rig struct {
 	*Server
 	t    *testing.T
+	law  Rules
 	base string
 	path string
 	mu   sync.Mutex
@@ -54,7 +55,12 @@ type rig struct {
 
 func start(t *testing.T, path string) *rig {
 	t.Helper()
-	r := &rig{t: t, path: path, now: time.Date(2026, 11, 23, 15, 0, 5, 0, time.UTC)}
+	return startBy(t, path, Rules{})
+}
+
+func startBy(t *testing.T, path string, law Rules) *rig {
+	t.Helper()
+	r := &rig{t: t, law: law, path: path, now: time.Date(2026, 11, 23, 15, 0, 5, 0, time.UTC)}
 	r.boot()
 	t.Cleanup(func() {
 		r.stop()
@@ -65,7 +71,7 @@ func start(t *testing.T, path string) *rig {
 
 func (r *rig) boot() {
 	r.t.Helper()
-	s, err := New(Options{Path: r.path, Now: r.clock, Token: token, Admin: admin, Accounts: market, Party: iso20022.Party{BIC: "CBKXCNBJ"}})
+	s, err := New(Options{Path: r.path, Now: r.clock, Rules: r.law, Token: token, Admin: admin, Accounts: market, Party: iso20022.Party{BIC: "CBKXCNBJ"}})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -277,6 +283,50 @@ func TestTheSameMessageMovesMoneyOnce(t *testing.T) {
 	r.want("books", r.balances(), "6999 100 0 3001")
 }
 
+// TestADuplicateIsRefusedWhereTheRulesSaySo: with AM05, whatever it says, and what became of
+// the first one its status says. Where the rules look at one day only, the id is another
+// instruction's behind that.
+func TestADuplicateIsRefusedWhereTheRulesSaySo(t *testing.T) {
+	for _, rule := range []Duplicates{RefuseDuplicates, RefuseDuplicatesDay} {
+		r := startBy(t, filepath.Join(t.TempDir(), "agent.jsonl"), Rules{Duplicates: rule, BackDated: true})
+		m := transfers(t, "M-1", in("I-1", "+bank-a", 3000))
+		r.want("first", r.post(m), "200 I-1=ACSC")
+		r.want("the message again", r.post(m), "200 I-1=RJCT AM05")
+		r.want("the instruction beside another", r.post(transfers(t, "M-2", in("I-1", "+bank-a", 3000), in("I-2", "+bank-a", 1))), "200 I-1=RJCT AM05 I-2=ACSC")
+		r.want("with another amount", r.post(transfers(t, "M-3", in("I-1", "+bank-a", 3001))), "200 I-1=RJCT AM05")
+		r.want("its status is the first one's", r.ask("I-1"), "200 I-1=ACSC")
+		r.want("refused once", r.post(transfers(t, "M-4", in("I-4", "+bank-c", 5))), "200 I-4=RJCT AM04")
+		r.want("and again", r.post(transfers(t, "M-4", in("I-4", "+bank-c", 5))), "200 I-4=RJCT AM05")
+		r.want("and its status", r.ask("I-4"), "200 I-4=RJCT AM04")
+		h := heading("L")
+		d, err := iso20022.LiquidityTransfer(h, iso20022.Liquidity{ID: "L-1", From: party("A-PRE"), To: party("SETTLEMENT-1"), Amount: tongma.Money{Minor: 5, Currency: tongma.CNY}})
+		r.want("out of prefunding", r.post(wrap(t, h, d, err)), "200 =ACSC")
+		r.want("again", r.post(wrap(t, h, d, err)), "200 =RJCT AM05")
+		r.want("books", r.balances(), "6999 100 0 3006")
+		r.stop()
+		r.boot()
+		r.want("behind a restart", r.post(m), "200 I-1=RJCT AM05")
+		r.wait(24 * time.Hour)
+		r.want("the next day", r.post(m), map[Duplicates]string{RefuseDuplicates: "200 I-1=RJCT AM05", RefuseDuplicatesDay: "200 I-1=ACSC"}[rule])
+		r.want("books", r.balances(), map[Duplicates]string{RefuseDuplicates: "6999 100 0 3006", RefuseDuplicatesDay: "3999 100 0 6006"}[rule])
+	}
+	if _, err := New(Options{Token: token, Rules: Rules{Duplicates: "sometimes"}}); tongma.ReasonOf(err) != tongma.SetupInvalid {
+		t.Error(err)
+	}
+}
+
+// TestADayThatHasPassedIsRefused: no system books into the past, unless its rules say that
+// it takes such a date for today's.
+func TestADayThatHasPassedIsRefused(t *testing.T) {
+	for _, law := range []Rules{{}, {BackDated: true}} {
+		r := startBy(t, "", law)
+		r.want("today", r.post(transfers(t, "M-1", in("I-1", "+bank-a", 10))), "200 I-1=ACSC")
+		r.wait(24 * time.Hour)
+		r.want("yesterday", r.post(transfers(t, "M-2", in("I-2", "+bank-a", 10))), map[bool]string{false: "200 I-2=RJCT DT01", true: "200 I-2=ACSC"}[law.BackDated])
+		r.want("and it stays so", r.ask("I-2"), map[bool]string{false: "200 I-2=RJCT DT01", true: "200 I-2=ACSC"}[law.BackDated])
+	}
+}
+
 func TestDirectDebitsNeedTheMandate(t *testing.T) {
 	r := start(t, "")
 	h := heading("M-1")
@@ -372,7 +422,10 @@ func TestStatementsSayWhatWasBooked(t *testing.T) {
 	r.plant(Fault{Kind: LateValue, Account: "B-1", Days: 2})
 	r.post(transfers(t, "M-1", in("I-1", "+bank-a", 3000), in("I-2", "+bank-b", 20)))
 	r.wait(24 * time.Hour)
-	r.post(transfers(t, "M-2", in("I-3", "-bank-c", 7)))
+	next := heading("M-2")
+	next.Date.Day++
+	d, err := iso20022.CreditTransfers(next, []clearing.Instruction{in("I-3", "-bank-c", 7)})
+	r.post(wrap(t, next, d, err))
 	s := r.statement("SETTLEMENT-1").Statements[0]
 	if len(s.Entries) != 3 || s.Closing.Amount.Minor != 6020 || s.Entries[0].Details[0].EndToEnd != "I-1" || s.Entries[1].Details[0].EndToEnd != "I-1" ||
 		s.Entries[0].AgentRef == s.Entries[1].AgentRef || s.Entries[2].ValueDate.String() != "2026-11-25" || !s.Entries[0].Credit {

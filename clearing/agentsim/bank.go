@@ -67,6 +67,7 @@ type transaction struct {
 	Settled  string `json:"settled,omitempty"` // day
 	Due      int64  `json:"due,omitempty"`     // PDNG: when it will be looked at, Unix milliseconds; 0: never
 	Value    int    `json:"value_days,omitempty"`
+	Taken    string `json:"taken,omitempty"` // day, where duplicates are looked for within one
 }
 
 // The codes of a transaction.
@@ -83,6 +84,7 @@ type message struct {
 	About  string   `json:"about"`
 	Digest string   `json:"digest"` // SHA-256 of the document
 	Legs   []string `json:"legs"`
+	Taken  string   `json:"taken,omitempty"` // as of a transaction
 }
 
 // change is one line of the file: all that one request did, or nothing of it.

@@ -153,6 +153,10 @@ func (s *Server) take(o *iso20022.Order, body []byte) (doc iso20022.Document, si
 	if err := s.write(w.done()); err != nil {
 		return doc, nil, false, err
 	}
+	if len(w.twice) > 0 {
+		doc, err = s.bank.answerTwice(o, w)
+		return doc, w.silent, false, err
+	}
 	m := s.bank.messages[o.ID]
 	doc, err = s.bank.answer(m, w.now)
 	return doc, w.silent, s.bank.waiting(m), err

@@ -28,12 +28,14 @@ type worker struct {
 	zone    *time.Location
 	out     change
 	strikes *striker
+	rules   Rules
+	twice   map[string]bool      // instructions of this order that were taken before, and are refused for it
 	spend   map[accountKey]int64 // what movements of this change add to a balance
 	silent  *silence
 }
 
-func (b *bank) worker(now time.Time, zone *time.Location) *worker {
-	return &worker{b: b, now: now, zone: zone, out: change{At: now.UnixMilli()}, strikes: b.striker(), spend: map[accountKey]int64{}}
+func (b *bank) worker(now time.Time, zone *time.Location, rules Rules) *worker {
+	return &worker{b: b, now: now, zone: zone, rules: rules, twice: map[string]bool{}, out: change{At: now.UnixMilli()}, strikes: b.striker(), spend: map[accountKey]int64{}}
 }
 
 // done closes the change.
@@ -47,15 +49,26 @@ func (w *worker) done() *change {
 func (w *worker) order(o *iso20022.Order, document []byte) error {
 	sum := sha256.Sum256(document)
 	m := &message{ID: o.ID, About: string(o.Definition), Digest: hex.EncodeToString(sum[:])}
-	if old := w.b.messages[o.ID]; old != nil {
+	if w.rules.Duplicates == RefuseDuplicatesDay {
+		m.Taken = w.day(0)
+	}
+	if old := w.messageBefore(o.ID); old != nil && !w.rules.refuse() {
 		return w.again(old, m, o)
+	} else if old != nil {
+		return w.refuseAll(o)
 	}
 	for i := range o.Legs {
 		l := &o.Legs[i]
 		m.Legs = append(m.Legs, l.ID)
-		if t := w.b.transactions[l.ID]; t != nil && !w.same(t, o, l) {
+		switch t := w.legBefore(l.ID); {
+		case t != nil && w.rules.refuse():
+			w.twice[l.ID] = true
+		case t != nil && !w.same(t, o, l):
 			return errTaken
 		}
+	}
+	if len(w.twice) > 0 && o.Definition == iso20022.Pacs029 { // whole or not at all
+		return w.refuseAll(o)
 	}
 	if _, deaf := w.strikes.strike(Deaf, w.touched(o)...); deaf {
 		return errDeaf
@@ -65,14 +78,31 @@ func (w *worker) order(o *iso20022.Order, document []byte) error {
 		w.whole(o)
 	} else {
 		for i := range o.Legs {
-			if w.b.transactions[o.Legs[i].ID] == nil {
+			if w.legBefore(o.Legs[i].ID) == nil {
 				w.leg(o, &o.Legs[i])
 			}
 		}
 	}
+	w.hush(o)
+	return nil
+}
+
+// hush has the connection end without an answer, if a fault says so.
+func (w *worker) hush(o *iso20022.Order) {
 	if f, silent := w.strikes.strike(Silent, w.touched(o)...); silent {
 		w.silent = &silence{time.Duration(f.DelayMillis) * time.Millisecond}
 	}
+}
+
+// refuseAll refuses a message as a duplicate: nothing of it is carried out.
+func (w *worker) refuseAll(o *iso20022.Order) error {
+	if _, deaf := w.strikes.strike(Deaf, w.touched(o)...); deaf {
+		return errDeaf
+	}
+	for i := range o.Legs {
+		w.twice[o.Legs[i].ID] = true
+	}
+	w.hush(o)
 	return nil
 }
 
@@ -91,9 +121,7 @@ func (w *worker) again(old, m *message, o *iso20022.Order) error {
 	if _, deaf := w.strikes.strike(Deaf, w.touched(o)...); deaf {
 		return errDeaf
 	}
-	if f, silent := w.strikes.strike(Silent, w.touched(o)...); silent {
-		w.silent = &silence{time.Duration(f.DelayMillis) * time.Millisecond}
-	}
+	w.hush(o)
 	return nil
 }
 
@@ -130,6 +158,9 @@ func (w *worker) same(t *transaction, o *iso20022.Order, l *iso20022.OrderLeg) b
 
 func (w *worker) transaction(o *iso20022.Order, l *iso20022.OrderLeg) transaction {
 	t := transaction{ID: l.ID, UETR: l.UETR, Message: o.ID, About: string(o.Definition), Currency: l.Amount.Currency.Code(), Minor: l.Amount.Minor}
+	if w.rules.Duplicates == RefuseDuplicatesDay {
+		t.Taken = w.day(0)
+	}
 	from, to := w.ends(l)
 	if from != nil {
 		t.From = from.ID
@@ -167,6 +198,8 @@ func (w *worker) objection(o *iso20022.Order, l *iso20022.OrderLeg, t *transacti
 		return "AC03", "no such creditor account"
 	case t.From == t.To:
 		return "AC03", "debtor and creditor account are one"
+	case w.passed(o):
+		return "DT01", "the settlement date has passed"
 	}
 	if o.Definition == iso20022.Pacs010 {
 		from := w.b.accounts[accountKey{t.From, t.Currency}]

@@ -43,6 +43,23 @@ func (b *bank) answer(m *message, now time.Time) (iso20022.Document, error) {
 	return iso20022.StatusReport(reportID("STS", m.ID, now.UnixMilli()), now, iso20022.Definition(m.About), all)
 }
 
+// answerTwice reports on a message of which instructions are refused since they were taken
+// before: what became of those then, their status says.
+func (b *bank) answerTwice(o *iso20022.Order, w *worker) (iso20022.Document, error) {
+	var all []iso20022.Status
+	for i := range o.Legs {
+		if l := &o.Legs[i]; w.twice[l.ID] {
+			all = append(all, duplicate(o, l))
+		} else {
+			all = append(all, b.transactions[l.ID].status())
+		}
+	}
+	if o.Definition == iso20022.Camt050 {
+		return iso20022.Receipt(reportID("RCT", o.ID, w.now.UnixMilli()), w.now, iso20022.Status{Original: o.ID, Code: all[0].Code, Reason: all[0].Reason})
+	}
+	return iso20022.StatusReport(reportID("STS", o.ID, w.now.UnixMilli()), w.now, o.Definition, all)
+}
+
 // waiting tells whether some instruction of a message has not come to its end.
 func (b *bank) waiting(m *message) bool {
 	for _, id := range m.Legs {

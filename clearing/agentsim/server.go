@@ -22,6 +22,7 @@ type Options struct {
 	Path     string           // file of the books; none: memory only
 	Now      func() time.Time // default time.Now
 	Zone     *time.Location   // of its business days; default UTC
+	Rules    Rules            // what it refuses that it could carry out
 	Party    iso20022.Party   // who the agent is; default an id AGENT
 	Token    string           // the switch's; none only if TLS asks for certificates of clients
 	Admin    string           // the operator's; none: /admin is closed
@@ -55,6 +56,9 @@ const (
 // New reads the books and opens the accounts that are not there.
 func New(opts Options) (*Server, error) {
 	opts.Now, opts.Zone = orNow(opts.Now), cmp.Or(opts.Zone, time.UTC)
+	if err := opts.Rules.valid(); err != nil {
+		return nil, err
+	}
 	if opts.Party.IsZero() {
 		opts.Party = iso20022.Party{Other: "AGENT"}
 	}
@@ -179,14 +183,14 @@ func (s *Server) lock() (*worker, error) {
 	s.mu.Lock()
 	now := s.opts.Now()
 	if s.bank.pending > 0 {
-		w := s.bank.worker(now, s.opts.Zone)
+		w := s.bank.worker(now, s.opts.Zone, s.opts.Rules)
 		w.due()
 		if err := s.write(w.done()); err != nil {
 			s.mu.Unlock()
 			return nil, err
 		}
 	}
-	return s.bank.worker(now, s.opts.Zone), nil
+	return s.bank.worker(now, s.opts.Zone, s.opts.Rules), nil
 }
 
 // edit runs one change under the lock.

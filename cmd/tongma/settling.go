@@ -103,7 +103,7 @@ const sandboxFunds = 1000
 // creds/agent.ID.token of the data folder, if there is one.
 func (n *node) agentDoor(d *schemes.Directory, agent *schemes.Agent) (address, token string, err error) {
 	if agent.URL == "" && n.cfg.sandbox {
-		server, err := openAgent(filepath.Join(n.cfg.data, "agent", string(agent.ID)), d, agent, sandboxFunds)
+		server, err := openAgent(filepath.Join(n.cfg.data, "agent", string(agent.ID)), d, agent, sandboxFunds, agentsim.Rules{Duplicates: agentsim.RefuseDuplicates})
 		if err != nil {
 			return "", "", err
 		}

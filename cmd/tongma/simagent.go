@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -28,6 +30,8 @@ func newSimCmd(a *app) *cobra.Command {
 // agentFlags are what `tongma sim agent` is told.
 type agentFlags struct {
 	data, directory, id, listen string
+	duplicates                  string
+	backDated                   bool
 }
 
 func newSimAgentCmd(a *app) *cobra.Command {
@@ -41,6 +45,11 @@ func newSimAgentCmd(a *app) *cobra.Command {
 debit cap, for once. It takes pacs.009, pacs.010, pacs.029 and camt.050, answers pacs.002 and camt.025, and reports
 camt.053 and camt.054. Its books are in one file of the data folder, synced before each answer.
 
+Its rules are those of real systems, which differ: a settlement date that has passed is refused (DT01), unless --back-dated
+takes it for today's; an id that was taken before is refused (AM05), whatever became of it: its status says that. With
+--duplicates day it is looked for within the business day only, and behind that carried out anew; with answer a repeat is
+answered as it was first. No money moves by what is refused.
+
 creds/agent.token is the switch's: put it into the switch's folder as creds/agent.ID.token, and the address into the
 directory. creds/admin.token opens /admin, where money and faults come from: see the other commands here.`,
 		Args: cobra.NoArgs,
@@ -51,6 +60,8 @@ directory. creds/admin.token opens /admin, where money and faults come from: see
 	f.StringVar(&s.directory, "directory", "", "YAML file of participants and agents; default: the sandbox market")
 	f.StringVar(&s.id, "agent", "", "which agent of the directory; default: the only one")
 	f.StringVar(&s.listen, "listen", "127.0.0.1:8490", "address to listen on")
+	f.StringVar(&s.duplicates, "duplicates", string(agentsim.RefuseDuplicates), "what it does with an id that it has taken: refuse, day or answer")
+	f.BoolVar(&s.backDated, "back-dated", false, "take a settlement date that has passed for today's")
 	require(cmd, "data")
 	_ = cmd.MarkFlagDirname("data")
 	return cmd
@@ -65,7 +76,11 @@ func (a *app) simulateAgent(ctx context.Context, s *agentFlags) error {
 	if err != nil {
 		return err
 	}
-	server, err := openAgent(s.data, d, agent, 1)
+	rules := agentsim.Rules{Duplicates: agentsim.Duplicates(s.duplicates), BackDated: s.backDated}
+	if !slices.Contains(agentsim.DuplicateRules(), rules.Duplicates) {
+		return failf(exitUsage, "there is no rule %q for duplicates", s.duplicates).then("--duplicates refuse, day or answer")
+	}
+	server, err := openAgent(s.data, d, agent, 1, rules)
 	if err != nil {
 		return err
 	}
@@ -108,7 +123,7 @@ type agentServer struct {
 
 // openAgent opens the books of a simulated agent below a folder, with the
 // accounts that the directory names, each with so many times its cap.
-func openAgent(dir string, d *schemes.Directory, agent *schemes.Agent, times int64) (*agentServer, error) {
+func openAgent(dir string, d *schemes.Directory, agent *schemes.Agent, times int64, rules agentsim.Rules) (*agentServer, error) {
 	s := &agentServer{dir: dir}
 	for name, token := range map[string]*string{"agent": &s.token, "admin": &s.admin} {
 		var err error
@@ -117,7 +132,7 @@ func openAgent(dir string, d *schemes.Directory, agent *schemes.Agent, times int
 		}
 	}
 	var err error
-	s.Server, err = agentsim.New(agentsim.Options{Path: filepath.Join(dir, "agent.jsonl"), Token: s.token, Admin: s.admin, Accounts: accountsAt(d, agent, times),
+	s.Server, err = agentsim.New(agentsim.Options{Path: filepath.Join(dir, "agent.jsonl"), Token: s.token, Admin: s.admin, Accounts: accountsAt(d, agent, times), Rules: rules, Zone: zoneAt(d, agent, time.Now()),
 		Party: iso20022.Party{Name: agent.Who.Name, BIC: agent.Who.BIC, Other: agent.Who.ID, Scheme: agent.Who.IDKind}})
 	if err != nil {
 		return nil, &exitError{code: exitConfig, err: err}
@@ -149,6 +164,32 @@ func ownToken(path string) (string, error) {
 		}
 	}
 	return agentsim.ReadToken(path)
+}
+
+// zoneAt is where a simulated agent's days are counted: where the schedules live of the
+// models that it settles, UTC for one that has none; of several, where the day is the
+// earliest, so that no date of today is refused as yesterday's.
+func zoneAt(d *schemes.Directory, agent *schemes.Agent, now time.Time) *time.Location {
+	var found *time.Location
+	earliest := 0
+	take := func(zone *time.Location) {
+		if _, ahead := now.In(zone).Zone(); found == nil || ahead < earliest {
+			found, earliest = zone, ahead
+		}
+	}
+	for _, m := range d.Models() {
+		if !slices.ContainsFunc(agent.Currencies, func(c tongma.Currency) bool { a, ok := d.AgentFor(m.ID, c); return ok && a.ID == agent.ID }) {
+			continue
+		}
+		zone := time.UTC
+		if m.Schedule != nil {
+			if there, err := time.LoadLocation(m.Schedule.Zone()); err == nil {
+				zone = there
+			}
+		}
+		take(zone)
+	}
+	return cmp.Or(found, time.UTC)
 }
 
 // accountsAt lists the accounts that an agent holds by the directory. A

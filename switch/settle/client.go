@@ -328,14 +328,11 @@ func (c *Client) message(t Transfer) (iso20022.Document, iso20022.Header, error)
 	return doc, doc.Header(h.Sender, agent), err
 }
 
-// settlesOn is the settlement date that a transfer is sent with: its value date, or once
-// that has passed where the model's schedule lives, the first good day from today on. No
+// settlesOn is the settlement date that a transfer is sent with: its value date, today where
+// the model's schedule lives if there is none, or once that has passed where the model's schedule lives, the first good day from today on. No
 // agent books into the past, and what is tried again days later would be refused for ever.
 // That it is late, reconciliation shows.
 func settlesOn(d *schemes.Directory, t *Transfer, now time.Time) uint32 {
-	if t.ValueDate == 0 {
-		return 0
-	}
 	zone, good := time.UTC, calendar.Good{}
 	if m, ok := d.SettlementModel(t.Model); ok && m.Schedule != nil {
 		if there, err := time.LoadLocation(m.Schedule.Zone()); err == nil {
@@ -344,7 +341,10 @@ func settlesOn(d *schemes.Directory, t *Transfer, now time.Time) uint32 {
 		good, _ = m.Schedule.Good(now)
 	}
 	today := calendar.DateOf(now.In(zone))
-	if dateNumber(today) <= t.ValueDate {
+	switch {
+	case t.ValueDate == 0:
+		return dateNumber(today)
+	case dateNumber(today) <= t.ValueDate:
 		return t.ValueDate
 	}
 	if next, err := good.Roll(today, calendar.Following); err == nil {

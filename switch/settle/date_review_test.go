@@ -28,6 +28,8 @@ func TestNothingIsSentWithADateThatHasPassed(t *testing.T) {
 		{"home", 20001229, "2001-06-01T00:00:00Z", "2001-06-01"}, // no calendar knows
 		{"", 20000105, "2000-01-07T23:00:00Z", "2000-01-07"},
 		{"", 0, "2000-01-07T23:00:00Z", "2000-01-07"},
+		{"", 0, "2000-01-07T19:00:00-05:00", "2000-01-08"}, // whatever the zone of this machine
+		{"home", 0, "2000-01-07T16:00:00Z", "2000-01-08"},  // the day where it settles
 	} {
 		now, err := time.Parse(time.RFC3339, c.now)
 		if err != nil {

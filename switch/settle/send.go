@@ -83,7 +83,13 @@ func (r *run) send(ctx context.Context, in clearing.Instruction) (*flight, error
 	t := r.transfer(in)
 	told := func() {
 		began := time.Now()
-		f.word, f.asked = r.tellAgent(ctx, agent, t), true
+		f.word, f.asked = Word{Outcome: Unheard}, true
+		if r.resumed { // agents look for duplicates within a day, or some days: behind that they would move it again
+			f.word = agent.Ask(ctx, t).sound(t)
+		}
+		if !f.word.final() {
+			f.word = r.pursue(ctx, agent, t, f.word)
+		}
 		f.took = time.Since(began)
 		close(f.done)
 	}
@@ -304,12 +310,15 @@ func (r *run) move(t Transfer) (w Word, ok bool) {
 	if agent == nil {
 		return w, false
 	}
-	return r.tellAgent(r.ctx, agent, t), true
+	return r.pursue(r.ctx, agent, t, Word{Outcome: Unheard}), true
 }
 
-// tellAgent is move at an agent. It touches nothing of the run but its options.
-func (r *run) tellAgent(ctx context.Context, agent Agent, t Transfer) (w Word) {
-	w = agent.Move(ctx, t)
+// pursue is move at an agent, of which w is the latest word: what it has not heard of it is
+// told. It touches nothing of the run but its options.
+func (r *run) pursue(ctx context.Context, agent Agent, t Transfer, w Word) Word {
+	if w.Outcome == Unheard {
+		w = agent.Move(ctx, t)
+	}
 	for until := time.Now().Add(r.opts.Patience); !w.final() && time.Now().Before(until); {
 		if !pause(ctx, r.opts.Every) {
 			break

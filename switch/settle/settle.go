@@ -129,6 +129,7 @@ type run struct {
 	sheet  clearing.Sheet
 	report Report
 
+	resumed bool                   // it was instructed before this call: what is due may have been sent
 	due     []clearing.Instruction // what the sheet asks for; nil until it is asked for
 	asked   map[string]bool        // instructions that were sent in this call
 	retried map[legKey]bool        // legs that were refused, or were short and were asked for again: once is enough
@@ -247,7 +248,7 @@ func (r *run) rules(c tongma.Currency) *schemes.DefaultRules {
 
 // settle is the whole story of one window.
 func (r *run) settle() error {
-	if r.sheet.State == clearing.WindowClosed {
+	if r.resumed = r.sheet.State != clearing.WindowClosed; !r.resumed {
 		// Stopped here, the window is closed and nobody was told to pay.
 		if err := r.book(clearing.Entry{Kind: clearing.KindInstruct, Window: r.id, Hash: r.sheet.Hash}); err != nil {
 			return err
