@@ -274,6 +274,10 @@ func (c *call) checkError(err error) {
 		if c.r.Op != tongma.OpReverse || (t.refunds == 0 && !t.disputed) {
 			h.fail("answer", "till %d was told %v", t.number, reason)
 		}
+	case tongma.DisputeOpen:
+		if c.r.Op != tongma.OpReverse || !t.disputed {
+			h.fail("answer", "till %d was told %v", t.number, reason)
+		}
 	default:
 		h.fail("answer", "till %d asked %s and was told %v", t.number, c.r.Op, err)
 	}
@@ -289,7 +293,7 @@ func (c *call) checkError(err error) {
 func (t *till) hear(r *tongma.Request, a tongma.Answer, err error) {
 	h := t.h
 	if err != nil {
-		if tongma.ReasonOf(err) == tongma.AlreadyRefunded {
+		if reason := tongma.ReasonOf(err); reason == tongma.AlreadyRefunded || reason == tongma.DisputeOpen {
 			t.wants = false // it knows now that the payment stands
 		}
 		return
