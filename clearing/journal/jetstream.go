@@ -168,6 +168,8 @@ type ack struct {
 // Numbers of the server's errors that say what became of a publish.
 const (
 	wrongLastSequence     = 10071 // the tail moved
+	insufficientResources = 10023 // of the disk, or of the account
+	storageExceeded       = 10047
 	wrongLastSequenceBusy = 10164 // another publish is in process
 	clusterNoPeers        = 10005
 	clusterNotAvailable   = 10008
@@ -251,6 +253,8 @@ func (j *JetStream) refusal(a *ack) error {
 	switch a.Error.Number {
 	case wrongLastSequence:
 		kind = ErrMoved
+	case insufficientResources, storageExceeded:
+		kind = ErrNoRoom
 	case wrongLastSequenceBusy, clusterNoPeers, clusterNotAvailable, clusterNotLeader, duplicateInProcess, tooManyRequests:
 		kind = ErrInDoubt
 	}

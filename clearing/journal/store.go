@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"errors"
+	"fmt"
 )
 
 // What a Store says when it did not simply append. Errors are wrapped: test with
@@ -15,6 +16,8 @@ var (
 	// ErrStopped: the store takes no more, as when the disk is full or an fsync
 	// failed. It may still have stored the message. A retry can only do harm.
 	ErrStopped = errors.New("journal: stopped")
+	// ErrNoRoom is an ErrStopped: the disk is full, or what the server may use of it.
+	ErrNoRoom = fmt.Errorf("%w, no room", ErrStopped)
 )
 
 // Store keeps the messages of one shard, in the order of their sequence, which

@@ -398,7 +398,7 @@ func (a *app) demoLive(ctx context.Context, n *node, sims *simulators, t *traffi
 				tale.told(tale.turned(ctx))
 			}
 		case <-n.engine.Ledger().Stopped():
-			return &exitError{code: exitFault, err: fmt.Errorf("the journal has stopped: %w", n.engine.Ledger().Err())}
+			return stoppedError(n.engine.Ledger().Err())
 		case <-ctx.Done():
 			a.say("\nstopping: waiting for what is under way")
 			wg.Wait()

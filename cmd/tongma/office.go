@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -524,6 +525,9 @@ func takeUpError(err error, data string) error {
 		return err
 	case errors.Is(err, switching.ErrNotOurs):
 		return &exitError{code: exitConfig, err: err, money: "not_executed", next: []string{"start it with the --shard K/N that it names; tongma status --url of the writer that is there says the same"}}
+	case errors.Is(err, journal.ErrNoRoom), errors.Is(err, syscall.ENOSPC):
+		return &exitError{code: exitFault, err: fmt.Errorf("the disk is full, or what the server may use of it: %w", err), money: "not_executed",
+			next: []string{"make room where " + data + " lies, then start again: what is open is finished from the journal"}}
 	case errors.Is(err, errUnfit):
 		return &exitError{code: exitConflict, err: err, next: []string{"stop it, bring creds/ and directory/ of the writer's folder here, and start again"}}
 	case passing(err) || errors.Is(err, context.Canceled):

@@ -18,7 +18,7 @@ import (
 // documents are those whose console blocks are run as they stand: a line behind
 // "$ " is typed into a shell, the lines under it are what it must say, in this
 // order, with "…" for anything.
-var documents = []string{"README.md", "docs/joining.md", "docs/settlement.md", "docs/sql.md", "docs/exchange.md"}
+var documents = []string{"README.md", "docs/joining.md", "docs/settlement.md", "docs/sql.md", "docs/exchange.md", "docs/operating.md"}
 
 func TestConsoleBlocksOfTheDocumentsRun(t *testing.T) {
 	if testing.Short() {
