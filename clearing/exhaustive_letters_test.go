@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/tongma/tongma"
+	"github.com/tongma/tongma/clearing/dispute"
 )
 
 // always is a letter that is asked wherever there is a payment n; zero is anywhere.
@@ -90,3 +91,133 @@ func legLetter(w tongma.WindowID, who tongma.ParticipantID, c tongma.Currency, w
 }
 
 func letters(lists ...[]letter) []letter { return slices.Concat(lists...) }
+
+// due is a letter about what is due of somebody's leg, changed by set. Its id is the
+// instruction's, with an addition.
+func due(name string, w tongma.WindowID, who tongma.ParticipantID, addition string, set func(*Entry)) letter {
+	return letter{name, func(b *Book) (Entry, int64, bool) {
+		sheet, ok := b.Sheet(w)
+		if !ok || sheet.State == WindowOpen {
+			return Entry{}, 0, false
+		}
+		for _, in := range Instruct(sheet) {
+			if in.Participant == who && in.Amount.Currency == tongma.CNY {
+				e := in.Confirm()
+				e.Hash, e.SchemeRef = [32]byte{}, in.ID+addition
+				set(&e)
+				return e, b.Clock(), true
+			}
+		}
+		return Entry{}, 0, false
+	}}
+}
+
+func closes(model string, windows int) letter {
+	return letter{"close " + model, func(b *Book) (Entry, int64, bool) {
+		return Entry{Kind: KindClose, Model: model}, b.Clock(), len(b.windows) <= windows
+	}}
+}
+
+// quarrels are the letters of a dispute of payment 1.
+func quarrels(n uint64, minor int64) []letter {
+	return quarrelsOver(n, tongma.Money{Minor: minor, Currency: tongma.CNY})
+}
+
+func quarrelsOver(n uint64, m tongma.Money) []letter {
+	e := Entry{Kind: KindDispute, Payment: testID(n), Key: testID(n).String(), Asker: "bank-a", Original: testID(1), Amount: m}
+	if m.Currency == tongma.CNY {
+		e.Model = "disputes"
+	}
+	wrong := e
+	wrong.Asker = "shop-b"
+	out := []letter{{fmt.Sprintf("dispute %d", n), func(b *Book) (Entry, int64, bool) {
+		raised := e
+		raised.Expiry = b.Clock() + holdMillis
+		return raised, b.Clock(), true
+	}}, always(fmt.Sprintf("dispute %d by the other", n), 0, wrong)}
+	step := func(stage dispute.Stage, who tongma.ParticipantID, maker, checker string) letter {
+		return letter{fmt.Sprintf("%d %s by %s%s%s", n, stage, who, maker, checker), func(b *Book) (Entry, int64, bool) {
+			_, ok := b.Dispute(testID(n))
+			s := Entry{Kind: KindDisputeStep, Payment: testID(n), Stage: stage, Asker: who, Maker: maker, Checker: checker}
+			if stage.Timed() {
+				s.Expiry = b.Clock() + holdMillis
+			}
+			return s, b.Clock(), ok
+		}}
+	}
+	late := func(stage dispute.Stage) letter {
+		return letter{fmt.Sprintf("%d %s, too late", n, stage), func(b *Book) (Entry, int64, bool) {
+			d, ok := b.Dispute(testID(n))
+			return Entry{Kind: KindDisputeStep, Payment: testID(n), Stage: stage}, max(b.Clock(), d.Deadline+1), ok
+		}}
+	}
+	return append(out, step(dispute.Represented, "shop-b", "", ""), step(dispute.PreArbitration, "bank-a", "", ""), step(dispute.Arbitration, "shop-b", "", ""), step(dispute.Accepted, "shop-b", "", ""),
+		step(dispute.Accepted, "bank-a", "", ""), step(dispute.Withdrawn, "bank-a", "", ""), step(dispute.UpholdProposed, "", "ann", ""), step(dispute.RejectProposed, "", "ann", ""), step(dispute.Upheld, "", "", "bob"),
+		step(dispute.Upheld, "", "", "ann"), step(dispute.Rejected, "", "", "bob"), step(dispute.Arbitration, "", "", "bob"), step(dispute.DeemedAccepted, "", "", ""), late(dispute.DeemedAccepted), late(dispute.DeemedWithdrawn))
+}
+
+// pairs are the letters of settling between pairs.
+func pairs(windows int, who ...tongma.ParticipantID) (out []letter) {
+	for w := range tongma.WindowID(windows) {
+		w++
+		out = append(out, always(fmt.Sprintf("instruct %d", w), 0, Entry{Kind: KindInstruct, Window: w}), always(fmt.Sprintf("settled %d", w), 0, Entry{Kind: KindSettled, Window: w}))
+		for _, p := range who {
+			out = append(out, due(fmt.Sprintf("%s pays in %d", p, w), w, p, "", func(*Entry) {}))
+		}
+	}
+	return out
+}
+
+// shortages are the letters of a debtor that cannot pay.
+func shortages(w tongma.WindowID, who, payer tongma.ParticipantID) []letter {
+	out := []letter{
+		due("short", w, who, "", func(e *Entry) { e.Kind = KindShort }),
+		due("part", w, who, "", func(e *Entry) { e.Amount.Minor = (e.Amount.Minor + 1) / 2 }),
+		due("too much", w, who, "", func(e *Entry) { e.Amount.Minor++ }),
+		due("own cover", w, who, "c", func(e *Entry) { e.Kind, e.Creditor, e.Amount.Minor = KindCover, who, min(e.Amount.Minor, 10) }),
+		due("too much cover", w, who, "d", func(e *Entry) { e.Kind, e.Creditor, e.Amount.Minor = KindCover, payer, e.Amount.Minor+1 }),
+		due("cover", w, who, "c", func(e *Entry) { e.Kind, e.Creditor, e.Amount.Minor = KindCover, payer, (e.Amount.Minor+1)/2 }),
+		due("cover for who is not short", w, payer, "c", func(e *Entry) { e.Kind, e.Debtor, e.Creditor = KindCover, payer, who }),
+		always("recast", 0, Entry{Kind: KindRecast, Window: w}),
+	}
+	for n := range uint64(3) {
+		out = append(out, always(fmt.Sprintf("defer %d", n+1), n+1, Entry{Kind: KindDefer, Window: w, Payment: testID(n + 1)}))
+	}
+	return out
+}
+
+// byHand are the letters of a debtor that is short, whom others are asked to pay for,
+// while people say what the agent does.
+func byHand(w tongma.WindowID, who, payer tongma.ParticipantID) []letter {
+	cover := func(k Kind) func(*Entry) {
+		return func(e *Entry) {
+			e.Kind, e.Creditor, e.SchemeRef, e.Amount.Minor = k, payer, "c", min(e.Amount.Minor, 20)
+		}
+	}
+	said := func(set func(*Entry), refused bool) func(*Entry) {
+		return func(e *Entry) {
+			set(e)
+			if e.Kind, e.Maker, e.Key = KindWord, "ann", "statement"; refused {
+				e.Reason = tongma.AgentRejected
+			}
+		}
+	}
+	agreed := func(set func(*Entry), by string) func(*Entry) {
+		return func(e *Entry) {
+			set(e)
+			e.Checker, e.Key = by, "statement"
+		}
+	}
+	paysIn, short := func(e *Entry) { e.SchemeRef = "i" }, func(e *Entry) { e.Kind, e.SchemeRef = KindShort, "i" }
+	again := func(k Kind) func(*Entry) { return func(e *Entry) { e.Kind, e.SchemeRef = k, "r" } }
+	return []letter{due("short", w, who, "", short), due("tried again", w, who, "", again(KindRetry)), due("pays, tried again", w, who, "", again(KindSettle)), due("short, tried again", w, who, "", again(KindShort)),
+		due("pays", w, who, "", paysIn), due("asked", w, who, "", cover(KindCoverAsked)), due("covered", w, who, "", cover(KindCover)),
+		due("not covered", w, who, "", cover(KindCoverRefused)), due("ann says that it pays", w, who, "", said(paysIn, false)), due("ann says that it is short", w, who, "", said(short, true)),
+		due("ann says that it is covered", w, who, "", said(cover(KindCover), false)), due("ann says that it is not", w, who, "", said(cover(KindCoverRefused), true)),
+		due("ben agrees that it pays", w, who, "", agreed(paysIn, "ben")), due("ann agrees with herself", w, who, "", agreed(paysIn, "Ann ")), due("ben agrees that it is short", w, who, "", agreed(short, "ben")),
+		due("ben agrees that it is covered", w, who, "", agreed(cover(KindCover), "ben")), due("ben agrees that it is not", w, who, "", agreed(cover(KindCoverRefused), "ben")),
+		always("ann takes it back", 0, Entry{Kind: KindWordRejected, Window: w, SchemeRef: "i", Checker: "ann"}), always("ben takes the cover back", 0, Entry{Kind: KindWordRejected, Window: w, SchemeRef: "c", Checker: "ben"}),
+		always("defer", 1, Entry{Kind: KindDefer, Window: w, Payment: testID(1), SchemeRef: "CNY"}), always("recast", 0, Entry{Kind: KindRecast, Window: w}), closes("", 3),
+		always("instruct 2", 0, Entry{Kind: KindInstruct, Window: 2}), due("short again", 2, who, "", func(e *Entry) { e.Kind = KindShort }),
+		always("defer the cover", 0, Entry{Kind: KindDefer, Window: 2, SchemeRef: "c"}), always("recast 2", 0, Entry{Kind: KindRecast, Window: 2}), always("settled", 0, Entry{Kind: KindSettled, Window: w})}
+}
